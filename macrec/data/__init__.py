@@ -1,0 +1,7 @@
+"""Datasets: items, histories, pictures, the split, the loaders and the built-in catalog."""
+
+from macrec.data.dataset import Dataset, from_events
+from macrec.data.histories import Histories
+from macrec.data.split import PADDING, Samples, Split, leave_one_out, train_part
+
+__all__ = ["PADDING", "Dataset", "Histories", "Samples", "Split", "from_events", "leave_one_out", "train_part"]

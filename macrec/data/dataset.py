@@ -1,0 +1,252 @@
+"""A dataset: items, histories, pictures. Validation happens here, once, so that nothing after it has to check again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from macrec.data.histories import Histories
+from macrec.data.images import ImageSource, NoImages
+from macrec.errors import DataError
+
+ITEM_COLUMNS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "brand": pl.String,
+    "categories": pl.List(pl.String),
+    "description": pl.String,
+    "image": pl.String,
+}
+"""The columns of every item table. Absent text is "", an absent image is null; other columns may follow."""
+
+TEXT_COLUMNS = ("title", "brand", "categories", "description")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N items, the histories of U users and where the pictures are.
+
+    `items`: a frame whose row i is item i, with `ITEM_COLUMNS` first; `user_ids` `[U]`: the source's own ids;
+    `source`: one line that says where the data came from. Build one with `from_events`, a loader or `curio`.
+    """
+
+    name: str
+    items: pl.DataFrame
+    histories: Histories
+    user_ids: pl.Series
+    images: ImageSource
+    source: str = field(default="")
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.items)
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return len(self.histories)
+
+    @property
+    def num_events(self) -> int:
+        """Interactions of all users together."""
+        return len(self.histories.items)
+
+    @cached_property
+    def content_fingerprint(self) -> str:
+        """Digest of what the encoders see: item ids, texts and pictures (in row order), not who met them."""
+        digest = hashlib.blake2b(digest_size=16)
+        buffer = io.BytesIO()
+        self.items.select("item_id", *TEXT_COLUMNS).write_ndjson(buffer)
+        digest.update(buffer.getbuffer())
+        digest.update(self.images.fingerprint.encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything a model could learn from: contents and histories. The name does not count."""
+        digest = hashlib.blake2b(self.content_fingerprint.encode(), digest_size=16)
+        histories = self.histories
+        for column in (histories.offsets, histories.items, histories.timestamps, histories.behaviors):
+            digest.update(b"none" if column is None else np.ascontiguousarray(column).data)
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset {self.name}: {self.num_items:,} items ({int(self.images.present.sum()):,} with a picture), "
+            f"{self.num_users:,} users, {self.num_events:,} events"
+        )
+
+
+def item_table(frame: pl.DataFrame, *, file: Path | str) -> pl.DataFrame:
+    """Bring an item frame into the standard form: `ITEM_COLUMNS` first, nulls in text as "", extra columns kept.
+
+    Only `item_id` must be there. Raises DataError for a missing or repeated id and for a column of the wrong type.
+    """
+    if "item_id" not in frame.columns:
+        raise DataError(
+            "the column is missing", file=file, field="item_id", fix=f"add it (found: {', '.join(frame.columns)})"
+        )
+    columns: list[pl.Expr] = []
+    for name, dtype in ITEM_COLUMNS.items():
+        if name not in frame.columns:
+            missing = pl.lit([], dtype=dtype) if name == "categories" else pl.lit(None if name == "image" else "")
+            columns.append(missing.cast(dtype).alias(name))
+            continue
+        found = frame.schema[name]
+        is_id = name == "item_id" and found.is_integer()
+        is_empty_list = name == "categories" and found == pl.List(pl.Null)
+        if not (found == dtype or is_id or is_empty_list or found == pl.Null):
+            raise DataError(
+                f"the column holds {found} where {pl.DataFrame(schema={name: dtype}).schema[name]} is needed",
+                file=file,
+                field=name,
+                fix="convert it",
+            )
+        column = pl.col(name).cast(dtype)
+        if name == "categories":
+            column = column.fill_null([])
+        elif name not in ("item_id", "image"):
+            column = column.fill_null("")
+        elif name == "image":
+            column = pl.when(column == "").then(None).otherwise(column)
+        columns.append(column.alias(name))
+    items = frame.select(*columns, pl.exclude(list(ITEM_COLUMNS)))
+    empty = items["item_id"].is_null() | (items["item_id"] == "")
+    if empty.any():
+        row = int(empty.arg_true()[0])
+        raise DataError("the id is empty", file=file, row=row + 1, field="item_id", fix="give every item an id")
+    repeated = ~items["item_id"].is_first_distinct()
+    if repeated.any():
+        row = int(repeated.arg_true()[0])
+        raise DataError(
+            f'the id "{items["item_id"][row]}" occurs again',
+            file=file,
+            row=row + 1,
+            field="item_id",
+            fix="keep one row per item",
+        )
+    return items
+
+
+def from_events(
+    name: str,
+    events: pl.DataFrame,
+    items: pl.DataFrame,
+    *,
+    events_file: Path | str,
+    items_file: Path | str,
+    images: ImageSource | None = None,
+    source: str = "",
+) -> Dataset:
+    """Build a Dataset from events **already in each user's chronological order** and an item frame.
+
+    `events`: one row per interaction with `user_id` and `item_id` (strings or integers), optional `timestamp` (integer
+    seconds since 1970 UTC) and `behavior` (string); users are numbered by first appearance, the order within a user is
+    kept. `items`: see `item_table`; item i is its row i. The `_file` names appear in errors. Raises DataError for a
+    missing column, a wrong type, a null, an unknown item or no events at all.
+    """
+    items = item_table(items, file=items_file)
+    check_ids(events, events_file)
+    keys = items.select(pl.col("item_id").alias("id")).with_row_index("item")
+    rows = number_of(events["item_id"].cast(pl.String), keys)
+    if rows.null_count():
+        row = first_true(rows.is_null())
+        raise DataError(
+            f'the item "{events["item_id"][row]}" of user "{events["user_id"][row]}" is not in the item table',
+            file=events_file,
+            row=row + 1,
+            field="item_id",
+            fix=f"add it to {items_file} or drop the event",
+        )
+
+    # Users are numbered by first appearance; a stable sort on that number groups them and keeps their own order.
+    users = events.select(pl.col("user_id").alias("id")).unique(maintain_order=True).with_row_index("user")
+    user = number_of(events["user_id"], users).to_numpy()
+    order = np.argsort(user, kind="stable")
+    offsets = np.zeros(len(users) + 1, np.int64)
+    np.cumsum(np.bincount(user), out=offsets[1:])
+    behavior_names, behaviors = behaviors_of(events, events_file)
+    timestamps = timestamps_of(events, events_file)
+    return Dataset(
+        name=name,
+        items=items,
+        histories=Histories(
+            offsets,
+            rows.to_numpy()[order].astype(np.int32),
+            None if timestamps is None else timestamps[order],
+            None if behaviors is None else behaviors[order],
+            behavior_names,
+        ),
+        user_ids=users["id"].cast(pl.String),
+        images=images if images is not None else NoImages(len(items)),
+        source=source,
+    )
+
+
+def first_true(mask: pl.Series) -> int:
+    """The first row where a boolean column holds (there must be one)."""
+    return int(mask.arg_true()[0])
+
+
+def number_of(ids: pl.Series, keys: pl.DataFrame) -> pl.Series:
+    """Look ids up in `keys` (columns: a row number, then `id`), in order; null where unknown."""
+    number = keys.columns[0]
+    return ids.to_frame("id").join(keys, on="id", how="left", maintain_order="left")[number]
+
+
+def check_ids(events: pl.DataFrame, file: Path | str) -> None:
+    """Raise DataError unless both id columns are there, hold text or integers, and are never null."""
+    for column in ("user_id", "item_id"):
+        if column not in events.columns:
+            found = ", ".join(events.columns)
+            raise DataError("the column is missing", file=file, field=column, fix=f"add it (found: {found})")
+        dtype = events.schema[column]
+        if not (dtype == pl.String or dtype.is_integer()):
+            raise DataError(
+                f"the column holds {dtype} where an id (text or integer) is needed",
+                file=file,
+                field=column,
+                fix="convert it",
+            )
+        if events[column].null_count():
+            row = first_true(events[column].is_null()) + 1
+            raise DataError("the id is empty", file=file, row=row, field=column, fix="fill it or drop the row")
+    if len(events) == 0:
+        raise DataError("there are no events", file=file, fix="give at least one user with one item")
+
+
+def timestamps_of(events: pl.DataFrame, file: Path | str) -> NDArray[np.int64] | None:
+    """The times of all events, or None when the column is absent or all null."""
+    if "timestamp" not in events.columns or events["timestamp"].null_count() == len(events):
+        return None
+    times = events["timestamp"]
+    advice = "give every event a time in whole seconds since 1970, or leave the column out"
+    if not times.dtype.is_integer():
+        raise DataError(f"the column holds {times.dtype}", file=file, field="timestamp", fix=advice)
+    if times.null_count():
+        row = first_true(times.is_null()) + 1
+        raise DataError("the time is missing", file=file, row=row, field="timestamp", fix=advice)
+    return times.cast(pl.Int64).to_numpy()
+
+
+def behaviors_of(events: pl.DataFrame, file: Path | str) -> tuple[tuple[str, ...], NDArray[np.int8] | None]:
+    """The names of the behaviors and the index of each event's, or no names and None when there is no such column."""
+    if "behavior" not in events.columns or events["behavior"].null_count() == len(events):
+        return (), None
+    column = events["behavior"].cast(pl.String)
+    if column.null_count():
+        row = first_true(column.is_null()) + 1
+        raise DataError("the behavior is missing", file=file, row=row, field="behavior", fix="fill it in")
+    names = column.unique().sort()
+    if len(names) > 127:
+        raise DataError(f"there are {len(names)} different behaviors", file=file, field="behavior", fix="merge some")
+    return tuple(names), column.cast(pl.Enum(names)).to_physical().cast(pl.Int8).to_numpy()

@@ -1,0 +1,1 @@
+"""From items to vectors: text and image encoders and the store that keeps what they made."""

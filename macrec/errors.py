@@ -1,0 +1,34 @@
+"""The one error for bad input: a sentence that names the file, the row, the field and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """Input that cannot be used. Its text is one sentence for a person; the command line prints it and exits with 2.
+
+    `what` says what is wrong and `fix` what to do about it. `file`, `row` (1-based, as an editor counts lines or a
+    table counts records) and `field` say where; give those that are known.
+
+    >>> str(DataError("the price is negative", file="items.csv", row=3, field="price", fix="correct it"))
+    'items.csv, row 3, field "price": the price is negative; correct it.'
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        fix: str,
+        file: str | Path | None = None,
+        row: int | str | None = None,
+        field: str | None = None,
+    ) -> None:
+        self.what, self.fix, self.file, self.row, self.field = what, fix, file, row, field
+        where = [str(file)] if file is not None else []
+        if row is not None:
+            where.append(f"row {row}" if isinstance(row, int) else row)
+        if field is not None:
+            where.append(f'field "{field}"')
+        place = ", ".join(where)
+        super().__init__(f"{place}: {what}; {fix}." if place else f"{what[:1].upper()}{what[1:]}; {fix}.")

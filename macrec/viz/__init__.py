@@ -1,0 +1,1 @@
+"""What the eye sees: theme, figures, hovers."""

@@ -1,0 +1,1 @@
+"""Running notebooks, keeping runs, the command line."""
