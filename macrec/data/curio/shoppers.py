@@ -1,0 +1,90 @@
+"""Shoppers walk through the shop: the events, drawn from exactly the probabilities that `world` states."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrec.data.curio.world import Floats, World
+from macrec.data.histories import Histories
+
+CHUNK = 1 << 17
+"""Shoppers drawn together: bounds the memory, and is part of what a seed means (each chunk has its own stream)."""
+
+
+def shop(world: World) -> Histories:
+    """Draw the history of every shopper. Nobody takes an item twice. Runs over steps, never over shoppers."""
+    settings = world.settings
+    streams = np.random.default_rng([settings.seed, 1]).spawn(-(-settings.num_users // CHUNK))
+    walk = Walk(world)
+    lengths, items = [], []
+    for chunk, rng in enumerate(streams):
+        users = min(CHUNK, settings.num_users - chunk * CHUNK)
+        extra = rng.geometric(1 / (settings.mean_length - settings.min_length + 1), size=users) - 1
+        length = np.minimum(settings.min_length + extra, settings.max_length)
+        length = length[np.argsort(-length, kind="stable")]  # longest first: those still shopping are a prefix
+        taken = walk.histories(rng.integers(world.num_tastes, size=users), length, rng)
+        shuffled = rng.permutation(users)
+        length, taken = length[shuffled], taken[shuffled]
+        lengths.append(length)
+        items.append(taken[np.arange(taken.shape[1]) < length[:, None]])
+    offsets = np.zeros(settings.num_users + 1, np.int64)
+    np.cumsum(np.concatenate(lengths), out=offsets[1:])
+    return Histories(offsets, np.concatenate(items))
+
+
+class Walk:
+    """Draws next items by inverting cumulative sums: first the cell, then the item inside the cell."""
+
+    def __init__(self, world: World) -> None:
+        mass = world.cell_mass
+        tastes, cells = mass.shape
+        self.cell, self.num_cells = world.cell, cells
+        # One row per (taste, cell of the last item), and one per taste for the first step. Row r rises from r to r + 1,
+        # so that all rows together are one sorted array and a draw is one binary search.
+        moves = (world.complement[None] * mass[:, None]).reshape(tastes * cells, cells)
+        self.next_cell = rising(moves)
+        self.first_cell = rising(mass)
+        self.order = np.argsort(world.cell, kind="stable").astype(np.int32)
+        self.next_item = rising(world.weight[:, self.order])
+        begin = np.zeros(cells + 1, np.int64)
+        np.cumsum(np.bincount(world.cell, minlength=cells), out=begin[1:])
+        self.begin, self.end = begin[:-1], begin[1:]
+
+    def draw(
+        self, taste: NDArray[np.int64], last: NDArray[np.int32] | None, rng: np.random.Generator
+    ) -> NDArray[np.int32]:
+        """One next item per shopper `[n]`, given the taste and the last item of each (None: the first step)."""
+        rows, table = (taste, self.first_cell)
+        if last is not None:
+            rows, table = taste * self.num_cells + self.cell[last], self.next_cell
+        cell = np.searchsorted(table, rows + rng.random(len(rows)), side="right") - rows * self.num_cells
+        cell = np.minimum(cell, self.num_cells - 1)
+        row = taste * len(self.order)
+        low = np.where(self.begin[cell] > 0, self.next_item[row + self.begin[cell] - 1], taste)
+        high = self.next_item[row + self.end[cell] - 1]
+        place = np.searchsorted(self.next_item, low + rng.random(len(rows)) * (high - low), side="right") - row
+        return self.order[np.clip(place, self.begin[cell], self.end[cell] - 1)]
+
+    def histories(
+        self, taste: NDArray[np.int64], length: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int32]:
+        """Items `[n, longest]` of n shoppers whose lengths fall; entries beyond a shopper's length mean nothing."""
+        taken = np.full((len(taste), int(length[0])), -1, np.int32)
+        for step in range(taken.shape[1]):
+            waiting = np.arange(np.searchsorted(-length, -step, side="left"))
+            while len(waiting):  # who drew an item they already have draws again: the law given "not taken before"
+                last = taken[waiting, step - 1] if step else None
+                drawn = self.draw(taste[waiting], last, rng)
+                taken[waiting, step] = drawn
+                waiting = waiting[(taken[waiting, :step] == drawn[:, None]).any(1)]
+        return taken
+
+
+def rising(weights: Floats) -> Floats:
+    """Cumulative shares of every row, row r shifted to the interval (r, r + 1], flattened."""
+    table = np.cumsum(weights, axis=1)
+    table /= table[:, -1:]
+    table[:, -1] = 1.0
+    table += np.arange(len(table))[:, None]
+    return table.reshape(-1)

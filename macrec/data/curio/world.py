@@ -1,0 +1,227 @@
+"""The hidden truth of the shop: what every item is, what people like, and what goes with what.
+
+The chance that a shopper of taste z, who has just taken item i, takes item j next is
+
+    p(j | i, z)  ∝  complement(cell(i), cell(j)) · popularity(j) · liking(z, j),      j not taken before.
+
+Half of each part is written only in the text and half only in the picture, so that neither modality is enough:
+
+|            | only the text shows it | only the picture shows it | both show it |
+|------------|------------------------|---------------------------|--------------|
+| complement | purpose                | palette                   | category     |
+| liking     | brand, material        | shape, pattern            |              |
+
+A *cell* is one combination of category, purpose and palette. A *taste* is a pair (text taste, picture taste). Both are
+few, so that everything is exact: the next-item probabilities, and the posterior over the taste given a history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrec.data.curio.vocabulary import (
+    BRANDS,
+    CATEGORIES,
+    MATERIALS,
+    MATERIALS_OF,
+    PALETTES,
+    PATTERNS,
+    PURPOSES,
+    SHAPES,
+    VARIANTS,
+)
+
+Floats = NDArray[np.float64]
+
+FACTORS = ("category", "brand", "material", "purpose", "shape", "palette", "pattern")
+TEXT_FACTORS = ("brand", "material", "purpose")
+PICTURE_FACTORS = ("shape", "palette", "pattern")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that makes one shop differ from another.
+
+    Shares are of all items: `variants` are near-duplicates of another item, `no_picture` and `no_description` lack one.
+    `popularity` is the standard deviation of log-popularity. `liking` is the log-weight that a liked factor level adds,
+    `complement` the share of moves that follow the complement rules of one factor (the rest moves anywhere).
+    `mean_length` events per shopper, at least `min_length` and at most `max_length`.
+    """
+
+    num_items: int
+    num_users: int
+    seed: int = 0
+    variants: float = 0.08
+    no_picture: float = 0.05
+    no_description: float = 0.10
+    popularity: float = 0.8
+    liking: float = 1.2
+    complement: float = 0.8
+    mean_length: float = 8.0
+    min_length: int = 4
+    max_length: int = 40
+
+    def __post_init__(self) -> None:
+        for name in ("variants", "no_picture", "no_description"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)}")
+        if not 0 <= self.complement < 1:
+            raise ValueError(f"complement must be from 0 to below 1, got {self.complement}")
+        if not 1 <= self.min_length <= self.mean_length < self.max_length:
+            raise ValueError("1 <= min_length <= mean_length < max_length must hold")
+        if self.num_items < 2 * self.max_length:
+            raise ValueError(
+                f"num_items must be at least {2 * self.max_length} (twice max_length), got {self.num_items}"
+            )
+        if self.num_users < 1:
+            raise ValueError(f"num_users must be at least 1, got {self.num_users}")
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """The truth of one shop: N items, C cells that hold an item, Z tastes.
+
+    `factors`: one int8 `[N]` array per name in `FACTORS`. `original` `[N]` int32: the row itself, or for a
+    near-duplicate the row it repeats; `variant` `[N]` int8: 0, or which variant label it carries. `has_picture`,
+    `has_description` `[N]` bool. `cell` `[N]` int32. `weight` `[Z, N]`: popularity times liking, rows summing to 1.
+    `complement` `[C, C]`: weight of a move between cells.
+    """
+
+    settings: Settings
+    factors: dict[str, NDArray[np.int8]]
+    original: NDArray[np.int32]
+    variant: NDArray[np.int8]
+    has_picture: NDArray[np.bool_]
+    has_description: NDArray[np.bool_]
+    cell: NDArray[np.int32]
+    weight: Floats
+    complement: Floats
+
+    @property
+    def num_tastes(self) -> int:
+        """Z."""
+        return len(self.weight)
+
+    @property
+    def cell_mass(self) -> Floats:
+        """`[Z, C]`: the weight of all items of a cell together, for each taste."""
+        cells = len(self.complement)
+        return np.stack([np.bincount(self.cell, weights=row, minlength=cells) for row in self.weight])
+
+
+def build(settings: Settings, blind_to: str | None = None) -> World:
+    """Draw the shop of `settings`; equal settings give an equal shop.
+
+    `blind_to` ("text" or "picture") gives the same shop as someone sees it who cannot read, or cannot see: the rules
+    and likings over the factors of that modality are flat. Only an oracle uses it, to tell what one modality can reach.
+    """
+    # One stream per question, so that asking for more variants does not repaint every item.
+    item_rng, gap_rng, taste_rng, rule_rng = np.random.default_rng(settings.seed).spawn(4)
+    factors, original, variant = draw_items(settings, item_rng)
+    has_picture = gap_rng.random(settings.num_items) >= settings.no_picture
+    has_description = gap_rng.random(settings.num_items) >= settings.no_description
+    popularity = np.exp(settings.popularity * gap_rng.standard_normal(settings.num_items))
+
+    text = likings({"brand": (len(BRANDS), 5), "material": (len(MATERIALS), 3)}, taste_rng)
+    picture = likings({"shape": (len(SHAPES), 2), "pattern": (len(PATTERNS), 2)}, taste_rng)
+    seen = [liked for name, liked in (("text", text), ("picture", picture)) if name != blind_to]
+    weight = popularity * np.exp(settings.liking * combine(seen, factors))
+
+    rules = {
+        "category": complement_rule(len(CATEGORIES), settings.complement, rule_rng),
+        "purpose": complement_rule(len(PURPOSES), settings.complement, rule_rng),
+        "palette": complement_rule(len(PALETTES), settings.complement, rule_rng),
+    }
+    blind = {"text": "purpose", "picture": "palette"}.get(blind_to or "")
+    if blind:
+        rules[blind] = np.full_like(rules[blind], 1 / len(rules[blind]))
+    levels = np.stack([factors[name] for name in rules], axis=1).astype(np.int64)
+    used, cell = np.unique(levels, axis=0, return_inverse=True)
+    complement = np.ones((len(used), len(used)))
+    for column, rule in zip(used.T, rules.values(), strict=True):
+        complement *= rule[column[:, None], column[None, :]]
+    return World(
+        settings,
+        factors,
+        original,
+        variant,
+        has_picture,
+        has_description,
+        cell.reshape(-1).astype(np.int32),
+        weight / weight.sum(1, keepdims=True),
+        complement,
+    )
+
+
+def draw_items(
+    settings: Settings, rng: np.random.Generator
+) -> tuple[dict[str, NDArray[np.int8]], NDArray[np.int32], NDArray[np.int8]]:
+    """Draw the factor table; near-duplicates take over every factor of their original."""
+    n = settings.num_items
+    category = rng.integers(len(CATEGORIES), size=n)
+    # Brands have market shares; every other factor is level, and independent of all but the category.
+    shares = rng.dirichlet(np.full(len(BRANDS), 5.0))
+    allowed = np.array([len(MATERIALS_OF[c]) for c in range(len(CATEGORIES))])
+    table = np.zeros((len(CATEGORIES), allowed.max()), np.int64)
+    for c, materials in enumerate(MATERIALS_OF):
+        table[c, : len(materials)] = materials
+    drawn = {
+        "category": category,
+        "brand": rng.choice(len(BRANDS), size=n, p=shares),
+        "material": table[category, rng.integers(allowed[category])],
+        "purpose": rng.integers(len(PURPOSES), size=n),
+        "shape": rng.integers(len(SHAPES), size=n),
+        "palette": rng.integers(len(PALETTES), size=n),
+        "pattern": rng.integers(len(PATTERNS), size=n),
+    }
+    original = np.arange(n, dtype=np.int32)
+    variant = np.zeros(n, np.int8)
+    repeats = rng.permutation(n)[: round(settings.variants * n)]
+    sources = np.setdiff1d(original, repeats)
+    original[repeats] = rng.choice(sources, size=len(repeats))
+    variant[repeats] = rng.integers(1, len(VARIANTS), size=len(repeats))
+    return {name: values[original].astype(np.int8) for name, values in drawn.items()}, original, variant
+
+
+NUM_TEXT_TASTES = NUM_PICTURE_TASTES = 6
+
+
+def likings(liked: dict[str, tuple[int, int]], rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
+    """Who likes what: for every factor (levels, how many a taste likes), a mask `[tastes, levels]`.
+
+    Tastes take turns through a shuffled deck, so that every level is liked about equally often.
+    """
+    tastes = NUM_TEXT_TASTES
+    masks = {}
+    for name, (levels, how_many) in liked.items():
+        mask = np.zeros((tastes, levels), bool)
+        deck = np.concatenate([rng.permutation(levels) for _ in range(-(-tastes * how_many // levels) + 1)])
+        for taste in range(tastes):
+            mask[taste, deck[taste * how_many : (taste + 1) * how_many]] = True
+        masks[name] = mask
+    return masks
+
+
+def combine(seen: list[dict[str, NDArray[np.bool_]]], factors: dict[str, NDArray[np.int8]]) -> Floats:
+    """How many of its liked levels each taste finds in each item, `[Z, N]`; Z pairs up the tastes of all modalities."""
+    total = np.zeros((1, len(factors["category"])))
+    for masks in seen:
+        found = np.sum([mask[:, factors[name]] for name, mask in masks.items()], axis=0)
+        total = (total[:, None] + found[None, :]).reshape(-1, found.shape[1])
+    return total
+
+
+def complement_rule(levels: int, share: float, rng: np.random.Generator) -> Floats:
+    """Weights of moving from one level to another, `[levels, levels]`, rows summing to 1.
+
+    Two thirds of `share` go to the level's first complement, one third to its second, the rest to all levels alike. The
+    complements are steps along one random cycle, so that every level is as often a complement as it has one.
+    """
+    cycle = rng.permutation(levels)
+    rule = np.full((levels, levels), (1 - share) / levels)
+    rule[cycle, np.roll(cycle, -1)] += share * 2 / 3
+    rule[cycle, np.roll(cycle, -2)] += share / 3
+    return rule
