@@ -36,7 +36,8 @@ def hits(ranks: ArrayLike, k: int) -> NDArray[np.bool_]:
     ranks = np.asarray(ranks, np.int64)
     if ranks.size == 0:
         raise ValueError("there are no ranks to average")
-    return (ranks != NOT_RANKED) & (ranks <= k)
+    found: NDArray[np.bool_] = (ranks != NOT_RANKED) & (ranks <= k)
+    return found
 
 
 def ranking_metrics(ranks: ArrayLike) -> dict[str, float]:

@@ -64,7 +64,8 @@ class Walk:
         low = np.where(self.begin[cell] > 0, self.next_item[row + self.begin[cell] - 1], taste)
         high = self.next_item[row + self.end[cell] - 1]
         place = np.searchsorted(self.next_item, low + rng.random(len(rows)) * (high - low), side="right") - row
-        return self.order[np.clip(place, self.begin[cell], self.end[cell] - 1)]
+        items: NDArray[np.int32] = self.order[np.clip(place, self.begin[cell], self.end[cell] - 1)]
+        return items
 
     def histories(
         self, taste: NDArray[np.int64], length: NDArray[np.int64], rng: np.random.Generator

@@ -1,0 +1,88 @@
+"""Figures about a dataset: the card, the popularity curve, the reachable ceiling. Data in, figure out."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from macrec.data.card import DatasetCard
+from macrec.data.dataset import Dataset
+from macrec.viz.theme import FUSED, IMAGE, MUTED, REFERENCE, TEXT
+
+
+def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
+    """The card as four panels: history lengths, popularity, what is missing, what is duplicated; and its sentence."""
+    figure = make_subplots(
+        rows=2,
+        cols=2,
+        subplot_titles=(
+            "Events per user",
+            "Popularity of items",
+            "Missing, share of items",
+            "Duplicates, share of items",
+        ),
+        horizontal_spacing=0.16,
+        vertical_spacing=0.24,
+    )
+    values, counts = np.unique(dataset.histories.lengths, return_counts=True)
+    figure.add_bar(x=values, y=counts, marker_color=FUSED, hovertemplate="%{y} users with %{x} events<extra></extra>")
+    rank, popularity = popularity_curve(dataset.histories.counts(dataset.num_items))
+    figure.add_scatter(
+        x=rank, y=popularity, mode="lines", line_color=FUSED, row=1, col=2,
+        hovertemplate="item of rank %{x}: %{y} events<extra></extra>",
+    )  # fmt: skip
+    names = list(card.missing)
+    figure.add_bar(
+        x=[card.missing[name] for name in names], y=names, orientation="h", row=2, col=1,
+        marker_color=[IMAGE if name == "picture" else TEXT for name in names],
+        hovertemplate="%{y}: %{x:.1%} of items without<extra></extra>",
+    )  # fmt: skip
+    duplicates = {
+        "same text": card.duplicate_texts,
+        "same picture": card.duplicate_images,
+        "near-same title": card.near_duplicate_titles,
+    }
+    figure.add_bar(
+        x=list(duplicates.values()), y=list(duplicates), orientation="h", marker_color=[TEXT, IMAGE, TEXT],
+        row=2, col=2, hovertemplate="%{y}: %{x:.1%} of items<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="events", row=1, col=1)
+    figure.update_yaxes(title="users", row=1, col=1)
+    figure.update_xaxes(title="rank", type="log", row=1, col=2)
+    figure.update_yaxes(title="events", type="log", row=1, col=2)
+    for column, shares in ((1, list(card.missing.values())), (2, list(duplicates.values()))):
+        figure.update_xaxes(tickformat=".0%", range=[0, max(0.05, *shares) * 1.08], row=2, col=column)
+        figure.update_yaxes(autorange="reversed", showgrid=False, row=2, col=column)
+    figure.update_layout(height=560, showlegend=False, title=f"{card.name} at a glance")
+    return figure, (
+        f"{card.name}: {card.users:,} users and {card.items:,} items; a user has {card.history_length.median:g} events "
+        f"in the median, and the most popular tenth of the items takes {card.head_share:.0%} of all events."
+    )
+
+
+def popularity_curve(counts: NDArray[np.int64], points: int = 300) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rank and events of items that occur, most popular first, at no more than `points` ranks spread evenly in log."""
+    ordered = np.sort(counts[counts > 0])[::-1]
+    places = np.unique(np.geomspace(1, len(ordered), points).astype(np.int64)) - 1
+    return places + 1, ordered[places]
+
+
+def ceiling_figure(rows: dict[str, dict[str, float]], metric: str = "HR@10") -> tuple[go.Figure, str]:
+    """One bar per ranker (name → metrics), the ceiling in black; and its sentence. The first row is the oracle."""
+    names = list(rows)
+    colors = {"oracle": REFERENCE, "reads only": TEXT, "sees only": IMAGE}
+    values = [rows[name][metric] for name in names]
+    figure = go.Figure(
+        go.Bar(
+            x=values, y=names, orientation="h", marker_color=[colors.get(name, MUTED) for name in names],
+            text=[f"{value:.3f}" for value in values], textposition="outside", cliponaxis=False,
+            hovertemplate="%{y}: " + metric + " %{x:.4f}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(title=metric, range=[0, max(values) * 1.12])
+    figure.update_layout(height=110 + 44 * len(names), title=f"The best anyone can reach: {metric} {values[0]:.3f}")
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
+    return figure, f"{metric} on the test items: {listed}."

@@ -1,0 +1,148 @@
+"""Figures about embeddings: the modality maps and how well neighborhoods agree with known factors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from macrec.viz.theme import CATEGORICAL, FUSED, MODALITY, MUTED, REFERENCE, SYMBOLS
+
+Floats = NDArray[np.float32]
+
+OTHER = "other"
+
+
+def top_levels(values: pl.Series, limit: int = len(CATEGORICAL)) -> tuple[list[str], NDArray[np.int64]]:
+    """The most common levels of a column, at most `limit`, and the level of every value; the rest share `OTHER`.
+
+    Empty values are rest too. With more than `limit` levels the last place goes to `OTHER`.
+    """
+    filled = values.cast(pl.String).fill_null("")
+    ranked = (
+        filled.filter(filled != "").value_counts(sort=True, name="n").sort("n", pl.first(), descending=[True, False])
+    )
+    levels = ranked.to_series().to_list()
+    kept = levels if len(levels) <= limit else levels[: limit - 1]
+    index = {level: place for place, level in enumerate(kept)}
+    return kept, np.array([index.get(value, len(kept)) for value in filled], np.int64)
+
+
+def modality_map(
+    layouts: dict[str, tuple[NDArray[np.integer], Floats]], factors: dict[str, pl.Series]
+) -> tuple[go.Figure, str]:
+    """UMAP views of each modality side by side, colored by a factor that a menu switches; and its sentence.
+
+    `layouts`: modality → (item rows `[n]`, positions `[n, 2]`). `factors`: name → a value per item of the catalog
+    `[N]`; the first is shown at first, one color and marker per level (at most 8, the rest gray).
+    """
+    figure = make_subplots(
+        rows=1, cols=len(layouts), subplot_titles=[f"{name} embeddings" for name in layouts], horizontal_spacing=0.04
+    )
+    owner: list[str] = []
+    for name, values in factors.items():
+        levels, level_of = top_levels(values)
+        for column, (rows, positions) in enumerate(layouts.values(), start=1):
+            for level in [len(levels), *range(len(levels))]:  # the gray rest lies at the bottom
+                chosen = level_of[rows] == level
+                if not chosen.any():
+                    continue
+                rest = level == len(levels)
+                figure.add_trace(
+                    go.Scattergl(
+                        x=positions[chosen, 0],
+                        y=positions[chosen, 1],
+                        customdata=rows[chosen].astype(np.int32),
+                        mode="markers",
+                        name=OTHER if rest else levels[level],
+                        legendgroup=str(level),
+                        showlegend=column == 1
+                        or not any(t.legendgroup == str(level) and t.showlegend for t in figure.data),
+                        visible=name == next(iter(factors)),
+                        marker={
+                            "size": 6,
+                            "color": MUTED if rest else CATEGORICAL[level],
+                            "symbol": "circle-open" if rest else SYMBOLS[level],
+                            "opacity": 0.35 if rest else 0.8,
+                        },
+                        hoverinfo="none",
+                    ),
+                    row=1,
+                    col=column,
+                )
+                owner.append(name)
+    buttons = [
+        {"label": name, "method": "restyle", "args": [{"visible": [name == owned for owned in owner]}]}
+        for name in factors
+    ]
+    figure.update_layout(
+        height=520,
+        title="What each modality puts together",
+        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.2, "yanchor": "top", "showactive": True}],
+        legend={"orientation": "h", "y": -0.04, "yanchor": "top"},
+        margin={"t": 96, "l": 12, "r": 12, "b": 24},
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, showgrid=False)
+    shown = " and ".join(f"{len(rows):,} {name}" for name, (rows, _) in layouts.items())
+    return figure, (
+        f"UMAP of {shown} embeddings; near points are items that the encoder finds alike. The menu at the top right "
+        "chooses what the colors mean, and pointing at a dot shows the item."
+    )
+
+
+def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
+    """How often a neighbor shares a factor, beyond chance: one row per factor, one mark per modality; and its sentence.
+
+    `table`: columns `factor`, `modality`, `purity`, `chance` (shares of 10 nearest neighbors and of random pairs).
+    """
+    figure = go.Figure()
+    order = table["factor"].unique(maintain_order=True).to_list()
+    for modality, symbol in (("text", "circle"), ("image", "square")):
+        part = table.filter(pl.col("modality") == modality)
+        figure.add_scatter(
+            x=part["purity"], y=part["factor"], mode="markers", name=modality,
+            marker={"size": 12, "color": MODALITY[modality], "symbol": symbol},
+            hovertemplate="%{y}, " + modality + " neighbors: %{x:.1%}<extra></extra>",
+        )  # fmt: skip
+    chance = table.group_by("factor", maintain_order=True).first()
+    figure.add_scatter(
+        x=chance["chance"], y=chance["factor"], mode="markers", name="chance",
+        marker={"size": 16, "color": REFERENCE, "symbol": "line-ns-open", "line": {"width": 2}},
+        hovertemplate="%{y}, random items: %{x:.1%}<extra></extra>",
+    )  # fmt: skip
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
+    figure.update_xaxes(title="neighbors that share it", tickformat=".0%", rangemode="tozero")
+    figure.update_layout(
+        height=130 + 34 * len(order), title="What a neighborhood knows", legend={"orientation": "h", "y": 1.12, "x": 0}
+    )
+    best = table.sort("purity", descending=True).row(0, named=True)
+    return figure, (
+        f"Share of an item's 10 nearest neighbors that have the same level of each factor; highest: {best['factor']} "
+        f"among {best['modality']} neighbors, {best['purity']:.0%} against {best['chance']:.0%} by chance."
+    )
+
+
+def agreement_figure(overlap: Sequence[int], neighbors: int, chance: float) -> tuple[go.Figure, str]:
+    """How many of the `neighbors` nearest items text and image have in common, as a histogram; and its sentence."""
+    counts = np.bincount(np.asarray(overlap, np.int64), minlength=neighbors + 1)
+    share = counts / max(counts.sum(), 1)
+    mean = float((share * np.arange(neighbors + 1)).sum())
+    figure = go.Figure(
+        go.Bar(
+            x=np.arange(neighbors + 1), y=share, marker_color=FUSED,
+            hovertemplate="%{x} in common: %{y:.1%} of items<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_vline(x=chance, line={"color": REFERENCE, "dash": "dot"}, annotation_text="chance")
+    figure.update_xaxes(title=f"shared among the {neighbors} nearest in text and in image", dtick=1)
+    figure.update_yaxes(title="share of items", tickformat=".0%")
+    figure.update_layout(height=320, title=f"Text and image agree on {mean:.1f} of {neighbors} neighbors")
+    return figure, (
+        f"Of the {neighbors} nearest items in text, {mean:.2f} are also among the nearest in image on average; "
+        f"unrelated modalities would share {chance:.2f}."
+    )

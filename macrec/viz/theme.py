@@ -1,0 +1,113 @@
+"""Colors, the plotly template and the one way to show a figure.
+
+Colors are Okabe and Ito's, safe for colorblind eyes, and mean the same thing in every notebook.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+from IPython.display import HTML, display
+
+from macrec.viz.pictures import Gallery, script_json
+
+TEXT = "#0072B2"  # blue
+IMAGE = "#D55E00"  # vermillion
+FUSED = "#009E73"  # green: both modalities together, or what they share
+CONFLICT = "#CC79A7"  # purple
+REFERENCE = "#000000"  # ceilings, floors and baselines
+MUTED = "#8A8A8A"  # everything that is not the point
+ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"  # too pale for lines: fills and marks with an outline only
+
+MODALITY = {"text": TEXT, "image": IMAGE, "fused": FUSED}
+CATEGORICAL = (TEXT, IMAGE, FUSED, CONFLICT, ORANGE, SKY, YELLOW, REFERENCE)
+"""Eight colors for levels without a fixed meaning; a ninth level is `MUTED`."""
+SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
+"""One marker per color, so that no level is told by its color alone."""
+SEQUENTIAL = "cividis"
+DIVERGING = "PuOr"
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+_axis = {
+    "showgrid": False,
+    "zeroline": False,
+    "showline": True,
+    "linecolor": "#BBBBBB",
+    "ticks": "outside",
+    "tickcolor": "#BBBBBB",
+    "title": {"standoff": 8},
+    "automargin": True,
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 13, "color": "#222222"},
+        "colorway": CATEGORICAL,
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "title": {"x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12}, "font": {"size": 16}},
+        "margin": {"l": 60, "r": 24, "t": 64, "b": 52},
+        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"family": FONT, "size": 12, "color": "#222222"}},
+        "legend": {"bgcolor": "rgba(255,255,255,0.8)"},
+        "xaxis": _axis,
+        "yaxis": _axis | {"showgrid": True, "gridcolor": "#EEEEEE"},
+    }
+)
+
+_numbers = itertools.count(1)
+
+
+def show(figure: go.Figure, description: str, gallery: Gallery | None = None) -> None:
+    """Display a final figure so that JupyterLab, VS Code, nbviewer and an exported page all show it.
+
+    `description` is the one sentence that says what the figure shows: it stands under it and is its alternative text.
+    With a `gallery`, points whose customdata is an item row show that item's picture and card under the pointer.
+    Two outputs: the figure (plotly's own MIME type for front ends that know it, else HTML), then the caption.
+    """
+    figure.update_layout(template=TEMPLATE)
+    number = next(_numbers)
+    figure.update_layout(meta={"macrec": number, "alt": description, "gallery": gallery.key if gallery else None})
+    spec = json.loads(figure.to_json())
+    bundle = {
+        "application/vnd.plotly.v1+json": spec | {"config": CONFIG},
+        "text/html": figure_html(spec, number),
+        "text/plain": f"[figure: {description}]",
+    }
+    display(bundle, raw=True)
+    display(HTML(caption_html(description, gallery)))
+
+
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["autoScale2d"]}
+
+
+def figure_html(spec: dict[str, Any], number: int) -> str:
+    """A page fragment that draws a figure with the plotly.js of the page, else with the one plotly publishes."""
+    height = spec["layout"].get("height", 420)
+    alt = html.escape(spec["layout"]["meta"]["alt"], quote=True)
+    return f"""<div id="macrec-figure-{number}" role="img" aria-label="{alt}" style="height:{height}px"></div>
+<script>(() => {{
+  const spec = {script_json(spec)};
+  const draw = () => Plotly.newPlot("macrec-figure-{number}", spec.data, spec.layout, {script_json(CONFIG)});
+  if (window.Plotly) {{ draw(); return; }}
+  const script = document.createElement("script");
+  script.src = "{PLOTLY_JS}"; script.onload = draw; document.head.append(script);
+}})();</script>"""
+
+
+def _plotly_js() -> str:
+    from plotly.offline import get_plotlyjs_version
+
+    return f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
+
+
+PLOTLY_JS = _plotly_js()
+
+
+def caption_html(description: str, gallery: Gallery | None) -> str:
+    """The caption under a figure, carrying the pictures its points show."""
+    caption = f'<p style="margin:0 0 1em;color:#555;font:13px {html.escape(FONT)}">{html.escape(description)}</p>'
+    return caption + (gallery.script() if gallery else "")
