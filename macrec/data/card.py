@@ -63,7 +63,8 @@ class DatasetCard:
     `repeats`: events whose item the user already had. `tied_times`: neighboring events of a user with the same time
     (null without times): their order is arbitrary. `missing`: share of items without each field. `duplicate_texts` and
     `duplicate_images`: items whose text or picture is exactly that of an earlier item, a floor under the conflict rate
-    of any semantic ID made from them. `near_duplicate_titles`: items whose title equals another's but for one word.
+    of any semantic ID made from them. `near_duplicate_titles`: items whose title is that of another, give or take one
+    word.
     `images_decoded`: pictures decoded to see that they are whole.
     """
 
@@ -217,35 +218,27 @@ def duplicate_share(keys: pl.Series) -> float:
 
 
 def near_duplicates(titles: pl.Series) -> pl.Series:
-    """Which titles equal another one but for at most one word: a boolean column `[N]`.
+    """Which titles equal another one, or would if one of the two lost a word: a boolean column `[N]`.
 
     Case, punctuation, order, numbers and words of one or two letters do not count, and at least 3 words must be
-    shared. Two such titles have a word set in common once each may drop one word: a join, not N² comparisons.
+    shared. Found by joining word sets with word sets less one word, not by N² comparisons.
     """
-    words = (
-        titles.to_frame("title")
-        .with_row_index("row")
-        .select(
-            "row",
-            word=pl.col("title").str.to_lowercase().str.extract_all(r"[\p{L}'-]{3,}").list.unique().list.sort(),
-        )
-    )
-    shortened = (
-        words.select("row", "word", drop=pl.int_ranges(0, pl.col("word").list.len()))
+    words = pl.col("title").str.to_lowercase().str.extract_all(r"[\p{L}'-]{3,}").list.unique().list.sort()
+    whole = titles.to_frame("title").with_row_index("row").select("row", words=words)
+    less_one = (
+        whole.with_columns(drop=pl.int_ranges(0, pl.col("words").list.len()))
         .explode("drop", empty_as_null=False)
         .select(
             "row",
-            word=pl.concat_list(
-                pl.col("word").list.head(pl.col("drop")),
-                pl.col("word").list.slice(pl.col("drop") + 1),
+            words=pl.concat_list(
+                pl.col("words").list.head(pl.col("drop")), pl.col("words").list.slice(pl.col("drop") + 1)
             ),
         )
     )
     sets = (
-        pl.concat([words, shortened])
-        .filter(pl.col("word").list.len() >= 3)
-        .select("row", key=pl.col("word").list.join(" "))
-        .unique()
+        pl.concat([whole.with_columns(whole=True), less_one.with_columns(whole=False)])
+        .filter(pl.col("words").list.len() >= 3)
+        .select("row", "whole", key=pl.col("words").list.join(" "))
     )
-    shared = sets.filter(pl.len().over("key") > 1)["row"].unique()
-    return pl.Series("near_duplicate", np.isin(np.arange(len(titles)), shared.to_numpy()))
+    shared = sets.filter((pl.col("row").n_unique() > 1).over("key") & pl.col("whole").any().over("key"))
+    return pl.Series("near_duplicate", np.isin(np.arange(len(titles)), shared["row"].unique().to_numpy()))

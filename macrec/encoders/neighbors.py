@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 
+NEIGHBORS = 10
+"""How many nearest items make a neighborhood, wherever nothing else is said."""
+
 CHUNK = 1024
 """Rows compared at a time: bounds the memory to CHUNK · n similarities."""
 

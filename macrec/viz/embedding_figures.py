@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from macrec.encoders.neighbors import NEIGHBORS
+from macrec.errors import DataError
 from macrec.viz.theme import CATEGORICAL, FUSED, MODALITY, MUTED, REFERENCE, SYMBOLS
 
 Floats = NDArray[np.float32]
@@ -127,9 +127,11 @@ def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     )
 
 
-def agreement_figure(overlap: Sequence[int], neighbors: int, chance: float) -> tuple[go.Figure, str]:
+def agreement_figure(overlap: NDArray[np.int64], chance: float, neighbors: int = NEIGHBORS) -> tuple[go.Figure, str]:
     """How many of the `neighbors` nearest items text and image have in common, as a histogram; and its sentence."""
-    counts = np.bincount(np.asarray(overlap, np.int64), minlength=neighbors + 1)
+    if len(overlap) == 0:
+        raise DataError("no item has both a text and a picture", fix="this view needs items with both")
+    counts = np.bincount(overlap, minlength=neighbors + 1)
     share = counts / max(counts.sum(), 1)
     mean = float((share * np.arange(neighbors + 1)).sum())
     figure = go.Figure(

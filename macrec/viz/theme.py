@@ -111,3 +111,8 @@ def caption_html(description: str, gallery: Gallery | None) -> str:
     """The caption under a figure, carrying the pictures its points show."""
     caption = f'<p style="margin:0 0 1em;color:#555;font:13px {html.escape(FONT)}">{html.escape(description)}</p>'
     return caption + (gallery.script() if gallery else "")
+
+
+def show_html(*fragments: str) -> None:
+    """Display HTML fragments (pictures, strips, tables) as one output."""
+    display(HTML("".join(fragments)))

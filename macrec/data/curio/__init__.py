@@ -35,7 +35,7 @@ DRAWING_VERSION = 1
 """Raise it when `pictures.draw` draws anything differently: it is part of the pictures' fingerprint."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curio(Dataset):
     """The built-in catalog. `items` also carries the factor table: one column per factor, and `variant_of`.
 

@@ -1,0 +1,41 @@
+"""What is reachable: the oracle of the built-in catalog, what one modality alone can reach, and popularity."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrec.data.curio import Curio
+from macrec.data.dataset import Dataset
+from macrec.data.histories import Histories
+from macrec.data.split import Samples, leave_one_out, train_part
+from macrec.evaluation.metrics import ranking_metrics
+
+
+def ceiling(dataset: Dataset, max_users: int = 10_000) -> dict[str, dict[str, float]]:
+    """HR@1/5/10 and NDCG@5/10 on the test items of the first `max_users` users, by ranker.
+
+    "oracle" knows every rule and has read the history: no model does better on average. "reads only" is blind to what
+    only the pictures show, "sees only" to what only the texts show. These three are known on the
+    built-in catalog alone; "popularity", which counts training events, everywhere.
+    """
+    # The oracle needs histories uncut: an item already taken cannot come again, however long ago it was.
+    test = leave_one_out(dataset.histories, max_history=int(dataset.histories.lengths.max())).test
+    test = test.take(np.arange(min(max_users, len(test))))
+    popularity = {"popularity": ranking_metrics(popularity_ranks(dataset.histories, test, dataset.num_items))}
+    if not isinstance(dataset, Curio):
+        return popularity
+    return {
+        "oracle": ranking_metrics(dataset.oracle.ranks(test)),
+        "reads only": ranking_metrics(dataset.oracle_blind_to("picture").ranks(test)),
+        "sees only": ranking_metrics(dataset.oracle_blind_to("text").ranks(test)),
+    } | popularity
+
+
+def popularity_ranks(histories: Histories, samples: Samples, num_items: int) -> NDArray[np.int64]:
+    """Rank of every target when items are ordered by training events, ties by item number; history not removed."""
+    counts = train_part(histories).counts(num_items)
+    rank = np.empty(num_items, np.int64)
+    rank[np.lexsort((np.arange(num_items), -counts))] = np.arange(1, num_items + 1)
+    ranks: NDArray[np.int64] = rank[samples.targets]
+    return ranks

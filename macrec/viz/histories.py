@@ -1,0 +1,52 @@
+"""A person's history as a strip of pictures, with what the split makes of it."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+
+from macrec.data.dataset import Dataset
+from macrec.data.histories import Histories
+from macrec.viz.pictures import item_label, picture_tag
+from macrec.viz.theme import FONT, FUSED, IMAGE, MUTED
+
+
+def personas(histories: Histories) -> dict[str, int]:
+    """Three users picked by rule: the first with the shortest, the median and the longest history."""
+    lengths = histories.lengths
+    median = np.sort(lengths)[len(lengths) // 2]
+    return {
+        "a newcomer": int(lengths.argmin()),
+        "a typical user": int(np.flatnonzero(lengths == median)[0]),
+        "a heavy user": int(lengths.argmax()),
+    }
+
+
+def history_strip(dataset: Dataset, user: int, label: str = "", limit: int = 10, size: int = 84) -> str:
+    """One history as HTML, oldest first; the last item is the test target, the one before it the validation target.
+
+    A long history shows its last `limit` items and says how many came before.
+    """
+    items = dataset.histories[user]
+    hidden = max(0, len(items) - limit)
+    roles = ["train"] * len(items)
+    if len(items) >= 3:
+        roles[-2:] = ["validation target", "test target"]
+    colors = {"train": MUTED, "validation target": FUSED, "test target": IMAGE}
+    cells = []
+    for item, role in zip(items[hidden:], roles[hidden:], strict=True):
+        color = colors[role]
+        cells.append(
+            f'<figure style="width:{size}px;margin:0">'
+            f'<div style="border-top:4px solid {color};padding-top:4px">{picture_tag(dataset, int(item), size)}</div>'
+            f'<figcaption style="line-height:1.2">{html.escape(item_label(dataset, int(item)))}'
+            f'<div style="color:#555"><i>{role}</i></div></figcaption></figure>'
+        )
+    name = html.escape(f"{label or 'user'}: {dataset.user_ids[user]}, {len(items)} events")
+    before = f'<div style="align-self:center;color:#777">… {hidden} before</div>' if hidden else ""
+    return (
+        f'<section style="font:12px {html.escape(FONT, quote=True)};color:#222;background:#fff;padding:6px 8px">'
+        f'<b>{name}</b><div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:4px">'
+        f"{before}{''.join(cells)}</div></section>"
+    )

@@ -1,0 +1,81 @@
+"""One run: a folder with the executed notebooks, what they made, and one metrics.json."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from macrec.files import write_json
+
+PACKAGES = (
+    "macrec",
+    "numpy",
+    "polars",
+    "torch",
+    "scikit-learn",
+    "scikit-image",
+    "sentence-transformers",
+    "open_clip_torch",
+)
+
+
+def project_root() -> Path:
+    """The checkout: the nearest folder from here upwards that holds the notebooks, else the one macrec lies in."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return here
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Notebooks write their files to `path(name)` and their numbers with `record`."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, out: str = "") -> Run:
+        """Open or start the run in `out`; a relative path is meant from the project's root. Default: runs/lab."""
+        folder = project_root() / (out or "runs/lab")
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    def path(self, name: str) -> Path:
+        """Where the artifact `name` belongs; its folder is made."""
+        path = self.folder / "artifacts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def metrics(self) -> dict[str, Any]:
+        """All that was recorded so far: notebook → metrics."""
+        file = self.folder / "metrics.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def record(self, notebook: str, **metrics: Any) -> None:
+        """Keep the numbers of one notebook in metrics.json, replacing those of an earlier execution."""
+        write_json(self.folder / "metrics.json", self.metrics() | {notebook: metrics})
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on besides code and parameters: versions, machine, commit."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: version(name) for name in PACKAGES},
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout, marked when files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(project_root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

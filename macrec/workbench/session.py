@@ -1,0 +1,73 @@
+"""What the first cells of a notebook do: open the dataset of its parameters and get its embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from macrec.data.dataset import Dataset
+from macrec.data.load import load_dataset
+from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
+from macrec.errors import DataError
+
+CURIO_SIZE = {"smoke": "tiny", "demo": "demo", "study": "demo"}
+"""The size of the built-in catalog in each profile, where the parameter does not name one."""
+
+
+def open_dataset(dataset: str, profile: str) -> Dataset:
+    """The dataset a notebook's parameters name. `profile` chooses the size of "curio" when none is given.
+
+    Raises DataError for an unknown profile and for everything that `load_dataset` refuses.
+    """
+    if profile not in CURIO_SIZE:
+        raise DataError(f'there is no profile "{profile}"', fix=f"choose one of {', '.join(CURIO_SIZE)}")
+    return load_dataset(f"curio:{CURIO_SIZE[profile]}" if dataset == "curio" else dataset)
+
+
+def encode_modalities(dataset: Dataset, text: str, image: str, **settings: Any) -> dict[str, Embeddings]:
+    """Text and image embeddings by the encoders of these names, from the store; modality → Embeddings.
+
+    A modality that no item has is left out. Raises DataError when that leaves none.
+    """
+    has_text = bool(
+        dataset.items.select(
+            ((pl.col("title") != "") | (pl.col("description") != "") | (pl.col("categories").list.len() > 0)).any()
+        ).item()
+    )
+    wanted = {"text": text} if has_text or text.startswith("npy:") else {}
+    if dataset.images.present.any() or image.startswith("npy:"):
+        wanted["image"] = image
+    if not wanted:
+        raise DataError(
+            "no item has a text or a picture", file=dataset.name, fix="give embeddings as npy:FILE, or add contents"
+        )
+    store = EmbeddingStore()
+    return {modality: store.get(dataset, encoder_for(spec, modality)) for modality, spec in wanted.items()}
+
+
+def encoder_for(spec: str, modality: str) -> Any:
+    """The encoder that `spec` names, held to a modality. Raises DataError when it encodes another one."""
+    encoder = make_encoder(spec, modality=modality) if spec.startswith("npy:") else make_encoder(spec)
+    if encoder.modality != modality:
+        raise DataError(f'the encoder "{spec}" makes {encoder.modality} embeddings', fix=f"name one for {modality}")
+    return encoder
+
+
+def embedding_table(embeddings: dict[str, Embeddings]) -> pl.DataFrame:
+    """One row per modality: which encoder ran, the width, and how many items have the modality."""
+    return pl.DataFrame(
+        [
+            {
+                "modality": modality,
+                "encoder": found.encoder,
+                "width": found.values.shape[1],
+                "items": int(found.present.sum()),
+                "missing": int((~found.present).sum()),
+                "mean norm": round(float(np.linalg.norm(found.values[found.present], axis=1).mean()), 3),
+                "exact duplicates": int(found.present.sum()) - len(np.unique(found.values[found.present], axis=0)),
+            }
+            for modality, found in embeddings.items()
+        ]
+    )
