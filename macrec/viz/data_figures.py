@@ -50,8 +50,8 @@ def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
     )  # fmt: skip
     figure.update_xaxes(title="events", row=1, col=1)
     figure.update_yaxes(title="users", row=1, col=1)
-    figure.update_xaxes(title="rank", type="log", row=1, col=2)
-    figure.update_yaxes(title="events", type="log", row=1, col=2)
+    figure.update_xaxes(title="rank", type="log", dtick=1, row=1, col=2)
+    figure.update_yaxes(title="events", type="log", dtick=1, row=1, col=2)
     for column, shares in ((1, list(card.missing.values())), (2, list(duplicates.values()))):
         figure.update_xaxes(tickformat=".0%", range=[0, max(0.05, *shares) * 1.08], row=2, col=column)
         figure.update_yaxes(autorange="reversed", showgrid=False, row=2, col=column)

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from macrec.encoders.neighbors import NEIGHBORS
 from macrec.errors import DataError
-from macrec.viz.theme import CATEGORICAL, FUSED, MODALITY, MUTED, REFERENCE, SYMBOLS
+from macrec.viz.theme import CATEGORICAL, FUSED, INK, MODALITY, MUTED, OUTLINE, REFERENCE, SYMBOLS
 
 Floats = NDArray[np.float32]
 
@@ -47,7 +47,7 @@ def modality_map(
     for name, values in factors.items():
         levels, level_of = top_levels(values)
         for column, (rows, positions) in enumerate(layouts.values(), start=1):
-            for level in [len(levels), *range(len(levels))]:  # the gray rest lies at the bottom
+            for level in [len(levels), *range(len(levels))]:  # the gray rest is drawn first, below all
                 chosen = level_of[rows] == level
                 if not chosen.any():
                     continue
@@ -60,6 +60,7 @@ def modality_map(
                         mode="markers",
                         name=OTHER if rest else levels[level],
                         legendgroup=str(level),
+                        legendrank=1000 + level,
                         showlegend=column == 1
                         or not any(t.legendgroup == str(level) and t.showlegend for t in figure.data),
                         visible=name == next(iter(factors)),
@@ -67,7 +68,8 @@ def modality_map(
                             "size": 6,
                             "color": MUTED if rest else CATEGORICAL[level],
                             "symbol": "circle-open" if rest else SYMBOLS[level],
-                            "opacity": 0.35 if rest else 0.8,
+                            "opacity": 0.35 if rest else 0.85,
+                            "line": {"width": 1 if rest else OUTLINE.get(CATEGORICAL[level], 0), "color": INK},
                         },
                         hoverinfo="none",
                     ),
@@ -140,7 +142,9 @@ def agreement_figure(overlap: NDArray[np.int64], chance: float, neighbors: int =
             hovertemplate="%{x} in common: %{y:.1%} of items<extra></extra>",
         )
     )  # fmt: skip
-    figure.add_vline(x=chance, line={"color": REFERENCE, "dash": "dot"}, annotation_text="chance")
+    figure.add_vline(
+        x=chance, line={"color": REFERENCE, "dash": "dot"}, annotation_text="chance", annotation_position="top"
+    )
     figure.update_xaxes(title=f"shared among the {neighbors} nearest in text and in image", dtick=1)
     figure.update_yaxes(title="share of items", tickformat=".0%")
     figure.update_layout(height=320, title=f"Text and image agree on {mean:.1f} of {neighbors} neighbors")

@@ -20,12 +20,15 @@ IMAGE = "#D55E00"  # vermillion
 FUSED = "#009E73"  # green: both modalities together, or what they share
 CONFLICT = "#CC79A7"  # purple
 REFERENCE = "#000000"  # ceilings, floors and baselines
+INK = "#222222"  # words, axes and outlines
 MUTED = "#8A8A8A"  # everything that is not the point
 ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"  # too pale for lines: fills and marks with an outline only
 
 MODALITY = {"text": TEXT, "image": IMAGE, "fused": FUSED}
 CATEGORICAL = (TEXT, IMAGE, FUSED, CONFLICT, ORANGE, SKY, YELLOW, REFERENCE)
 """Eight colors for levels without a fixed meaning; a ninth level is `MUTED`."""
+OUTLINE = dict.fromkeys((ORANGE, SKY, YELLOW), 0.8)
+"""Width of the dark outline that marks of the pale colors need to stand out from white."""
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
 """One marker per color, so that no level is told by its color alone."""
 SEQUENTIAL = "cividis"
@@ -45,13 +48,13 @@ _axis = {
 }
 TEMPLATE = go.layout.Template(
     layout={
-        "font": {"family": FONT, "size": 13, "color": "#222222"},
+        "font": {"family": FONT, "size": 13, "color": INK},
         "colorway": CATEGORICAL,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "title": {"x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12}, "font": {"size": 16}},
         "margin": {"l": 60, "r": 24, "t": 64, "b": 52},
-        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"family": FONT, "size": 12, "color": "#222222"}},
+        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"family": FONT, "size": 12, "color": INK}},
         "legend": {"bgcolor": "rgba(255,255,255,0.8)"},
         "xaxis": _axis,
         "yaxis": _axis | {"showgrid": True, "gridcolor": "#EEEEEE"},
