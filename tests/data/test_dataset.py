@@ -1,0 +1,125 @@
+"""Histories, the split and the validation that every dataset passes through."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from macrec.data import PADDING, Histories, from_events, leave_one_out, train_part
+from macrec.errors import DataError
+
+sequences = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=9), min_size=1, max_size=8)
+
+
+def test_toy_sequence_splits_as_the_specification_says():
+    split = leave_one_out(Histories.from_lists([[1, 2, 3, 4, 5, 6, 7]]), max_history=3)  # T12
+
+    def pairs(samples):
+        return [(samples.history(i).tolist(), int(samples.targets[i])) for i in range(len(samples))]
+
+    assert pairs(split.train) == [([1], 2), ([1, 2], 3), ([1, 2, 3], 4), ([2, 3, 4], 5)]
+    assert pairs(split.valid) == [([3, 4, 5], 6)]
+    assert pairs(split.test) == [([4, 5, 6], 7)]
+
+
+@given(sequences, st.integers(1, 6))
+def test_split_equals_a_loop_over_users(lists, cap):
+    train, valid, test = [], [], []
+    for user, sequence in enumerate(lists):
+        kept = sequence[:-2] if len(sequence) >= 3 else sequence
+        train += [(user, kept[max(0, i - cap) : i], kept[i]) for i in range(1, len(kept))]
+        if len(sequence) >= 3:
+            valid.append((user, sequence[:-2][-cap:], sequence[-2]))
+            test.append((user, sequence[:-1][-cap:], sequence[-1]))
+    split = leave_one_out(Histories.from_lists(lists), cap)
+    for samples, expected in zip(split, (train, valid, test), strict=True):
+        found = [
+            (int(samples.user[i]), samples.history(i).tolist(), int(samples.targets[i])) for i in range(len(samples))
+        ]
+        assert found == expected
+    assert [h.tolist() for h in train_part(Histories.from_lists(lists))] == [
+        s[:-2] if len(s) >= 3 else s for s in lists
+    ]
+
+
+@given(sequences, st.integers(1, 6))
+def test_padded_histories_hold_exactly_the_history_on_the_right(lists, cap):
+    samples = leave_one_out(Histories.from_lists(lists), cap).train
+    padded = samples.padded()
+    for row in range(len(samples)):
+        history = samples.history(row).tolist()
+        assert padded[row].tolist() == [PADDING] * (padded.shape[1] - len(history)) + history
+    if len(samples):
+        last = np.array([len(samples) - 1])
+        assert samples.padded(last).shape == (1, samples.lengths[-1])
+
+
+def test_histories_that_do_not_fit_together_are_refused():
+    with pytest.raises(ValueError, match="offsets must rise"):
+        Histories(np.array([0, 3]), np.zeros(2, np.int32))
+    with pytest.raises(TypeError, match="int32"):
+        Histories(np.array([0, 2]), np.zeros(2, np.int64))
+    with pytest.raises(IndexError, match="user 1 of 1"):
+        Histories.from_lists([[1]])[1]
+
+
+EVENTS = pl.DataFrame({"user_id": ["b", "a", "b"], "item_id": ["y", "x", "x"]})
+ITEMS = pl.DataFrame({"item_id": ["x", "y"], "title": ["X", None]})
+
+
+def build(events=EVENTS, items=ITEMS):
+    return from_events("toy", events, items, events_file="events.csv", items_file="items.csv")
+
+
+def test_users_are_numbered_by_first_appearance_and_keep_their_order():
+    data = build()
+    assert data.user_ids.to_list() == ["b", "a"]
+    assert [history.tolist() for history in data.histories] == [[1, 0], [0]]
+    assert data.items["title"].to_list() == ["X", ""]
+
+
+def test_integer_ids_meet_text_ids():
+    data = build(pl.DataFrame({"user_id": [7, 7], "item_id": [2, 1]}), pl.DataFrame({"item_id": ["1", "2"]}))
+    assert [history.tolist() for history in data.histories] == [[1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("events", "items", "parts"),
+    [
+        (EVENTS.drop("user_id"), ITEMS, ["events.csv", '"user_id"', "missing"]),
+        (EVENTS.with_columns(item_id=pl.lit(1.5)), ITEMS, ["events.csv", '"item_id"', "Float64"]),
+        (EVENTS.with_columns(user_id=pl.Series(["b", None, "b"])), ITEMS, ["events.csv", "row 2", '"user_id"']),
+        (EVENTS.with_columns(item_id=pl.Series(["y", "x", "z"])), ITEMS, ["events.csv", "row 3", '"z"', 'user "b"']),
+        (EVENTS.head(0), ITEMS, ["events.csv", "no events"]),
+        (EVENTS, ITEMS.drop("item_id"), ["items.csv", '"item_id"', "missing"]),
+        (EVENTS, pl.concat([ITEMS, ITEMS]), ["items.csv", "row 3", '"x" occurs again']),
+        (EVENTS, ITEMS.with_columns(title=pl.lit(3)), ["items.csv", '"title"', "Int32"]),
+        (EVENTS.with_columns(timestamp=pl.Series([1, None, 2])), ITEMS, ["events.csv", "row 2", '"timestamp"']),
+        (EVENTS.with_columns(timestamp=pl.lit("noon")), ITEMS, ["events.csv", '"timestamp"', "String"]),
+        (EVENTS.with_columns(behavior=pl.Series(["view", None, "buy"])), ITEMS, ["events.csv", "row 2", '"behavior"']),
+    ],
+)
+def test_bad_input_is_named_by_file_row_and_field(events, items, parts):
+    with pytest.raises(DataError) as caught:
+        build(events, items)
+    sentence = str(caught.value)
+    assert all(part in sentence for part in parts), sentence
+    assert sentence.endswith(".") and "\n" not in sentence
+
+
+def test_behaviors_and_times_follow_their_events():
+    events = EVENTS.with_columns(behavior=pl.Series(["view", "buy", "buy"]), timestamp=pl.Series([5, 6, 7]))
+    histories = build(events).histories
+    assert histories.timestamps.tolist() == [5, 7, 6]
+    assert [histories.behavior_names[code] for code in histories.behaviors] == ["view", "buy", "buy"]
+
+
+def test_fingerprint_follows_content_and_not_the_name():
+    same = from_events("other", EVENTS, ITEMS, events_file="e", items_file="i")
+    assert build().fingerprint == same.fingerprint
+    other_text = build(items=ITEMS.with_columns(title=pl.Series(["X", "Y"])))
+    other_order = build(events=EVENTS[[2, 1, 0]])
+    assert other_text.content_fingerprint != build().content_fingerprint
+    assert other_order.content_fingerprint == build().content_fingerprint
+    assert len({build().fingerprint, other_text.fingerprint, other_order.fingerprint}) == 3
