@@ -9,6 +9,7 @@ from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.data.histories import Histories
 from macrec.data.split import Samples, leave_one_out, train_part
+from macrec.errors import DataError
 from macrec.evaluation.metrics import ranking_metrics
 
 
@@ -16,11 +17,15 @@ def ceiling(dataset: Dataset, max_users: int = 10_000) -> dict[str, dict[str, fl
     """HR@1/5/10 and NDCG@5/10 on the test items of the first `max_users` users, by ranker.
 
     "oracle" knows every rule and has read the history: no model does better on average. "reads only" is blind to what
-    only the pictures show, "sees only" to what only the texts show. These three are known on the
-    built-in catalog alone; "popularity", which counts training events, everywhere.
+    only the pictures show, "sees only" to what only the texts show. These three are known on the built-in catalog
+    alone; "popularity", which counts training events, everywhere. Raises DataError when there is no test item.
     """
     # The oracle needs histories uncut: an item already taken cannot come again, however long ago it was.
     test = leave_one_out(dataset.histories, max_history=int(dataset.histories.lengths.max())).test
+    if len(test) == 0:
+        raise DataError(
+            "no user has 3 events, so nothing can be tested", file=dataset.name, fix="give longer histories"
+        )
     test = test.take(np.arange(min(max_users, len(test))))
     popularity = {"popularity": ranking_metrics(popularity_ranks(dataset.histories, test, dataset.num_items))}
     if not isinstance(dataset, Curio):

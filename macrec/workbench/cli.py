@@ -65,7 +65,7 @@ def run(
         given["dataset"] = str(path.resolve())
     folder = out or project_root() / "runs" / time.strftime("%Y%m%d-%H%M%S")
     start = time.perf_counter()
-    done = run_notebooks(find_notebooks(notebooks or []), folder, given, say=typer.echo)
+    done = run_notebooks(find_notebooks(notebooks or []), folder, given, say=typer.echo, progress=sys.stderr.isatty())
     typer.echo(f"done in {time.perf_counter() - start:.0f} s: {done.folder / 'metrics.json'}")
 
 
@@ -82,7 +82,7 @@ def datasets(
 
     dataset = load_dataset(path)
     card = dataset_card(dataset, decode_images=decode)
-    reachable = ceiling(dataset, max_users=2_000)
+    reachable = ceiling(dataset, max_users=2_000) if card.split.test else {}
     if as_json:
         typer.echo(json.dumps(card.to_json() | {"ceiling": reachable}, indent=2, ensure_ascii=False))
         return
@@ -109,5 +109,8 @@ def lab(context: typer.Context) -> None:
     first = find_notebooks()[0]
     typer.echo("\n".join(sentences(examine())[:4]))
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={first.parents[1]}"]
-    command += [f"--LabApp.default_url=/lab/tree/notebooks/{first.name}", *context.args]
+    command += [f"--LabApp.default_url=/lab/tree/notebooks/{first.name}"]
+    # Nothing leaves the machine unasked: no news, no look for updates.
+    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += context.args
     sys.exit(subprocess.call(command))

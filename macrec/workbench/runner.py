@@ -99,8 +99,8 @@ def run_notebooks(
     """Execute notebooks in order into the run folder `out`; the next one starts when the last has succeeded.
 
     Parameters go to every notebook that declares them. Raises DataError before anything runs for parameters that fit
-    no notebook, and afterwards for a DataError inside a cell; NotebookError for any other failing cell. A notebook that
-    failed is kept as NAME.failed.ipynb and never under the name of a finished one.
+    no notebook, and afterwards for a DataError inside a cell, of which nothing is kept; NotebookError for any other
+    failing cell, and then the notebook is kept as NAME.failed.ipynb, never under the name of a finished one.
     """
     import papermill
 
@@ -123,11 +123,15 @@ def run_notebooks(
                 cwd=str(notebook.parent),
                 progress_bar={"desc": notebook.stem} if progress else False,
                 store_widget_state=False,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of plain TCP, on loopback
             )
         except papermill.PapermillExecutionError as error:
-            unfinished.replace(failed)
-            if error.ename == "DataError":
+            if error.ename == "DataError":  # bad input is no result: leave nothing behind
+                unfinished.unlink()
+                if not any(run.folder.iterdir()):
+                    run.folder.rmdir()
                 raise NotebookDataError(str(error.evalue)) from error
+            unfinished.replace(failed)
             raise NotebookError(
                 f"{notebook.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue} (kept: {failed})"
             ) from error

@@ -26,10 +26,11 @@ def open_dataset(dataset: str, profile: str) -> Dataset:
     return load_dataset(f"curio:{CURIO_SIZE[profile]}" if dataset == "curio" else dataset)
 
 
-def encode_modalities(dataset: Dataset, text: str, image: str, **settings: Any) -> dict[str, Embeddings]:
+def encode_modalities(dataset: Dataset, text: str, image: str, progress: bool = False) -> dict[str, Embeddings]:
     """Text and image embeddings by the encoders of these names, from the store; modality → Embeddings.
 
-    A modality that no item has is left out. Raises DataError when that leaves none.
+    `progress` shows a bar while they are computed. A modality that no item has is left out. Raises DataError when that
+    leaves none.
     """
     has_text = bool(
         dataset.items.select(
@@ -44,7 +45,7 @@ def encode_modalities(dataset: Dataset, text: str, image: str, **settings: Any) 
             "no item has a text or a picture", file=dataset.name, fix="give embeddings as npy:FILE, or add contents"
         )
     store = EmbeddingStore()
-    return {modality: store.get(dataset, encoder_for(spec, modality)) for modality, spec in wanted.items()}
+    return {modality: store.get(dataset, encoder_for(spec, modality), progress) for modality, spec in wanted.items()}
 
 
 def encoder_for(spec: str, modality: str) -> Any:

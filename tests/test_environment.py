@@ -1,0 +1,59 @@
+"""pyproject.toml is the one list: constraints, environment.yml and the code agree with it."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *(r for e in EXTRAS.values() for r in e)]]
+PINS = {
+    re.sub(r"[-_.]+", "-", name).lower(): version
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if not line.startswith("#")
+    for name, _, version in [line.partition("==")]
+}
+
+
+@pytest.mark.parametrize("requirement", [r for r in REQUIREMENTS if r.name != "macrec"], ids=lambda r: r.name)
+def test_every_requirement_is_pinned_to_a_version_it_allows(requirement):
+    pin = PINS[re.sub(r"[-_.]+", "-", requirement.name).lower()]
+    assert re.fullmatch(r"[0-9][0-9a-z.]*", pin), "a pin is a plain version, without a local build label"
+    assert requirement.specifier.contains(pin)
+
+
+def test_conda_environment_installs_this_project_with_these_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["--constraint constraints.txt", "--editable .[dev]"], "every package comes from pyproject.toml"
+    python = next(entry for entry in conda if entry.startswith("python="))
+    assert SpecifierSet(PROJECT["requires-python"]).contains(Version(python.partition("=")[2]))
+    assert {"pip", "make"} <= set(conda) and environment["channels"] == ["conda-forge"]
+
+
+def test_make_and_conda_install_the_same_extras():
+    assert "'.[dev]'" in (ROOT / "Makefile").read_text()
+
+
+def test_importing_the_library_is_light():
+    # Whoever reads a dataset should not wait for torch: heavy packages are imported where they are first used.
+    heavy = "{'torch', 'transformers', 'open_clip', 'umap', 'numba', 'skimage', 'sklearn', 'papermill'}"
+    code = f"import sys, macrec.data.load, macrec.encoders, macrec.workbench; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_version_is_said_once():
+    import macrec
+
+    assert macrec.__version__ == PROJECT["version"]

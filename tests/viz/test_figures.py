@@ -1,0 +1,149 @@
+"""Every figure holds exactly the data it was given."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from macrec.data.card import dataset_card
+from macrec.data.curio import curio
+from macrec.encoders import Embeddings
+from macrec.errors import DataError
+from macrec.evaluation.ceiling import ceiling
+from macrec.viz import (
+    agreement_figure,
+    card_figure,
+    ceiling_figure,
+    factors_of,
+    modality_map,
+    neighbor_lists,
+    purity_figure,
+    purity_table,
+    shared_neighbors,
+    umap_layouts,
+)
+from macrec.viz.data_figures import popularity_curve
+from macrec.viz.embedding_figures import top_levels
+
+
+@pytest.fixture(scope="module")
+def data():
+    return curio("tiny")
+
+
+@pytest.fixture(scope="module")
+def embeddings(data):
+    """Text vectors that know only the purpose, image vectors that know only the palette; some items lack a picture."""
+    rng = np.random.default_rng(0)
+
+    def made(modality, factor, present):
+        levels = data.items[factor].rank("dense").to_numpy() - 1
+        values = np.eye(8, dtype=np.float32)[levels] + 0.1 * rng.standard_normal((data.num_items, 8), np.float32)
+        return Embeddings.from_values(
+            modality, "made", np.where(present[:, None], values, 0).astype(np.float32), present
+        )
+
+    return {
+        "text": made("text", "purpose", np.ones(data.num_items, bool)),
+        "image": made("image", "palette", data.images.present),
+    }
+
+
+def test_card_figure_counts_every_user_and_every_item(data):
+    figure, sentence = card_figure(data, dataset_card(data))
+    lengths, popularity, missing, duplicates = figure.data
+    assert sum(lengths.y) == data.num_users and sum(x * y for x, y in zip(lengths.x, lengths.y, strict=True)) == (
+        data.num_events
+    )
+    assert popularity.y[0] == data.histories.counts(data.num_items).max()
+    assert len(missing.y) == 5 and len(duplicates.y) == 3
+    assert f"{data.num_users:,} users" in sentence
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=400).filter(any))
+def test_popularity_curve_falls_and_keeps_both_ends(counts):
+    counts = np.array(counts)
+    rank, popularity = popularity_curve(counts, points=20)
+    assert (np.diff(popularity) <= 0).all() and len(rank) <= 20
+    assert (rank[0], popularity[0]) == (1, counts.max())
+    assert (rank[-1], popularity[-1]) == ((counts > 0).sum(), counts[counts > 0].min())
+
+
+def test_ceiling_figure_names_the_oracle_only_where_it_is_known(data):
+    rows = ceiling(data, max_users=50)
+    figure, _ = ceiling_figure(rows)
+    assert list(figure.data[0].y) == ["oracle", "reads only", "sees only", "popularity"]
+    assert list(figure.data[0].x) == [row["HR@10"] for row in rows.values()]
+    assert "best anyone can reach" in figure.layout.title.text
+    figure, _ = ceiling_figure({"popularity": rows["popularity"]})
+    assert "ceiling is not known" in figure.layout.title.text
+
+
+@given(st.lists(st.sampled_from([*"abcdefghijkl", ""]), min_size=1, max_size=60))
+def test_top_levels_keep_the_most_common(values):
+    kept, level_of = top_levels(pl.Series(values))
+    assert len(kept) <= 8 and "" not in kept
+    for value, level in zip(values, level_of, strict=True):
+        assert kept[level] == value if level < len(kept) else value not in kept
+    counts = [values.count(level) for level in kept]
+    rest = [values.count(value) for value in set(values) - set(kept) - {""}]
+    assert counts == sorted(counts, reverse=True) and (not rest or max(rest) <= min(counts))
+
+
+def test_map_shows_every_item_once_per_factor_and_modality(data, embeddings):
+    layouts = {
+        modality: (np.flatnonzero(found.present), np.random.default_rng(1).random((found.present.sum(), 2)))
+        for modality, found in embeddings.items()
+    }
+    factors = factors_of(data)
+    figure, _ = modality_map(layouts, factors)
+    assert len({trace.name for trace in figure.data if trace.visible and trace.showlegend}) == 8
+    for number, button in enumerate(figure.layout.updatemenus[0].buttons):
+        visible = [trace for trace, on in zip(figure.data, button.args[0]["visible"], strict=True) if on]
+        for axis, (rows, positions) in zip(("x", "x2"), layouts.values(), strict=True):
+            traces = [trace for trace in visible if trace.xaxis == axis]
+            shown = np.concatenate([trace.customdata for trace in traces])
+            assert sorted(shown) == rows.tolist()
+            x = np.concatenate([trace.x for trace in traces])
+            np.testing.assert_allclose(x[np.argsort(shown)], positions[:, 0], rtol=1e-6)
+        assert button.label == list(factors)[number]
+
+
+def test_purity_tells_which_modality_knows_which_factor(data, embeddings):
+    lists = neighbor_lists(embeddings)
+    table = purity_table(data, lists)
+    value = {(row["factor"], row["modality"]): row["purity"] - row["chance"] for row in table.iter_rows(named=True)}
+    assert value["purpose", "text"] > 0.7 and value["palette", "image"] > 0.7
+    assert abs(value["purpose", "image"]) < 0.1 and abs(value["palette", "text"]) < 0.1
+    figure, sentence = purity_figure(table)
+    assert [trace.name for trace in figure.data] == ["text", "image", "chance"] and "%" in sentence
+    overlaps, chance = shared_neighbors(lists)
+    figure, _ = agreement_figure(overlaps, chance)
+    assert sum(figure.data[0].y) == pytest.approx(1) and len(overlaps) == data.images.present.sum()
+
+
+def test_agreement_needs_items_with_both():
+    with pytest.raises(DataError, match="No item has both"):
+        agreement_figure(np.array([], np.int64), 0.1)
+
+
+def test_layouts_are_kept_and_computed_again_only_when_something_changed(embeddings, tmp_path, monkeypatch):
+    import umap
+
+    calls = []
+
+    class Flat:
+        def __init__(self, **settings):
+            calls.append(settings)
+
+        def fit_transform(self, values):
+            return values[:, :2] * len(calls)
+
+    monkeypatch.setattr(umap, "UMAP", Flat)
+    first = umap_layouts(embeddings, 0, tmp_path / "umap")
+    again = umap_layouts(embeddings, 0, tmp_path / "umap")
+    assert len(calls) == 2 and (first["image"][1] == again["image"][1]).all()
+    assert first["image"][0].tolist() == np.flatnonzero(embeddings["image"].present).tolist()
+    umap_layouts(embeddings, 1, tmp_path / "umap")
+    assert len(calls) == 4

@@ -1,0 +1,71 @@
+"""Colors that everyone can tell apart, and figures that every front end can show."""
+
+import json
+import re
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from macrec.data.curio import curio
+from macrec.viz import Gallery, show, theme
+from macrec.viz.pictures import script_json
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of WCAG 2."""
+    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_palette_is_that_of_okabe_and_ito():
+    assert theme.MODALITY == {"text": "#0072B2", "image": "#D55E00", "fused": "#009E73"}
+    assert (theme.CONFLICT, theme.ORANGE, theme.SKY, theme.YELLOW) == ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+    assert len(set(theme.CATEGORICAL)) == len(set(theme.SYMBOLS)) == 8
+
+
+@pytest.mark.parametrize("color", theme.CATEGORICAL)
+def test_every_color_stands_out_from_white_or_has_an_outline(color):
+    contrast = 1.05 / (luminance(color) + 0.05)
+    assert (contrast >= 3) == (color not in theme.OUTLINE)  # 3:1 is what WCAG asks of graphics
+
+
+def test_words_stand_out_from_white():
+    for color in (theme.INK, "#555555"):
+        assert 1.05 / (luminance(color) + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--", 'a"b\\c\n', "\u2028\u2029"])
+def test_text_of_a_dataset_cannot_leave_its_script(text):
+    written = script_json({"title": text})
+    assert "<" not in written and "\u2028" not in written
+    assert json.loads(written)["title"] == text.replace("\u2028", "").replace("\u2029", "")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What `show` hands to the front end, as a list."""
+    outputs = []
+    monkeypatch.setattr(theme, "display", lambda value, raw=False: outputs.append(value if raw else value.data))
+    return outputs
+
+
+def test_a_figure_travels_in_every_form_with_its_sentence(shown):
+    show(go.Figure(go.Bar(x=[1, 2], y=[3, 4])), "Two bars & more.")
+    bundle, caption = shown
+    assert set(bundle) == {"application/vnd.plotly.v1+json", "text/html", "text/plain"}
+    assert bundle["application/vnd.plotly.v1+json"]["data"][0]["type"] == "bar"
+    assert bundle["text/plain"] == "[figure: Two bars & more.]"
+    assert 'role="img" aria-label="Two bars &amp; more."' in bundle["text/html"]
+    assert "Two bars &amp; more." in caption
+    spec = re.search(r"const spec = (.*);\n", bundle["text/html"])[1]
+    assert json.loads(spec)["data"] == bundle["application/vnd.plotly.v1+json"]["data"]
+
+
+def test_a_gallery_travels_with_the_caption_and_is_named_by_the_figure(shown):
+    gallery = Gallery(curio("tiny"), np.arange(5))
+    show(go.Figure(go.Scatter(x=[1], y=[1], customdata=[3])), "A dot.", gallery)
+    bundle, caption = shown
+    assert bundle["application/vnd.plotly.v1+json"]["layout"]["meta"]["gallery"] == gallery.key
+    assert gallery.key in caption and "data:image/webp" in caption

@@ -1,0 +1,140 @@
+"""The command line as a person meets it: in its own process, with exit codes and sentences."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+
+def macrec(*arguments, **environment):
+    """Run the command; returns exit code, stdout and stderr."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from macrec.workbench.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_card_of_the_built_in_catalog_comes_with_the_oracle():
+    code, out, _ = macrec("datasets", "curio:tiny", "--json")
+    card = json.loads(out)
+    assert code == 0 and card["items"] == 160 and card["fingerprint"]
+    assert card["ceiling"]["oracle"]["HR@10"] > card["ceiling"]["popularity"]["HR@10"]
+    code, out, _ = macrec("datasets", "curio:tiny")
+    assert code == 0 and "HR@10" in out and f"{card['ceiling']['oracle']['NDCG@10']:.4f}" in out
+
+
+def test_doctor_reports_every_requirement_as_json():
+    code, out, _ = macrec("doctor", "--json")
+    report = json.loads(out)
+    assert code == 0 and report["device"] and all(entry["fits"] for entry in report["packages"] if not entry["extra"])
+    assert {"tfidf", "hog-color"} <= {entry["spec"] for entry in report["encoders"]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A sound dataset in the parquet layout, for a test to break."""
+    pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]}).write_parquet(tmp_path / "items.parquet")
+    events = {"user_id": ["u", "u", "v"], "item_id": ["a", "b", "a"], "timestamp": [1, 2, 3]}
+    pl.DataFrame(events).write_parquet(tmp_path / "interactions.parquet")
+    return tmp_path
+
+
+def test_a_sound_folder_is_described(folder):
+    code, out, err = macrec("datasets", folder)
+    assert code == 0 and "2 / 2 / 3" in out and not err
+
+
+def break_column(folder):
+    events = pl.read_parquet(folder / "interactions.parquet")
+    events.drop("item_id").write_parquet(folder / "interactions.parquet")
+
+
+def break_item(folder):
+    events = pl.read_parquet(folder / "interactions.parquet")
+    events.with_columns(item_id=pl.Series(["a", "zzz", "a"])).write_parquet(folder / "interactions.parquet")
+
+
+def break_ids(folder):
+    pl.DataFrame({"item_id": ["a", "a"]}).write_parquet(folder / "items.parquet")
+
+
+def break_type(folder):
+    pl.DataFrame({"item_id": ["a", "b"], "title": [1.5, 2.5]}).write_parquet(folder / "items.parquet")
+
+
+def break_picture(folder):
+    images = pl.DataFrame({"item_id": ["a"], "image_file": ["a.png"], "bytes": [b"noise"]})
+    images.write_parquet(folder / "images.parquet")
+    items = pl.DataFrame({"item_id": ["a", "b"], "image_file": ["a.png", None]})
+    items.write_parquet(folder / "items.parquet")
+
+
+def break_path(folder):
+    (folder / "images").mkdir()
+    items = pl.DataFrame({"item_id": ["a", "b"], "image_file": ["../secret.png", None]})
+    items.write_parquet(folder / "items.parquet")
+
+
+def break_layout(folder):
+    for file in folder.iterdir():
+        file.unlink()
+    (folder / "readme.txt").write_text("hello")
+
+
+def break_history(folder):
+    break_layout(folder)
+    (folder / "X.inter.json").write_text('{"0": [0, 1], "1": []}')
+    (folder / "X.item.json").write_text('{"0": {"title": "A"}, "1": {"title": "B"}}')
+
+
+def break_gzip(folder):
+    break_layout(folder)
+    row = json.dumps({"user_id": "u", "parent_asin": "a", "timestamp": 1000, "rating": 5.0})
+    (folder / "X.jsonl.gz").write_bytes(gzip.compress((row + "\n").encode() * 5000)[:-20])
+    (folder / "meta_X.jsonl.gz").write_bytes(gzip.compress(b'{"parent_asin": "a", "title": "A"}\n'))
+
+
+def break_bytes(folder):
+    break_layout(folder)
+    (folder / "X.inter").write_bytes(b"user_id:token\titem_id:token\ttimestamp:float\nu\t\xff\xfe\t1\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (break_column, ["interactions.parquet", "item_id", "missing"]),
+        (break_item, ["interactions.parquet", "row 2", "zzz"]),
+        (break_ids, ["items.parquet", "row 2", "occurs again"]),
+        (break_type, ["items.parquet", "title"]),
+        (break_picture, ["images.parquet", "item a", "does not decode"]),
+        (break_path, ["item a", "leaves the image folder"]),
+        (break_layout, ["layout is not known"]),
+        (break_history, ["X.inter.json", '"1"', "empty"]),
+        (break_gzip, ["X.jsonl.gz", "cut short"]),
+        (break_bytes, ["X.inter", "row 2", "UTF-8"]),
+        (lambda folder: folder.rename(folder.with_name("gone")), ["no such file or folder"]),
+    ],
+)
+def test_bad_input_gives_one_sentence_and_exit_code_2(folder, damage, words):
+    damage(folder)
+    before = sorted(folder.parent.rglob("*"))
+    code, out, err = macrec("datasets", folder)
+    assert code == 2 and not out
+    assert err.startswith("macrec: ") and err.count("\n") == 1, err
+    assert all(word in err for word in words), err
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_an_unknown_parameter_is_refused_before_a_folder_is_made(tmp_path):
+    code, out, err = macrec("run", "-p", "sed=1", "--out", tmp_path / "run")
+    assert code == 2 and not out and 'no notebook has a parameter "sed"' in err.replace("No", "no")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,125 @@
+"""Running notebooks: parameters are checked, results appear whole, failures are named."""
+
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from macrec.errors import DataError
+from macrec.workbench.run import Run, environment, project_root
+from macrec.workbench.runner import (
+    NotebookError,
+    check_parameters,
+    declared_parameters,
+    find_notebooks,
+    parse_parameters,
+    run_notebooks,
+)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """Write a notebook with a parameters cell and the given code cells; returns its path."""
+
+    def write(*code, name="01_toy.ipynb", parameters='rate = 0.5\nname = "x"\nsteps = 3\nlive = True\nout = ""'):
+        cell = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+        toy = new_notebook(cells=[new_markdown_cell("# Toy"), cell, *map(new_code_cell, code)])
+        toy.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(toy, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+RECORD = "from macrec.workbench import Run\nRun.open(out).record('toy', rate=rate, name=name, live=live)"
+
+
+def test_values_keep_their_type():
+    texts = ["a=1", "b=1e-3", "c=True", "d=none", "e=runs/x", "f='7'", "g=[0, .1]", "h="]
+    values = parse_parameters(texts)
+    expected = {"a": 1, "b": 0.001, "c": True, "d": None, "e": "runs/x", "f": "7", "g": [0, 0.1], "h": ""}
+    assert values == expected and all(type(values[k]) is type(expected[k]) for k in expected)
+
+
+@pytest.mark.parametrize("text", ["seed", "=3", "two words=1"])
+def test_what_is_no_parameter_is_refused(text):
+    with pytest.raises(DataError, match="write it as name=value"):
+        parse_parameters([text])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ratee": 1}, 'no notebook has a parameter "ratee"; choose from live, name, out, rate, steps'),
+        ({"steps": "many"}, "the parameter steps takes int, not str"),
+        ({"steps": True}, "the parameter steps takes int, not bool"),
+        ({"live": 1}, "the parameter live takes bool, not int"),
+    ],
+)
+def test_unknown_and_ill_typed_parameters_are_refused_before_anything_runs(notebook, tmp_path, given, message):
+    path = notebook(RECORD)
+    with pytest.raises(DataError, match=f"(?i){message}"):
+        run_notebooks([path], tmp_path / "run", given, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_whole_number_serves_as_a_float_and_names_are_read_from_the_notebook(notebook):
+    declared = declared_parameters(notebook())
+    assert declared == {"rate": 0.5, "name": "x", "steps": 3, "live": True, "out": ""}
+    check_parameters({"rate": 2}, {notebook(): declared})
+
+
+@pytest.mark.notebook
+def test_a_run_keeps_notebooks_metrics_and_a_manifest(notebook, tmp_path):
+    first, second = notebook(RECORD), notebook("1 + 1", name="02_next.ipynb", parameters="steps = 1")
+    run = run_notebooks([first, second], tmp_path / "run", {"rate": 2, "steps": 5}, progress=False)
+    assert run.metrics() == {"toy": {"rate": 2, "name": "x", "live": False}}
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "01_toy.ipynb",
+        "02_next.ipynb",
+        "metrics.json",
+        "run.json",
+    ]
+    manifest = json.loads((run.folder / "run.json").read_text())
+    assert manifest["parameters"] == {"rate": 2, "steps": 5} and set(manifest["seconds"]) == {"01_toy", "02_next"}
+    assert manifest["environment"] == environment()
+
+
+@pytest.mark.notebook
+def test_a_failing_cell_is_named_and_its_notebook_kept_under_another_name(notebook, tmp_path):
+    path = notebook(RECORD, "1 / 0")
+    with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 5: ZeroDivisionError: division by zero"):
+        run_notebooks([path], tmp_path / "run", {}, progress=False)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["01_toy.failed.ipynb", "metrics.json"]
+
+
+@pytest.mark.notebook
+def test_bad_input_inside_a_notebook_leaves_one_sentence_and_nothing_else(notebook, tmp_path):
+    path = notebook("from macrec.data.load import load_dataset\nload_dataset('no/such/place')")
+    with pytest.raises(DataError, match=r"^no/such/place: there is no such file or folder"):
+        run_notebooks([path], tmp_path / "run", {}, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_name():
+    names = [path.name for path in find_notebooks()]
+    assert names == sorted(names) and names[:2] == ["01_data.ipynb", "02_embeddings.ipynb"]
+    assert [path.name for path in find_notebooks(["02"])] == ["02_embeddings.ipynb"]
+    with pytest.raises(DataError, match='no notebook is called "xx"'):
+        find_notebooks(["xx"])
+
+
+def test_records_of_several_notebooks_live_side_by_side(tmp_path):
+    run = Run.open(str(tmp_path / "r"))
+    run.record("a", hits=1)
+    run.record("b", hits=2)
+    run.record("a", hits=3)
+    assert run.metrics() == {"a": {"hits": 3}, "b": {"hits": 2}}
+    assert [path.name for path in run.folder.iterdir()] == ["metrics.json"]
+
+
+def test_the_project_root_is_found_from_inside_it(monkeypatch):
+    root = project_root()
+    monkeypatch.chdir(root / "notebooks")
+    assert project_root() == root
