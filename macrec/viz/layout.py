@@ -16,23 +16,23 @@ Floats = NDArray[np.float32]
 
 
 def umap_layouts(
-    embeddings: Mapping[str, Embeddings], seed: int, cache: Path | None = None
+    embeddings: Mapping[str, Embeddings], seed: int, cache: Path | None = None, max_points: int = 5_000
 ) -> dict[str, tuple[NDArray[np.int64], Floats]]:
     """A map of each modality: the items placed `[m]` and where `[m, 2]`; items without the modality have no place.
 
-    `cache`: the beginning of the names of the files that keep the layouts.
+    `cache`: the beginning of the names of the files that keep the layouts. More than `max_points` items are sampled.
     """
     layouts = {}
     for modality, found in embeddings.items():
         rows = np.flatnonzero(found.present)
         file = cache.with_name(f"{cache.name}-{modality}.npz") if cache else None
-        placed, positions = umap_layout(found.values[rows], seed, file)
+        placed, positions = umap_layout(found.values[rows], seed, file, max_points)
         layouts[modality] = (rows[placed], positions)
     return layouts
 
 
 def umap_layout(
-    values: NDArray[np.floating], seed: int, cache: Path | None = None, max_points: int = 20_000
+    values: NDArray[np.floating], seed: int, cache: Path | None, max_points: int
 ) -> tuple[NDArray[np.int64], Floats]:
     """UMAP positions by cosine similarity: which rows of `values` `[n, d]` were placed, and where `[m, 2]`.
 

@@ -18,8 +18,8 @@ from PIL import Image, ImageOps
 
 from macrec.data.dataset import Dataset
 
-THUMBNAIL = 48
-"""Pixels of a picture in a sprite sheet."""
+SHEET_PIXELS = 4_600_000
+"""Pixels of a sprite sheet, about 0.8 MB in a page: 2,000 pictures of 48 pixels, or fewer larger ones."""
 
 
 def script_json(value: Any) -> str:
@@ -61,24 +61,24 @@ class Gallery:
         self.key = hashlib.blake2b(named.encode(), digest_size=6).hexdigest()
 
     @cached_property
-    def sprite(self) -> tuple[str, int]:
-        """All thumbnails as one image (data URI) and its number of columns; an item without picture leaves a gap."""
+    def sprite(self) -> tuple[str, int, int]:
+        """All thumbnails as one image (data URI), its columns, and the pixels of a thumbnail; no picture, a gap."""
         columns = max(1, math.ceil(math.sqrt(len(self.rows))))
-        sheet = Image.new("RGB", (columns * THUMBNAIL, -(-len(self.rows) // columns) * THUMBNAIL), "white")
+        size = min(64, max(24, math.isqrt(SHEET_PIXELS // max(1, len(self.rows)))))
+        sheet = Image.new("RGB", (columns * size, -(-len(self.rows) // columns) * size), "white")
         for place, row in enumerate(self.rows):
-            picture = thumbnail(self.dataset, int(row), THUMBNAIL)
+            picture = thumbnail(self.dataset, int(row), size)
             if picture is not None:
-                sheet.paste(picture, (place % columns * THUMBNAIL, place // columns * THUMBNAIL))
-        return data_uri(sheet, quality=60), columns
+                sheet.paste(picture, (place % columns * size, place // columns * size))
+        return data_uri(sheet, quality=55), columns, size
 
     def script(self) -> str:
         """A <script> that hands pictures and cards to the page and shows them under the pointer."""
-        uri, columns = self.sprite
+        uri, columns, _ = self.sprite
         pictured = self.dataset.images.present[self.rows]
         gallery = {
             "uri": uri,
             "columns": columns,
-            "size": THUMBNAIL,
             "rows": self.rows.tolist(),
             "pictured": pictured.astype(int).tolist(),
             "titles": [item_label(self.dataset, int(row)) for row in self.rows],
@@ -104,7 +104,7 @@ HOVER_JS = """(key, gallery) => {
   const fill = (g, i) => {
     card.replaceChildren();
     if (g.pictured[i]) {
-      const picture = document.createElement("div"), side = 2 * g.size;
+      const picture = document.createElement("div"), side = 96;
       const x = -(i % g.columns) * side, y = -Math.floor(i / g.columns) * side;
       picture.style.cssText = `width:${side}px;height:${side}px;margin:0 auto 4px;` +
         `background:url(${g.uri}) ${x}px ${y}px / ${g.columns * side}px auto`;

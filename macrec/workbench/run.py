@@ -54,7 +54,15 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """All that was recorded so far: notebook → metrics."""
-        file = self.folder / "metrics.json"
+        return self.read("metrics.json")
+
+    def manifest(self) -> dict[str, Any]:
+        """How the run came about: parameters and environment of its last execution, seconds of every notebook."""
+        return self.read("run.json")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """One JSON file of the run; empty when it is not there yet."""
+        file = self.folder / name
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     def record(self, notebook: str, **metrics: Any) -> None:

@@ -107,7 +107,8 @@ def run_notebooks(
     declared = {path: declared_parameters(path) for path in notebooks}
     check_parameters(parameters, declared)
     run = Run.open(str(out.resolve()))
-    manifest: dict[str, Any] = {"parameters": parameters, "environment": environment(), "seconds": {}}
+    manifest = run.manifest() | {"parameters": parameters, "environment": environment()}
+    manifest.setdefault("seconds", {})
     for notebook in notebooks:
         final, failed = run.folder / notebook.name, run.folder / f"{notebook.stem}.failed.ipynb"
         unfinished = run.folder / f".{notebook.stem}.unfinished.ipynb"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from macrec.data.curio import curio
 from macrec.viz import Gallery, history_strip, personas, picture_grid
-from macrec.viz.pictures import THUMBNAIL, thumbnail
+from macrec.viz.pictures import thumbnail
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +26,21 @@ def decoded(uri: str) -> np.ndarray:
 
 def test_every_tile_of_the_sprite_is_its_item(data):
     rows = np.flatnonzero(data.images.present)[[3, 1, 4, 15, 9]]
-    uri, columns = Gallery(data, rows).sprite
+    uri, columns, size = Gallery(data, rows).sprite
     sheet = decoded(uri)
-    tiles = [
-        sheet[place // columns * THUMBNAIL :, place % columns * THUMBNAIL :][:THUMBNAIL, :THUMBNAIL]
-        for place in range(len(rows))
-    ]
-    own = [np.asarray(thumbnail(data, int(row), THUMBNAIL), np.float32) for row in rows]
+    tiles = [sheet[place // columns * size :, place % columns * size :][:size, :size] for place in range(len(rows))]
+    own = [np.asarray(thumbnail(data, int(row), size), np.float32) for row in rows]
     distance = np.array([[np.abs(tile - picture).mean() for picture in own] for tile in tiles])
     assert (distance.argmin(1) == np.arange(len(rows))).all()
     assert distance.diagonal().max() < 6  # of 255: what the compression costs
+
+
+def test_many_pictures_become_smaller_so_that_the_page_does_not_grow():
+    data = curio("tiny", num_items=900)
+    few, many = (Gallery(data, np.arange(n)).sprite for n in (90, 900))
+    assert few[2] == 64 and many[2] == 64
+    pages = {n: len(Gallery(data, np.arange(n) % 900).sprite[0]) for n in (2_000, 4_000)}
+    assert pages[4_000] < 1.5 * pages[2_000] < 1_500_000
 
 
 def test_an_item_without_a_picture_shows_a_frame_and_its_title(data):

@@ -84,6 +84,8 @@ def test_a_run_keeps_notebooks_metrics_and_a_manifest(notebook, tmp_path):
     manifest = json.loads((run.folder / "run.json").read_text())
     assert manifest["parameters"] == {"rate": 2, "steps": 5} and set(manifest["seconds"]) == {"01_toy", "02_next"}
     assert manifest["environment"] == environment()
+    run_notebooks([second], tmp_path / "run", {"steps": 6}, progress=False)
+    assert set(run.manifest()["seconds"]) == {"01_toy", "02_next"} and run.manifest()["parameters"] == {"steps": 6}
 
 
 @pytest.mark.notebook
