@@ -61,19 +61,20 @@ class Dataset:
         return len(self.histories.items)
 
     @cached_property
-    def content_fingerprint(self) -> str:
-        """Digest of what the encoders see: item ids, texts and pictures (in row order), not who met them."""
-        digest = hashlib.blake2b(digest_size=16)
+    def text_fingerprint(self) -> str:
+        """Digest of what a text encoder sees: item ids and texts, in row order."""
         buffer = io.BytesIO()
         self.items.select("item_id", *TEXT_COLUMNS).write_ndjson(buffer)
-        digest.update(buffer.getbuffer())
-        digest.update(self.images.fingerprint.encode())
-        return digest.hexdigest()
+        return hashlib.blake2b(buffer.getbuffer(), digest_size=16).hexdigest()
+
+    def modality_fingerprint(self, modality: str) -> str:
+        """Digest of what an encoder of `modality` ("text" or "image") sees: it stays when only the other changes."""
+        return {"text": self.text_fingerprint, "image": self.images.fingerprint}[modality]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of everything a model could learn from: contents and histories. The name does not count."""
-        digest = hashlib.blake2b(self.content_fingerprint.encode(), digest_size=16)
+        """Digest of everything a model could learn from: texts, pictures and histories. The name does not count."""
+        digest = hashlib.blake2b((self.text_fingerprint + self.images.fingerprint).encode(), digest_size=16)
         histories = self.histories
         for column in (histories.offsets, histories.items, histories.timestamps, histories.behaviors):
             digest.update(b"none" if column is None else np.ascontiguousarray(column).data)

@@ -120,6 +120,7 @@ def test_fingerprint_follows_content_and_not_the_name():
     assert build().fingerprint == same.fingerprint
     other_text = build(items=ITEMS.with_columns(title=pl.Series(["X", "Y"])))
     other_order = build(events=EVENTS[[2, 1, 0]])
-    assert other_text.content_fingerprint != build().content_fingerprint
-    assert other_order.content_fingerprint == build().content_fingerprint
+    assert other_text.modality_fingerprint("text") != build().modality_fingerprint("text")
+    assert other_text.modality_fingerprint("image") == build().modality_fingerprint("image")
+    assert other_order.modality_fingerprint("text") == build().modality_fingerprint("text")
     assert len({build().fingerprint, other_text.fingerprint, other_order.fingerprint}) == 3

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from macrec.data.dataset import Dataset, from_events
+from macrec.encoders import EmbeddingStore, SentenceTransformerEncoder, TfidfEncoder, item_texts, text
+from macrec.errors import DataError
+
+WORDS = st.text(alphabet="ab .\n\té", max_size=8)
+
+
+def texts_only(titles: list[str], descriptions: list[str] | None = None) -> Dataset:
+    items = pl.DataFrame(
+        {
+            "item_id": [f"i{row}" for row in range(len(titles))],
+            "title": titles,
+            "description": descriptions or [""] * len(titles),
+        }
+    )
+    events = pl.DataFrame({"user_id": ["u"], "item_id": ["i0"]})
+    return from_events("texts", events, items, events_file="events", items_file="items")
+
+
+def test_item_texts_join_the_fields_that_are_not_empty(catalog: Dataset) -> None:
+    assert item_texts(catalog) == [
+        "Red Guitar. Larch. Music, Guitars. An electric guitar",
+        "Acoustic guitar with steel strings. Music, Guitars",
+        "Blue tea cup. Moor. Kitchen. A cup for tea",
+        "",
+        "Tea pot for two. Moor. Kitchen, Tea. A tea pot made of clay",
+        "Drum kit. Larch. Music. Drums for a band",
+    ]
+    assert item_texts(catalog, ("brand", "title"), np.array([5, 3, 1])) == [
+        "Larch. Drum kit",
+        "",
+        "Acoustic guitar with steel strings",
+    ]
+
+
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5))
+def test_item_texts_agree_with_plain_python(rows: list[tuple[str, str]]) -> None:
+    def cleaned(value: str) -> str:
+        return re.sub(r"\s+", " ", value).lstrip(" ").rstrip(" .")
+
+    dataset = texts_only([title for title, _ in rows], [description for _, description in rows])
+    expected = [". ".join(filter(None, map(cleaned, row))) for row in rows]
+    assert item_texts(dataset, ("title", "description")) == expected
+    assert text.text_lengths(dataset, ("title", "description")).tolist() == list(map(len, expected))
+
+
+@pytest.mark.parametrize("fields", [("title", "price"), (), ("title", "title"), ("item_id",)])
+def test_fields_that_are_no_text_columns_are_refused(catalog: Dataset, fields: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="title, brand, categories, description"):
+        item_texts(catalog, fields)
+    with pytest.raises(DataError, match="cannot be encoded"):
+        TfidfEncoder(fields=fields)
+
+
+# ------------------------------------------------------------------------------------------------------- TF-IDF
+
+
+def prepared(encoder: TfidfEncoder, dataset: Dataset) -> TfidfEncoder:
+    encoder.prepare(dataset)
+    return encoder
+
+
+def test_tfidf_equals_the_scikit_learn_pipeline(catalog: Dataset) -> None:
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    pipeline = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2), TruncatedSVD(4, random_state=3)
+    )
+    encoder = prepared(TfidfEncoder(dim=4, seed=3), catalog)
+    np.testing.assert_allclose(
+        encoder.encode(catalog, np.arange(6)), pipeline.fit_transform(item_texts(catalog)), atol=1e-5
+    )
+
+
+def test_tfidf_puts_similar_texts_closer_than_unrelated_ones(catalog: Dataset) -> None:
+    vectors = prepared(TfidfEncoder(), catalog).encode(catalog, np.arange(6))
+    cosine = vectors @ vectors.T / np.maximum(np.outer(*[np.linalg.norm(vectors, axis=1)] * 2), 1e-9)
+    assert cosine[0, 1] > max(cosine[0, 2], cosine[0, 4]) + 0.2
+    assert cosine[2, 4] > max(cosine[2, 0], cosine[2, 5]) + 0.2
+
+
+def test_items_without_text_are_absent_zero_and_not_a_constant(tmp_path: Path) -> None:
+    dataset = texts_only(["red cup", "", "red pot", "  . ", "blue pot", "blue cup"])
+    result = EmbeddingStore(tmp_path).get(dataset, TfidfEncoder(), progress=False)
+    assert result.present.tolist() == [True, False, True, False, True, True]
+    assert not result.values[[1, 3]].any()
+    assert not result.standardized()[[1, 3]].any()
+    assert (np.abs(result.values[result.present]).sum(1) > 0.1).all()
+
+
+def test_an_item_whose_words_occur_nowhere_else_is_absent_from_tfidf() -> None:
+    dataset = texts_only(["red cup", "red pot", "zither", "!?", "blue cup"])
+    assert prepared(TfidfEncoder(), dataset).present(dataset).tolist() == [True, True, False, False, True]
+    assert prepared(TfidfEncoder(min_df=1), dataset).present(dataset).tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("rows", [[5, 0, 2, 2], [1], [4, 3, 2, 1, 0]])
+def test_tfidf_rows_do_not_depend_on_their_neighbors(catalog: Dataset, rows: list[int]) -> None:
+    encoder = prepared(TfidfEncoder(), catalog)
+    np.testing.assert_allclose(
+        encoder.encode(catalog, np.array(rows)), encoder.encode(catalog, np.arange(6))[rows], atol=1e-7
+    )
+
+
+def test_shuffling_the_catalog_shuffles_the_similarities() -> None:
+    titles = ["red cup", "red pot", "blue cup", "green tea pot", "green cup", "tea cup red"]
+    order = np.array([3, 0, 5, 1, 4, 2])
+    grams = []
+    for data in (texts_only(titles), texts_only([titles[row] for row in order])):
+        vectors = prepared(TfidfEncoder(), data).encode(data, np.arange(6))
+        grams.append(vectors @ vectors.T)
+    np.testing.assert_allclose(grams[1], grams[0][np.ix_(order, order)], atol=1e-5)
+
+
+def test_tfidf_is_deterministic_and_no_wider_than_the_data(catalog: Dataset) -> None:
+    first = prepared(TfidfEncoder(dim=300), catalog).encode(catalog, np.arange(6))
+    again = prepared(TfidfEncoder(dim=300), catalog).encode(catalog, np.arange(6))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (6, 6)
+    assert prepared(TfidfEncoder(dim=2), catalog).encode(catalog, np.arange(6)).shape == (6, 2)
+
+
+def test_tfidf_learned_from_one_dataset_does_not_encode_another(catalog: Dataset) -> None:
+    encoder = prepared(TfidfEncoder(), catalog)
+    with pytest.raises(ValueError, match="not prepared for texts"):
+        encoder.encode(texts_only(["red cup", "red pot"]), np.arange(2))
+
+
+@pytest.mark.parametrize("titles", [["cup", "pot"], ["", ""], ["cup", "cup"], ["!"]])
+def test_texts_with_too_few_words_in_common_are_refused(titles: list[str]) -> None:
+    with pytest.raises(DataError, match="fewer than two words occur in 2 items of texts; lower min_df"):
+        TfidfEncoder().prepare(
+            texts_only([f"{title}{row}" if title == "pot" else title for row, title in enumerate(titles)])
+        )
+
+
+# ---------------------------------------------------------------------------------------------- sentence-transformers
+
+needs_minilm = pytest.mark.skipif(
+    importlib.util.find_spec(text.MINILM_PACKAGE) is None,
+    reason="the minilm extra (weights of all-MiniLM-L6-v2) is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> SentenceTransformerEncoder:
+    encoder = SentenceTransformerEncoder("minilm", device="cpu")
+    encoder.prepare(texts_only([""]))
+    return encoder
+
+
+def variant(encoder: SentenceTransformerEncoder, **settings: Any) -> SentenceTransformerEncoder:
+    """The same loaded weights with other settings."""
+    other = SentenceTransformerEncoder("minilm", device="cpu", **settings)
+    other._loaded = encoder._loaded
+    return other
+
+
+@needs_minilm
+def test_minilm_equals_calling_sentence_transformers_directly(
+    minilm: SentenceTransformerEncoder, catalog: Dataset
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    rows = np.array([5, 0, 1, 2])
+    direct = SentenceTransformer(str(minilm.folder), device="cpu")
+    theirs = np.stack([direct.encode(item, show_progress_bar=False) for item in item_texts(catalog, rows=rows)])
+    ours = minilm.encode(catalog, rows)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@needs_minilm
+def test_minilm_puts_similar_sentences_closer_than_unrelated_ones(minilm: SentenceTransformerEncoder) -> None:
+    data = texts_only(["a mug for hot coffee", "cup to drink espresso from", "winter tires for trucks"])
+    vectors = minilm.encode(data, np.arange(3))
+    cosine = vectors @ vectors.T
+    assert cosine[0, 1] > cosine[0, 2] + 0.3
+
+
+@needs_minilm
+def test_batching_by_length_does_not_change_the_vectors(minilm: SentenceTransformerEncoder, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    words = np.array(
+        ["red", "blue", "cup", "pot", "tea", "guitar", "string", "drum", "made", "of", "clay", "and", "wood"]
+    )
+    titles = [" ".join(rng.choice(words, length)) for length in rng.integers(1, 60, 12)]
+    data = texts_only(titles)
+    result = EmbeddingStore(tmp_path, chunk=5).get(data, variant(minilm, batch_size=4), progress=False)
+    alone = np.concatenate([minilm.encode(data, np.array([row])) for row in range(12)])
+    np.testing.assert_allclose(result.values, alone, atol=1e-5)
+
+
+@needs_minilm
+def test_items_without_text_never_reach_the_model(
+    minilm: SentenceTransformerEncoder, catalog: Dataset, tmp_path: Path
+) -> None:
+    for combine in ("join", "mean"):
+        result = EmbeddingStore(tmp_path).get(catalog, variant(minilm, combine=combine), progress=False)
+        assert result.present.tolist() == [True, True, True, False, True, True]
+        assert not result.values[3].any()
+        assert not result.standardized()[3].any()
+
+
+@needs_minilm
+def test_mean_averages_over_the_fields_that_are_not_empty(minilm: SentenceTransformerEncoder) -> None:
+    data = texts_only(["tea cup", "drum kit", ""], ["made of clay", "", "a guitar string"])
+    encoder = variant(minilm, combine="mean", fields=("title", "description"))
+    vectors = encoder.encode(data, np.array([2, 1, 0]))
+    single = minilm.encode_texts(["tea cup", "made of clay", "drum kit", "a guitar string"])
+    np.testing.assert_allclose(vectors[2], (single[0] + single[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(vectors[1], single[2], atol=1e-5)
+    np.testing.assert_allclose(vectors[0], single[3], atol=1e-5)
+
+
+@needs_minilm
+def test_half_precision_is_close_and_stored_as_float16(minilm: SentenceTransformerEncoder, catalog: Dataset) -> None:
+    half = SentenceTransformerEncoder("minilm", dtype="bfloat16", device="cpu")
+    rows = np.array([0, 2])
+    vectors = half.encode(catalog, rows)
+    assert vectors.dtype == np.float16
+    np.testing.assert_allclose(vectors, minilm.encode(catalog, rows), atol=0.02)
+
+
+@needs_minilm
+def test_a_maximum_length_cuts_the_text() -> None:
+    encoder = SentenceTransformerEncoder("minilm", max_length=6, device="cpu")
+    data = texts_only(["red tea cup pot", "red tea cup pot and a drum kit", "blue tea cup pot"])
+    vectors = encoder.encode(data, np.arange(3))
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)  # 6 tokens: four words between two markers
+    assert np.abs(vectors[0] - vectors[2]).max() > 1e-2
+
+
+def test_a_model_that_cannot_be_had_is_named_with_the_ways_out(
+    tmp_path: Path, catalog: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    for model in (str(tmp_path / "none"), "nobody/no-such-model"):
+        with pytest.raises(DataError) as caught:
+            EmbeddingStore(tmp_path).get(catalog, SentenceTransformerEncoder(model), progress=False)
+        message = str(caught.value)
+        assert f'the sentence-transformers model "{model}" cannot be loaded'.lower() in message.lower()
+        assert "macrec[minilm]" in message
+        assert "\n" not in message
+
+
+def test_minilm_without_its_package_says_what_to_install(catalog: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "MINILM_PACKAGE", "no_such_package")
+    with pytest.raises(DataError, match=r'"minilm" cannot be loaded: its package is not installed.*macrec\[minilm\]'):
+        SentenceTransformerEncoder("minilm").prepare(catalog)
