@@ -135,12 +135,15 @@ def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
     figure.update_xaxes(title="neighbors that share it", tickformat=".0%", rangemode="tozero")
     figure.update_layout(
-        height=130 + 34 * len(order), title="What a neighborhood knows", legend={"orientation": "h", "y": 1.12, "x": 0}
+        height=190 + 34 * len(order),
+        title="What a neighborhood knows",
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        margin={"t": 96},
     )
-    best = table.sort("purity", descending=True).row(0, named=True)
+    best = table.sort(pl.col("purity") - pl.col("chance"), descending=True).row(0, named=True)
     return figure, (
-        f"Share of an item's 10 nearest neighbors that have the same level of each factor; highest: {best['factor']} "
-        f"among {best['modality']} neighbors, {best['purity']:.0%} against {best['chance']:.0%} by chance."
+        f"Share of an item's 10 nearest neighbors that have the same level of each factor; furthest from chance: "
+        f"{best['factor']} among {best['modality']} neighbors, {best['purity']:.0%} against {best['chance']:.0%}."
     )
 
 
