@@ -1,0 +1,257 @@
+"""The json files of LC-Rec, LETTER, MQL4GRec and MACRec (specification 1.3): `<D>.inter.json` and what goes with it.
+
+The format holds no times and no behaviors, and it joins categories with commas. When reading, a comma followed by a
+space counts as part of a category ("Arts, Crafts & Sewing"); when writing, such a space is put in where it lacks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from macrec.data.dataset import Dataset, from_events
+from macrec.data.images import FolderImages, ImageSource, NoImages
+from macrec.data.ordering import check_histories
+from macrec.data.parquet import encoded
+from macrec.data.reading import existing_file, pieces, read_csv
+from macrec.errors import DataError
+from macrec.files import replacing, write_json
+
+TEXTS = ("title", "description", "brand", "categories")
+
+
+def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str | None = None) -> Dataset:
+    """Load `<D>.inter.json` {"uid": [iid, ...]} and, where they are there, `<D>.item.json`, `.item2id`, `.user2id`.
+
+    `path`: the folder, the `.inter.json` file or the prefix `folder/<D>`. Integer ids are item rows and must run from 0
+    without gaps; `.item2id` and `.user2id` give the source's ids. Pictures: the first file that `<D>_images_info.json`
+    names for an item, in the folder `images` (default: `images` beside the files; no such folder, no pictures). Raises
+    DataError for whatever does not fit together.
+    """
+    file = inter_file(Path(path))
+    prefix = file.name.removesuffix(".inter.json")
+    user, lengths, item = read_sequences(file)
+    items_file, items = read_items(file.parent / prefix, int(item.max(initial=-1)) + 1)
+    beyond = np.flatnonzero((item < 0) | (item >= len(items)))
+    if len(beyond):
+        owner = np.searchsorted(np.cumsum(lengths), beyond[0], side="right")
+        raise DataError(
+            f"the item {item[beyond[0]]} is not in the item table",
+            file=file,
+            row=f'user "{user[int(owner)]}"',
+            fix=f"add it to {items_file} or drop the event",
+        )
+    if (names_file := file.parent / f"{prefix}.user2id").is_file():
+        user = renamed_users(user, names_file, file)
+    folder = Path(images) if images is not None else file.parent / "images"
+    info_file = file.parent / f"{prefix}_images_info.json"
+    source: ImageSource = NoImages(len(items))
+    if images is not None or (folder.is_dir() and info_file.is_file()):
+        items = items.with_columns(image=first_pictures(info_file, items["item_id"]))
+        source = FolderImages(folder, items["image"].to_list(), items["item_id"].to_list())
+    events = pl.DataFrame(
+        {"user_id": user.gather(np.repeat(np.arange(len(user)), lengths)), "item_id": items["item_id"].gather(item)}
+    )
+    return from_events(
+        name or prefix, events, items, events_file=file, items_file=items_file, images=source, source=file.name
+    )
+
+
+def save_lcrec(dataset: Dataset, folder: Path | str) -> Path:
+    """Write a dataset in this format into `folder`, all or nothing; an existing folder is replaced as a whole.
+
+    Times and behaviors are left out, as the format has no place for them. Pictures go into `images/` byte for byte
+    (drawn ones as WebP). Returns the folder.
+    """
+    check_histories(dataset)
+    if Path(dataset.name).name != dataset.name:
+        raise DataError(f'the name "{dataset.name}" cannot begin a file name', fix="rename the dataset")
+    histories, items = dataset.histories, dataset.items
+    for kind, ids in (("item", items["item_id"]), ("user", dataset.user_ids)):
+        if len(broken := ids.filter(ids.str.contains(r"[\t\r\n]"))):
+            what = f"the id {broken[0]!r} of the {kind} holds a tab or a line break"
+            raise DataError(what, fix="rename it, or save as parquet")
+    sequences = pl.DataFrame({"user": histories.users, "item": histories.items}).group_by("user", maintain_order=True)
+    lines = sequences.agg(pl.col("item").cast(pl.String)).select(
+        pl.format('"{}": [{}]', "user", pl.col("item").list.join(", "))
+    )
+    categories = pl.col("categories").list.eval(pl.element().str.replace_all(r",(\S)", ", $1")).list.join(",")
+    texts = items.select(*TEXTS[:3], categories).to_dicts()
+    numbers = pl.int_range(pl.len())
+    with replacing(Path(folder)) as temporary:
+        temporary.mkdir()
+        start = temporary / dataset.name
+        with start.with_name(start.name + ".inter.json").open("w", encoding="utf-8") as stream:
+            stream.write("{" + ",\n".join(lines.to_series()) + "}\n")
+        write_json(start.with_name(start.name + ".item.json"), {str(row): text for row, text in enumerate(texts)})
+        for suffix, ids in ((".item2id", items["item_id"]), (".user2id", dataset.user_ids)):
+            table = ids.to_frame("id").with_columns(numbers.alias("number"))
+            table.write_csv(
+                start.with_name(start.name + suffix), separator="\t", include_header=False, quote_style="never"
+            )
+        if dataset.images.present.any():
+            (temporary / "images").mkdir()
+            info: dict[str, list[str]] = {}
+            for row, (item_id, image, present) in enumerate(
+                zip(items["item_id"], items["image"], dataset.images.present, strict=True)
+            ):
+                info[item_id] = [f"{row}{Path(image or '').suffix or '.webp'}"] if present else []
+                if present:
+                    (temporary / "images" / info[item_id][0]).write_bytes(encoded(dataset.images, row))
+            write_json(start.with_name(start.name + "_images_info.json"), info)
+    return Path(folder)
+
+
+def inter_file(path: Path) -> Path:
+    """The `.inter.json` file that a folder, a file or a prefix means."""
+    if path.is_dir():
+        found = sorted(path.glob("*.inter.json"))
+        if len(found) != 1:
+            names = ", ".join(file.name for file in found) or "none"
+            fix = "name one dataset as folder/<D>" if found else "check the path"
+            raise DataError(f"one .inter.json file is needed in the folder (found: {names})", file=path, fix=fix)
+        return found[0]
+    return path if path.name.endswith(".inter.json") else existing_file(path.with_name(path.name + ".inter.json"))
+
+
+def read_sequences(file: Path) -> tuple[pl.Series, NDArray[np.int64], NDArray[np.int64]]:
+    """User keys `[U]`, history lengths `[U]` and all items one after another `[nnz]` of an `.inter.json` file.
+
+    The object is read in parts cut after a "]", so that only a few megabytes of it are Python objects at a time.
+    """
+    users: list[str] = []
+    lengths: list[NDArray[np.int64]] = []
+    items: list[NDArray[np.int64]] = []
+    closed = False
+    for piece in pieces(file, 4 << 20, end=b"]"):
+        body = piece.data.strip()
+        opening, closed = b"," if users else b"{", body.endswith(b"}")
+        try:
+            if not body.startswith(opening) and not (users and body == b"}"):
+                raise ValueError(f"{opening.decode()} expected")
+            body = body.removeprefix(opening).removesuffix(b"}")
+            pairs = json.loads(b"{" + body + b"}", object_pairs_hook=list)
+        except ValueError as error:
+            what = f'the text is not JSON of the form {{"user": [item, item]}} ({error})'
+            raise DataError(what, file=file, row=piece.first_line, fix="correct it or fetch it again") from error
+        check_lists(pairs, file)
+        users += [user for user, _ in pairs]
+        lengths.append(np.array([len(sequence) for _, sequence in pairs], np.int64))
+        items.append(np.fromiter(chain.from_iterable(sequence for _, sequence in pairs), np.int64))
+    if not closed:
+        raise DataError("the JSON is cut short", file=file, fix="fetch or write it again")
+    keys = pl.Series("user", users, pl.String)
+    if keys.is_empty():
+        raise DataError("there are no events", file=file, fix="give at least one user with one item")
+    repeated = keys.filter(~keys.is_first_distinct())
+    if len(repeated):
+        raise DataError(f'the user "{repeated[0]}" occurs again', file=file, fix="keep one history per user")
+    return keys, np.concatenate(lengths), np.concatenate(items)
+
+
+def check_lists(pairs: list[tuple[str, Any]], file: Path) -> None:
+    """Raise DataError for a history that is not a list of integers, or is empty."""
+    for user, sequence in pairs:
+        if not isinstance(sequence, list) or not set(map(type, sequence)) <= {int}:
+            what = "the history is not a list of whole numbers"
+            raise DataError(what, file=file, row=f'user "{user}"', fix="correct it")
+        if not sequence:
+            raise DataError("the history is empty", file=file, row=f'user "{user}"', fix="drop the user")
+
+
+def read_items(prefix: Path, highest: int) -> tuple[Path, pl.DataFrame]:
+    """The item table from `.item2id` and `.item.json`, and the file that decided how many items there are.
+
+    With neither there are as many items as the histories need, `highest`.
+    """
+    text_file, id_file = (prefix.with_name(prefix.name + suffix) for suffix in (".item.json", ".item2id"))
+    texts = read_object(text_file) if text_file.is_file() else {}
+    if id_file.is_file():
+        file, ids = id_file, read_numbering(id_file)
+    elif texts:
+        file, ids = text_file, pl.Series(sorted(texts, key=lambda key: (len(key), key)))
+        check_numbering(ids.cast(pl.Int64, strict=False), text_file)
+    else:
+        file, ids = prefix.with_name(prefix.name + ".inter.json"), pl.Series(range(highest), dtype=pl.Int64)
+    extra = next((key for key in texts if not key.isdecimal() or int(key) >= len(ids)), None)
+    if extra is not None:
+        raise DataError(f'the item "{extra}" is not in {file.name}', file=text_file, fix="make the two files agree")
+    rows = [texts.get(str(row), {}) for row in range(len(ids))]
+    columns: dict[str, Sequence[Any]] = {"item_id": ids.cast(pl.String).to_list()}
+    for field in TEXTS:
+        columns[field] = [text_of(row, field, text_file, number) for number, row in enumerate(rows)]
+    items = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    # Only a comma without a space behind it separates; Rust's regular expressions have no look-ahead.
+    split = pl.col("categories").str.replace_all(r",(\S)", "\x1f$1").str.split("\x1f")
+    return file, items.with_columns(split.list.eval(pl.element().filter(pl.element() != "")))
+
+
+def text_of(row: Any, field: str, file: Path, number: int) -> str:
+    """One text of one item; an absent one is "", a list of categories is joined again."""
+    value = row.get(field) if isinstance(row, dict) else row
+    if value is None:
+        return ""
+    if field == "categories" and isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ",".join(re.sub(r",(?=\S)", ", ", part) for part in value)
+    if not isinstance(value, str):
+        raise DataError(
+            f"the value {value!r} is not text", file=file, row=f"item {number}", field=field, fix="correct it"
+        )
+    return value
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON file that holds one object."""
+    try:
+        value = json.loads(b"".join(piece.data for piece in pieces(existing_file(file))))
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"the file is not JSON ({error})", file=file, fix="fetch or write it again") from error
+    if not isinstance(value, dict):
+        raise DataError("the file does not hold a JSON object", file=file, fix='write {"id": ...}')
+    return value
+
+
+def read_numbering(file: Path) -> pl.Series:
+    """The ids of a `.item2id` or `.user2id` file in the order of their numbers."""
+    schema = {"id": pl.String, "number": pl.Int64}
+    table = pl.concat(read_csv(file, schema, header=False, separator="\t", quoted=False)).sort("number")
+    check_numbering(table["number"], file)
+    return table["id"]
+
+
+def check_numbering(numbers: pl.Series, file: Path) -> None:
+    """Raise DataError unless sorted numbers are 0, 1, 2, ..."""
+    if not numbers.equals(pl.int_range(len(numbers), eager=True)):
+        what = f"the numbers are not 0 to {len(numbers) - 1}, each once"
+        raise DataError(what, file=file, fix="number without gaps and repeats")
+
+
+def renamed_users(keys: pl.Series, names_file: Path, file: Path) -> pl.Series:
+    """The source's ids of users given by number."""
+    ids = read_numbering(names_file)
+    number = keys.cast(pl.Int64, strict=False)
+    unknown = keys.filter(number.is_null() | (number < 0) | (number >= len(ids)))
+    if len(unknown):
+        raise DataError(f'the user "{unknown[0]}" is not in {names_file.name}', file=file, fix="make the files agree")
+    return ids.gather(number)
+
+
+def first_pictures(file: Path, item_ids: pl.Series) -> pl.Series:
+    """The first picture of each item in an `_images_info.json` file, null where there is none."""
+    info = read_object(file)
+    for item, files in info.items():
+        if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+            raise DataError(
+                "the pictures are not a list of file names", file=file, row=f"item {item}", fix="correct it"
+            )
+    return pl.Series("image", [next(iter(info.get(item, [])), None) for item in item_ids], pl.String)

@@ -1,0 +1,241 @@
+"""The workbench's own layout: a folder of parquet files. Any dataset can be saved to it and comes back the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from macrec.data.dataset import Dataset, from_events, item_table
+from macrec.data.images import FolderImages, ImageSource, NoImages, PackedImages
+from macrec.data.ordering import check_histories, chronological
+from macrec.errors import DataError
+from macrec.files import replacing, write_json
+
+EVENT_FILES = ("interactions.parquet", "interactions_unordered.parquet")
+EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos", "behavior")
+BATCH_BYTES = 4 << 20
+"""Picture bytes handed to the parquet writer at a time while saving; it keeps some such batches."""
+
+
+def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
+    """Load a folder with `items.parquet`, `interactions.parquet` and, for pictures, `images.parquet` or `images/`.
+
+    Items: `item_id` or `item_idx` (given, it fixes the rows: 0..N-1), and optional title, brand, categories,
+    description, `image_file` (null: no picture) and any other columns; without the file, the items met are the items.
+    Interactions: `user_id` or `user_idx`, `item_id` or `item_idx`, and optional `pos` (given, it fixes the order; else
+    `timestamp` in seconds does, else the file), `timestamp`, `behavior`. Pictures: rows (`item_id`, `bytes`), or files
+    named by `image_file`. `dataset.json` may hold name and source. Raises DataError for whatever does not fit together.
+    """
+    folder = Path(folder)
+    events_file = next((folder / file for file in EVENT_FILES if (folder / file).is_file()), folder / EVENT_FILES[0])
+    items_file = folder / "items.parquet"
+    events = read_table(events_file, EVENT_COLUMNS)
+    if items_file.is_file():
+        items = in_rows(read_table(items_file), items_file)
+    else:
+        items_file = events_file
+        met = [column for column in ("item_id", "item_idx") if column in events.columns]
+        items = events.select(met).unique(maintain_order=True)
+        items = items.sort("item_idx").drop("item_idx") if len(met) == 2 else named_by_index(items)
+    if "item_id" not in events.columns and "item_idx" in events.columns and items_file != events_file:
+        rows = items.select("item_id").with_row_index("item_idx").cast({"item_idx": events.schema["item_idx"]})
+        events = events.join(rows, on="item_idx", how="left", maintain_order="left")
+    events = named_by_index(events)
+    items = item_table(items.rename({"image_file": "image"} if "image_file" in items.columns else {}), file=items_file)
+    known = [column for column in ("pos", "timestamp") if column in events.columns and events[column].null_count() == 0]
+    ordered = chronological(
+        events, items["item_id"], by=next(iter(known), None), events_file=events_file, items_file=items_file
+    )
+    about = read_about(folder)
+    dataset = from_events(
+        name or about.get("name") or folder.resolve().name,
+        ordered,
+        items,
+        events_file=events_file,
+        items_file=items_file,
+        images=pictures(folder, items),
+        source=about.get("source", f"parquet folder {folder.resolve().name}"),
+    )
+    kind = events.schema.get("behavior")
+    return with_behavior_names(dataset, tuple(kind.categories)) if isinstance(kind, pl.Enum) else dataset
+
+
+def save_parquet(dataset: Dataset, folder: Path | str) -> Path:
+    """Write a dataset as the layout `load_parquet` reads, all or nothing; an existing folder is replaced as a whole.
+
+    Pictures that are encoded already (a folder, a parquet column) are copied byte for byte, so that the fingerprint
+    stays; drawn ones are encoded as WebP. Returns the folder.
+    """
+    check_histories(dataset)
+    present = dataset.images.present
+    rows = pl.int_range(dataset.num_items, dtype=pl.Int32, eager=True).alias("item_idx")
+    named = pl.when(pl.Series(present)).then(pl.coalesce("image", pl.format("{}.webp", rows)))
+    items = dataset.items.with_columns(named.alias("image")).rename({"image": "image_file"}).insert_column(1, rows)
+    with replacing(Path(folder)) as temporary:
+        temporary.mkdir()
+        items.write_parquet(temporary / "items.parquet")
+        event_table(dataset).write_parquet(temporary / "interactions.parquet")
+        if present.any():
+            schema = pl.Schema({"item_id": pl.String, "image_file": pl.String, "bytes": pl.Binary})
+            frames = picture_frames(dataset.images, items["item_id"], items["image_file"])
+            stream = register_io_source(lambda *_: frames, schema=schema)
+            stream.sink_parquet(temporary / "images.parquet", row_group_size=256)
+        write_json(temporary / "dataset.json", {"name": dataset.name, "source": dataset.source})
+    return Path(folder)
+
+
+def event_table(dataset: Dataset) -> pl.DataFrame:
+    """One row per event, users after one another and each oldest first: the columns of `interactions.parquet`."""
+    histories = dataset.histories
+    user, length = histories.users, histories.lengths
+    pos = np.arange(len(user)) - histories.offsets[:-1][user]
+    left = length[user] - pos
+    split = np.where((length[user] < 3) | (left > 2), 0, np.where(left == 2, 1, 2))
+    parts = pl.Series(["train", "valid", "test"], dtype=pl.Enum(["train", "valid", "test"]))
+    columns = {
+        "user_id": dataset.user_ids.gather(user),
+        "item_id": dataset.items["item_id"].gather(histories.items),
+        "user_idx": pl.Series(user),
+        "item_idx": pl.Series(histories.items),
+        "timestamp": pl.Series([None], dtype=pl.Int64).new_from_index(0, len(user))
+        if histories.timestamps is None
+        else pl.Series(histories.timestamps),
+        "pos": pl.Series(pos.astype(np.int32)),
+        "split": parts.gather(split),
+    }
+    if histories.behaviors is not None:
+        names = pl.Series(histories.behavior_names, dtype=pl.String)
+        columns["behavior"] = names.gather(histories.behaviors).cast(pl.Enum(names))
+    return pl.DataFrame(columns)
+
+
+def picture_frames(images: ImageSource, item_ids: pl.Series, files: pl.Series) -> Iterator[pl.DataFrame]:
+    """The rows of `images.parquet`, in frames of about `BATCH_BYTES`."""
+    rows: list[int] = []
+    batch: list[bytes] = []
+    size = 0
+
+    def frame() -> pl.DataFrame:
+        data = pl.Series("bytes", batch, pl.Binary)
+        return pl.DataFrame([item_ids.gather(rows).alias("item_id"), files.gather(rows).alias("image_file"), data])
+
+    for row in np.flatnonzero(images.present).tolist():
+        rows.append(row)
+        batch.append(encoded(images, row))
+        size += len(batch[-1])
+        if size >= BATCH_BYTES:
+            yield frame()
+            rows, batch, size = [], [], 0
+    if rows:
+        yield frame()
+
+
+def encoded(images: ImageSource, row: int) -> bytes:
+    """One picture as the bytes of an image file: the original ones where there are such."""
+    if isinstance(images, PackedImages):
+        return bytes(images.data[row])
+    if isinstance(images, FolderImages) and (file := images.files[row]) is not None:
+        return file.read_bytes()
+    buffer = io.BytesIO()
+    images.open(row).save(buffer, "WEBP", quality=90)
+    return buffer.getvalue()
+
+
+def read_table(file: Path, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+    """Read a parquet file, or those of `columns` that it has. Raises DataError when it is missing or not parquet."""
+    if not file.is_file():
+        raise DataError("there is no such file", file=file, fix="check the path, or fetch the file")
+    try:
+        schema = pl.read_parquet_schema(file)
+        return pl.read_parquet(file, columns=None if columns is None else [name for name in schema if name in columns])
+    except (pl.exceptions.PolarsError, OSError) as error:
+        what = f"the file is not readable as parquet ({str(error).splitlines()[0]})"
+        raise DataError(what, file=file, fix="fetch or write it again") from error
+
+
+def in_rows(items: pl.DataFrame, file: Path) -> pl.DataFrame:
+    """Items in the rows that `item_idx` gives, if it is there; the column is dropped."""
+    if "item_idx" not in items.columns:
+        return items
+    index = items["item_idx"]
+    numbers = pl.int_range(len(items), eager=True)
+    if not index.dtype.is_integer() or not index.sort().cast(pl.Int64).equals(numbers):
+        raise DataError(
+            f"the column is not a numbering from 0 to {len(items) - 1}",
+            file=file,
+            field="item_idx",
+            fix="number the items without gaps and repeats, or leave the column out",
+        )
+    return named_by_index(items.sort("item_idx")).drop("item_idx", strict=False)
+
+
+def named_by_index(frame: pl.DataFrame) -> pl.DataFrame:
+    """Take `item_idx` and `user_idx` as ids where the source has no others."""
+    for kind in ("user", "item"):
+        if f"{kind}_id" not in frame.columns and f"{kind}_idx" in frame.columns:
+            frame = frame.rename({f"{kind}_idx": f"{kind}_id"})
+    return frame
+
+
+def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
+    """The pictures that the `image` column of an item table speaks of."""
+    names = items["item_id"].to_list()
+    file = folder / "images.parquet"
+    if not items["image"].is_not_null().any():
+        return NoImages(len(items))
+    if not file.is_file():
+        if not (folder / "images").is_dir():
+            what = "the items name pictures, but there is neither images.parquet nor a folder images"
+            raise DataError(what, file=folder, fix="add one of them, or leave image_file empty")
+        return FolderImages(folder / "images", items["image"].to_list(), names)
+    packed = read_table(file, ("item_id", "bytes"))
+    for column in ("item_id", "bytes"):
+        if column not in packed.columns:
+            raise DataError("the column is missing", file=file, field=column, fix="add it")
+    if packed.schema["bytes"] != pl.Binary:
+        raise DataError(f"the column holds {packed.schema['bytes']}", file=file, field="bytes", fix="store the files")
+    packed = packed.with_columns(pl.col("item_id").cast(pl.String))
+    repeated = ~packed["item_id"].is_first_distinct()
+    if repeated.any():
+        row = int(repeated.arg_true()[0])
+        what = f'the id "{packed["item_id"][row]}" occurs again'
+        raise DataError(what, file=file, row=row + 1, field="item_id", fix="keep one picture per item")
+    data = items.select("item_id", "image").join(packed, on="item_id", how="left", maintain_order="left")
+    lost = data.filter(pl.col("image").is_not_null() & pl.col("bytes").is_null())
+    if len(lost):
+        what = f'the image file "{lost["image"][0]}" is not among the pictures'
+        raise DataError(
+            what, file=file, row=f"item {lost['item_id'][0]}", field="image_file", fix="add it, or leave it empty"
+        )
+    return PackedImages(file, data.select(pl.when(pl.col("image").is_not_null()).then("bytes")).to_series(), names)
+
+
+def read_about(folder: Path) -> dict[str, str]:
+    """Name and source from `dataset.json`; nothing when the file is not there."""
+    file = folder / "dataset.json"
+    if not file.is_file():
+        return {}
+    try:
+        about = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DataError(f"the file is not JSON ({error})", file=file, fix="correct or remove it") from error
+    if not isinstance(about, dict) or not all(isinstance(about.get(key, ""), str) for key in ("name", "source")):
+        raise DataError("the file does not hold name and source as text", file=file, fix="correct or remove it")
+    return about
+
+
+def with_behavior_names(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
+    """Number behaviors in the order of `names` (that of an Enum column) instead of the alphabet."""
+    histories = dataset.histories
+    if histories.behaviors is None:
+        return dataset
+    number = np.array([names.index(name) for name in histories.behavior_names], np.int8)
+    renamed = dataclasses.replace(histories, behaviors=number[histories.behaviors], behavior_names=names)
+    return dataclasses.replace(dataset, histories=renamed)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from macrec.data.reading import read_csv, read_json_lines
+from macrec.errors import DataError
+
+SCHEMA = {"a": pl.String, "n": pl.Int64, "t": "texts"}
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=8)
+
+
+def read(path, schema=SCHEMA, required=("a", "n"), **options):
+    return pl.concat(read_json_lines(path, schema, required=required, **options)).to_dicts()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"a": st.text(max_size=9), "n": st.integers(-(2**40), 2**40), "t": st.text(max_size=9) | st.lists(CELLS)},
+            optional={"other": st.text(max_size=5) | st.lists(st.booleans(), max_size=2)},
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 200),
+)
+def test_json_lines_come_back_whatever_the_piece_size(tmp_path, rows, packed, ascii_only, size):
+    data = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows).encode("utf-8", "surrogatepass")
+    path = tmp_path / "x.json"
+    path.write_bytes(gzip.compress(data) if packed else data)
+    expected = [
+        {"a": row["a"], "n": row["n"], "t": [row["t"]] if isinstance(row["t"], str) else row["t"]} for row in rows
+    ]
+    assert read(path, piece_bytes=size) == expected
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(CELLS, st.integers(-9, 9), CELLS), min_size=1, max_size=12), st.booleans(), st.integers(1, 99)
+)
+def test_csv_rows_come_back_whatever_the_piece_size(tmp_path, rows, header, size):
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerows([("x", "n", "y"), *rows] if header else rows)
+    path = tmp_path / "x.csv"
+    path.write_text(buffer.getvalue(), encoding="utf-8")
+    schema = {"x": pl.String, "n": pl.Int64, "y": pl.String}
+    assert pl.concat(read_csv(path, schema, header=header, piece_bytes=size)).rows() == rows
+
+
+def test_csv_finds_columns_by_name_and_passes_over_blank_lines(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\xef\xbb\xbfz,b,a\r\n\r\n9,8,7\r\n\r\n\r\n6,5,4\r\n\r\n")
+    assert pl.concat(read_csv(path, {"a": pl.Int64, "b": pl.String}, header=True)).rows() == [(7, "8"), (4, "5")]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"a": "x", "n": ', ["row 3", "not JSON"]),
+        (b"[1, 2]", ["row 3", "not a JSON object"]),
+        (b'{"n": 1}', ["row 3", '"a"', "missing"]),
+        (b'{"a": null, "n": 1}', ["row 3", '"a"', "missing"]),
+        (b'{"a": ["y"], "n": 1}', ["row 3", '"a"', '["y"] is not text']),
+        (b'{"a": {"y": 1}, "n": 1}', ["row 3", '"a"', "is not text"]),
+        (b'{"a": "y", "n": "1"}', ["row 3", '"n"', "whole number"]),
+        (b'{"a": "y", "n": 1.5}', ["row 3", '"n"', "whole number"]),
+        (b'{"a": "y", "n": 99999999999999999999}', ["row 3", '"n"', "whole number"]),
+        (b'{"a": "y", "n": 1, "t": {"p": 1}}', ["row 3", '"t"', "list of texts"]),
+        (b'{"a": "\xff", "n": 1}', ["row 3", "0xff", "not utf-8"]),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [10, 1 << 20])
+def test_json_errors_name_the_line(tmp_path, line, words, piece_bytes):
+    path = tmp_path / "x.json"
+    path.write_bytes(b'{"a": "[fine]", "n": 1}\n\n' + line + b'\n{"a": "z", "n": 2}\n')
+    with pytest.raises(DataError) as caught:
+        read(path, piece_bytes=piece_bytes)
+    assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"a,b", ["row 3", "2 fields where 3"]),
+        (b"a,1,c,d", ["row 3", "4 fields where 3"]),
+        (b"a,,c", ["row 3", '"n"', "empty"]),
+        (b"a,x,c", ["row 3", '"n"', "whole number"]),
+        (b'"' + b"a" * 200_000, ["row 3", "not CSV"]),
+        (b"\xe9,1,c", ["row 3", "not utf-8"]),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [5, 1 << 20])
+def test_csv_errors_name_the_line(tmp_path, line, words, piece_bytes):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"p,1,q\n\n" + line + b"\nr,2,s\n")
+    with pytest.raises(DataError) as caught:
+        pl.concat(
+            read_csv(path, {"x": pl.String, "n": pl.Int64, "y": pl.String}, header=False, piece_bytes=piece_bytes)
+        )
+    assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
+
+
+def test_damaged_gzip_is_told_from_a_cut_one(tmp_path):
+    path = tmp_path / "x.json.gz"
+    good = gzip.compress(b'{"a": "x", "n": 1}\n' * 999)
+    for data, word in [(good[:-9], "cut short"), (good[:-8] + b"\0" * 8, "damaged"), (b"{}", "not gzip")]:
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=word):
+            read(path)
+
+
+def test_missing_and_empty_files(tmp_path):
+    path = tmp_path / "x.json"
+    with pytest.raises(DataError, match="no such file"):
+        read(path)
+    for data in (b"", b"\n \n"):
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="empty"):
+            read(path)
+    path.write_bytes(b"a,b\n")
+    with pytest.raises(DataError, match="no rows"):
+        list(read_csv(path, {"a": pl.String}, header=True))
+    with pytest.raises(DataError, match='"c": the column is missing; add it \\(found: a, b\\)'):
+        list(read_csv(path, {"c": pl.String}, header=True))
