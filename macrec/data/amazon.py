@@ -231,7 +231,7 @@ def assemble(
         source = FolderImages(Path(images), items["image"].to_list(), items["item_id"].to_list())
     return from_events(
         name,
-        events.select(pl.col("user_id", "item_id").cast(pl.String), timestamp="time"),
+        events.select("user_id", "item_id", timestamp="time"),
         items,
         events_file=events_file,
         items_file=items_file,

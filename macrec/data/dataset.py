@@ -150,15 +150,16 @@ def from_events(
 ) -> Dataset:
     """Build a Dataset from events **already in each user's chronological order** and an item frame.
 
-    `events`: one row per interaction with `user_id` and `item_id` (strings or integers), optional `timestamp` (integer
-    seconds since 1970 UTC) and `behavior` (string); users are numbered by first appearance, the order within a user is
-    kept. `items`: see `item_table`; item i is its row i. The `_file` names appear in errors. Raises DataError for a
-    missing column, a wrong type, a null, an unknown item or no events at all.
+    `events`: one row per interaction with `user_id` and `item_id` (strings, categories or integers), optional
+    `timestamp` (integer seconds since 1970 UTC) and `behavior` (string); users are numbered by first appearance, the
+    order within a user is kept. `items`: see `item_table`; item i is its row i. The `_file` names appear in errors.
+    Raises DataError for a missing column, a wrong type, a null, an unknown item or no events at all.
     """
     items = item_table(items, file=items_file)
     check_ids(events, events_file)
     keys = items.select(pl.col("item_id").alias("id")).with_row_index("item")
-    rows = number_of(events["item_id"].cast(pl.String), keys)
+    item_ids = events["item_id"]
+    rows = number_of(item_ids if isinstance(item_ids.dtype, pl.Categorical) else item_ids.cast(pl.String), keys)
     if rows.null_count():
         row = first_true(rows.is_null())
         raise DataError(
@@ -201,6 +202,7 @@ def first_true(mask: pl.Series) -> int:
 def number_of(ids: pl.Series, keys: pl.DataFrame) -> pl.Series:
     """Look ids up in `keys` (columns: a row number, then `id`), in order; null where unknown."""
     number = keys.columns[0]
+    keys = keys.with_columns(pl.col("id").cast(ids.dtype))
     return ids.to_frame("id").join(keys, on="id", how="left", maintain_order="left")[number]
 
 
@@ -211,7 +213,7 @@ def check_ids(events: pl.DataFrame, file: Path | str) -> None:
             found = ", ".join(events.columns)
             raise DataError("the column is missing", file=file, field=column, fix=f"add it (found: {found})")
         dtype = events.schema[column]
-        if not (dtype == pl.String or dtype.is_integer()):
+        if not (dtype == pl.String or isinstance(dtype, pl.Categorical) or dtype.is_integer()):
             raise DataError(
                 f"the column holds {dtype} where an id (text or integer) is needed",
                 file=file,

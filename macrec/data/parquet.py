@@ -68,12 +68,15 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
 
 
 def save_parquet(dataset: Dataset, folder: Path | str) -> Path:
-    """Write a dataset as the layout `load_parquet` reads, all or nothing; an existing folder is replaced as a whole.
+    """Write a dataset as the layout `load_parquet` reads, all or nothing. Returns the folder.
 
+    A folder that was saved before is replaced as a whole; any other folder with something in it is refused (DataError).
     Pictures that are encoded already (a folder, a parquet column) are copied byte for byte, so that the fingerprint
-    stays; drawn ones are encoded as WebP. Returns the folder.
+    stays; drawn ones are encoded as WebP.
     """
     check_histories(dataset)
+    if Path(folder).is_dir() and any(Path(folder).iterdir()) and not (Path(folder) / "dataset.json").is_file():
+        raise DataError("the folder holds something else", file=folder, fix="name a new folder, or empty this one")
     present = dataset.images.present
     rows = pl.int_range(dataset.num_items, dtype=pl.Int32, eager=True).alias("item_idx")
     named = pl.when(pl.Series(present)).then(pl.coalesce("image", pl.format("{}.webp", rows)))

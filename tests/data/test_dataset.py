@@ -84,6 +84,13 @@ def test_integer_ids_meet_text_ids():
     assert [history.tolist() for history in data.histories] == [[1, 0]]
 
 
+def test_categorical_ids_give_the_same_dataset():
+    own = [pl.Categorical(pl.Categories.random()) for _ in range(2)]
+    events = EVENTS.with_columns(pl.col("user_id").cast(own[0]), pl.col("item_id").cast(own[1]))
+    assert build(events).fingerprint == build().fingerprint
+    assert build(events).user_ids.equals(build().user_ids)
+
+
 @pytest.mark.parametrize(
     ("events", "items", "parts"),
     [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from macrec.data import parquet
+from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
 from macrec.data.histories import Histories
 from macrec.data.images import FolderImages, NoImages, PackedImages
@@ -134,6 +135,13 @@ def test_a_failed_save_leaves_the_old_folder(tmp_path, monkeypatch):
         save_parquet(dataset([[2, 3]], Drawn(4)), tmp_path / "out")
     assert load_parquet(tmp_path / "out").fingerprint == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(DataError, match="the folder holds something else"):
+        save_parquet(curio("tiny"), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_an_empty_history_is_not_saved(tmp_path):
