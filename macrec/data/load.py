@@ -24,17 +24,14 @@ LAYOUTS = {
 
 
 def load_dataset(path_or_name: Path | str, **options: Any) -> Dataset:
-    """Load the built-in catalog ("curio", "curio:tiny", "curio:large") or whatever lies at a path.
+    """Load the built-in catalog ("curio", "curio:tiny", "curio:demo:7": size and seed) or whatever lies at a path.
 
     A folder is recognized by the files in `LAYOUTS`, in that order; an `.inter.json` or `.inter` file and a prefix
     `folder/<D>` work too. In an Amazon folder the pictures are those in `images/`, if it is there. `options` go to the
     loader. Raises DataError when nothing is there or nothing is recognized.
     """
     if isinstance(path_or_name, str) and path_or_name.partition(":")[0] == "curio":
-        from macrec.data.curio import curio
-
-        size = path_or_name.partition(":")[2]
-        return curio(size, **options) if size else curio(**options)
+        return built_in(path_or_name, options)
     path = Path(path_or_name)
     if path.name.endswith(".inter.json") or (not path.is_dir() and path.with_name(f"{path.name}.inter.json").is_file()):
         return load_lcrec(path, **options)
@@ -56,6 +53,17 @@ def load_dataset(path_or_name: Path | str, **options: Any) -> Dataset:
             return amazon
     looked = "; ".join(f"{layout}: {files}" for layout, files in LAYOUTS.items())
     raise DataError(f"the layout is not known (looked for {looked})", file=path, fix="call the fitting loader yourself")
+
+
+def built_in(name: str, options: dict[str, Any]) -> Dataset:
+    """The built-in catalog that `curio[:SIZE[:SEED]]` means."""
+    from macrec.data.curio import SIZES, curio
+
+    _, size, seed = (name.split(":") + ["", ""])[:3]
+    if name.count(":") > 2 or size not in (*SIZES, "") or not (seed.isdecimal() or not seed):
+        fix = f"write curio[:SIZE[:SEED]] with SIZE one of {', '.join(SIZES)} and a whole number as SEED"
+        raise DataError(f'there is no built-in catalog "{name}"', fix=fix)
+    return curio(size or "demo", int(seed or 0), **options)
 
 
 def load_amazon(folder: Path, options: dict[str, Any]) -> Dataset | None:

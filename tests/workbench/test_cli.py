@@ -32,6 +32,12 @@ def test_the_card_of_the_built_in_catalog_comes_with_the_oracle():
     assert code == 0 and "HR@10" in out and f"{card['ceiling']['oracle']['NDCG@10']:.4f}" in out
 
 
+@pytest.mark.parametrize("name", ["curio:huge", "curio:tiny:x", "curio:tiny:1:2"])
+def test_an_unknown_built_in_catalog_is_refused(name):
+    code, out, err = macrec("datasets", name)
+    assert code == 2 and not out and err.startswith(f'macrec: There is no built-in catalog "{name}"; write curio')
+
+
 def test_doctor_reports_every_requirement_as_json():
     code, out, _ = macrec("doctor", "--json")
     report = json.loads(out)
