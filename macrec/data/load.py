@@ -63,7 +63,7 @@ def built_in(name: str, options: dict[str, Any]) -> Dataset:
     if name.count(":") > 2 or size not in (*SIZES, "") or not (seed.isdecimal() or not seed):
         fix = f"write curio[:SIZE[:SEED]] with SIZE one of {', '.join(SIZES)} and a whole number as SEED"
         raise DataError(f'there is no built-in catalog "{name}"', fix=fix)
-    return curio(size or "demo", int(seed or 0), **options)
+    return curio(size or "demo", **({"seed": int(seed)} if seed else {}), **options)
 
 
 def load_amazon(folder: Path, options: dict[str, Any]) -> Dataset | None:

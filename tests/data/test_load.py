@@ -9,6 +9,7 @@ import pytest
 
 from macrec.data import leave_one_out, train_part
 from macrec.data.amazon import load_amazon_2018, load_amazon_2023
+from macrec.data.curio import curio
 from macrec.data.lcrec import load_lcrec
 from macrec.data.load import LAYOUTS, load_dataset
 from macrec.data.movielens import load_movielens
@@ -115,7 +116,9 @@ def test_unknown_layouts_say_what_was_looked_for(tmp_path):
 
 
 def test_curio_is_called_by_name():
-    assert load_dataset("curio:tiny", seed=3).fingerprint == load_dataset("curio:tiny", seed=3).fingerprint
+    assert load_dataset("curio:tiny:3").fingerprint == curio("tiny", seed=3).fingerprint
+    assert load_dataset("curio:tiny", seed=3).fingerprint == curio("tiny", seed=3).fingerprint
+    assert load_dataset("curio:tiny").fingerprint == curio("tiny").fingerprint != curio("tiny", seed=3).fingerprint
 
 
 # What the READMEs of the real datasets say: users, items, events, pictures.
