@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -110,7 +111,9 @@ def lab(context: typer.Context) -> None:
     typer.echo("\n".join(sentences(examine())[:4]))
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={first.parents[1]}"]
     command += [f"--LabApp.default_url=/lab/tree/notebooks/{first.name}"]
-    # Nothing leaves the machine unasked: no news, no look for updates.
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    # Our JupyterLab settings turn off its news and its look for updates: nothing leaves the machine unasked.
+    settings = os.pathsep.join(
+        filter(None, [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")])
+    )
     command += context.args
-    sys.exit(subprocess.call(command))
+    sys.exit(subprocess.call(command, env={**os.environ, "JUPYTER_CONFIG_PATH": settings}))

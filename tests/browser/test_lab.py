@@ -1,0 +1,153 @@
+"""JupyterLab in a real browser: notebooks run, figures appear, and pointing at a dot shows the item."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from macrec.workbench.run import project_root
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Iterator[str]:
+    """The address of a JupyterLab on a copy of the notebooks, set to the smallest catalog."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copy(project_root() / "pyproject.toml", project)
+    shutil.copytree(project_root() / "notebooks", project / "notebooks")
+    for notebook in (project / "notebooks").glob("*.ipynb"):
+        text = notebook.read_text(encoding="utf-8")
+        assert 'profile = \\"demo\\"' in text
+        notebook.write_text(text.replace('profile = \\"demo\\"', 'profile = \\"smoke\\"'), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token="]
+    with (project / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-c", "from macrec.workbench.cli import main; main()", "lab", *options],
+            cwd=project,
+            env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(project / "workspaces")},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            wait_for(lambda: answers(port), 60, lambda: (project / "lab.log").read_text())
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(30)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition, seconds: float, explain=lambda: "") -> None:
+    """Return when `condition` holds; fail with an explanation when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s in vain: {explain()}")
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def page(lab):
+    """A page of a fresh browser that notes errors and refuses everything outside this machine."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-unsafe-swiftshader"],
+        )
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+
+        def local_only(route):
+            if re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", route.request.url):
+                route.continue_()
+            else:
+                page.problems.append(f"asked for {route.request.url}")
+                route.abort()
+
+        page.route("**/*", local_only)
+        yield page
+        browser.close()
+
+
+def run_all(page, lab: str, notebook: str) -> None:
+    """Open a notebook, run all its cells and wait for the last one."""
+    page.goto(f"{lab}/lab/workspaces/{notebook[:2]}/tree/notebooks/{notebook}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector("text=| Idle", timeout=60_000)
+    page.click("css=.lm-MenuBar-itemLabel >> text=Run")
+    page.click("css=.lm-Menu-itemLabel >> text=/^Run All Cells$/")
+    page.wait_for_selector("css=.jp-OutputArea-output >> text=recorded in", timeout=180_000, state="attached")
+
+
+def point_at_dots(page, plot) -> bool:
+    """Move the pointer over a figure until the card of an item appears."""
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    for down in range(30, 75, 3):
+        for right in range(4, 48, 2):
+            page.mouse.move(box["x"] + box["width"] * right / 100, box["y"] + box["height"] * down / 100)
+            if page.evaluate("document.querySelector('.macrec-card')?.style.display === 'block'"):
+                return True
+    return False
+
+
+def test_pointing_at_a_dot_of_the_map_shows_the_item(page, lab, tmp_path: Path):
+    run_all(page, lab, "02_embeddings.ipynb")
+    plots = page.query_selector_all(".js-plotly-plot")
+    assert len(plots) == 3
+    assert all((plot.get_attribute("aria-label") or "").endswith(".") for plot in plots)
+    assert point_at_dots(page, plots[0])
+    card = page.query_selector(".macrec-card")
+    page.screenshot(path=tmp_path / "hover.png")
+    assert "category: " in card.inner_text()
+    titles = page.evaluate("Object.values(macrec.galleries)[0].titles")
+    assert card.query_selector("b").inner_text() in titles
+
+    # Saved and opened again, the figures and their pictures are still there without running anything.
+    page.keyboard.press("Control+s")
+    page.wait_for_selector(".jp-mod-current.jp-mod-dirty", state="detached")
+    page.reload()
+    kept = page.wait_for_selector(".jp-RenderedPlotly", timeout=60_000, state="attached")
+    kept.scroll_into_view_if_needed()
+    kept.hover()  # JupyterLab shows a still picture of a figure until the pointer is over it
+    plot = page.wait_for_selector(".js-plotly-plot[aria-label]", timeout=60_000)
+    assert point_at_dots(page, plot)
+    assert not page.query_selector("text=official Jupyter news")
+    assert not page.problems
+
+
+def test_the_data_notebook_shows_pictures_and_figures(page, lab):
+    run_all(page, lab, "01_data.ipynb")
+    assert len(page.query_selector_all(".js-plotly-plot")) == 2
+    pictures = page.query_selector_all(".jp-OutputArea-output img[src^='data:image/webp']")
+    assert len(pictures) > 20 and all(picture.get_attribute("alt") for picture in pictures)
+    assert all(picture.evaluate("p => p.complete && p.naturalWidth > 0") for picture in pictures)
+    assert not page.problems
