@@ -86,3 +86,45 @@ def test_no_images_open_nothing():
     with pytest.raises(KeyError):
         NoImages(3).open(0)
     assert not NoImages(3).present.any()
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "RGB"])
+def test_transparency_is_white_in_every_mode_that_knows_it(folder, mode):
+    picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    picture.putpixel((0, 0), (10, 10, 10, 255))
+    if mode == "RGB":  # one color counts as transparent
+        picture, options = Image.new("RGB", (4, 4), (1, 2, 3)), {"transparency": (1, 2, 3)}
+        picture.putpixel((0, 0), (10, 10, 10))
+    else:
+        picture, options = picture.convert(mode), {}
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", **options)
+    found = PackedImages(folder / "x", pl.Series([buffer.getvalue()]), ["a"]).open(0)
+    assert (found.mode, found.getpixel((3, 3)), found.getpixel((0, 0))) == ("RGB", (255, 255, 255), (10, 10, 10))
+
+
+def test_a_picture_that_claims_to_be_enormous_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow refuses above twice this
+    with pytest.raises(DataError, match="does not decode"):
+        FolderImages(folder, ["red.png"], ["a"]).open(0)
+
+
+def test_the_fingerprint_tells_whose_picture_it_is(folder):
+    orders = (["red.png", None, "blue.png"], [None, "red.png", "blue.png"], ["blue.png", None, "red.png"])
+    fingerprints = {FolderImages(folder, order, list("abc")).fingerprint for order in orders}
+    assert len(fingerprints) == 3
+    data = [(folder / name).read_bytes() for name in ("red.png", "blue.png")]
+    packed = {
+        PackedImages(folder / "x", pl.Series(order, dtype=pl.Binary), list("abc")).fingerprint
+        for order in ([data[0], None, data[1]], [None, *data], [data[1], None, data[0]])
+    }
+    assert packed == fingerprints
+
+
+def test_an_empty_path_is_a_missing_picture(folder):
+    images = FolderImages(folder, ["", "blue.png"], ["a", "b"])
+    assert images.present.tolist() == [False, True] and images.content_keys()[0] is None
+
+
+def test_no_images_have_no_keys():
+    assert NoImages(3).content_keys() == [None, None, None]

@@ -1,5 +1,7 @@
 """Every figure holds exactly the data it was given."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -24,7 +26,8 @@ from macrec.viz import (
     umap_layouts,
 )
 from macrec.viz.data_figures import popularity_curve
-from macrec.viz.embedding_figures import top_levels
+from macrec.viz.embedding_figures import narrow, on_grid, top_levels
+from macrec.viz.layout import umap_layout
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +152,109 @@ def test_layouts_are_kept_and_computed_again_only_when_something_changed(embeddi
     assert first["image"][0].tolist() == np.flatnonzero(embeddings["image"].present).tolist()
     umap_layouts(embeddings, 1, tmp_path / "umap")
     assert len(calls) == 4
+
+
+def test_bars_of_the_card_figure_are_the_shares_of_the_card(data):
+    card = dataset_card(data)
+    figure, _ = card_figure(data, card)
+    _, _, missing, duplicates = figure.data
+    assert dict(zip(missing.y, missing.x, strict=True)) == card.missing
+    named = dict(zip(duplicates.y, duplicates.x, strict=True))
+    shares = (card.duplicate_texts, card.duplicate_images, card.near_duplicate_titles)
+    assert tuple(named[name] for name in ("same text", "same picture", "near-same title")) == shares
+
+
+def test_the_two_kinds_of_duplicates_are_not_mixed_up(data):
+    card = dataclasses.replace(dataset_card(data), duplicate_texts=0.1, duplicate_images=0.2, near_duplicate_titles=0.3)
+    duplicates = card_figure(data, card)[0].data[3]
+    assert dict(zip(duplicates.y, duplicates.x, strict=True)) == {
+        "same text": 0.1,
+        "same picture": 0.2,
+        "near-same title": 0.3,
+    }
+
+
+def test_purity_figure_draws_the_table_and_names_the_factor_furthest_above_chance():
+    table = pl.DataFrame(
+        {
+            "factor": ["brand", "brand", "palette", "palette"],
+            "modality": ["text", "image", "text", "image"],
+            "purity": [0.5, 0.1, 0.12, 0.45],
+            "chance": [0.3, 0.3, 0.1, 0.1],
+        }
+    )
+    figure, sentence = purity_figure(table)
+    text, image, chance = figure.data
+    assert (list(text.y), list(text.x)) == (["brand", "palette"], [0.5, 0.12])
+    assert (list(image.y), list(image.x)) == (["brand", "palette"], [0.1, 0.45])
+    assert (list(chance.y), list(chance.x)) == (["brand", "palette"], [0.3, 0.1])
+    assert "palette among image neighbors, 45% against 10%" in sentence
+
+
+def test_agreement_figure_draws_shares_and_their_mean():
+    figure, sentence = agreement_figure(np.array([0, 0, 1, 3]), 0.25, neighbors=4)
+    assert list(figure.data[0].x) == [0, 1, 2, 3, 4] and list(figure.data[0].y) == [0.5, 0.25, 0, 0.25, 0]
+    assert "agree on 1.0 of 4" in figure.layout.title.text
+    assert figure.layout.shapes[0].x0 == 0.25
+    assert "1.00 are also" in sentence and "would share 0.25" in sentence
+
+
+def test_row_numbers_keep_their_value_when_they_become_smaller():
+    for rows in (np.array([0, 2**15 - 1]), np.array([0, 2**15]), np.array([999_999])):
+        assert narrow(rows).tolist() == rows.tolist()
+    assert narrow(np.array([5])).itemsize == 2
+
+
+def test_the_grid_keeps_the_proportions_of_a_map():
+    points = np.array([[-1, 5], [3, 5.5], [1, 6]], np.float32)
+    assert on_grid(points).tolist() == [[0, 0], [30_000, 3_750], [15_000, 7_500]]
+    assert on_grid(np.full((2, 2), 7, np.float32)).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.fixture
+def flat_umap(monkeypatch):
+    """UMAP replaced by the first two columns; yields the settings and the number of rows of every call."""
+    import umap
+
+    calls = []
+
+    class Flat:
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def fit_transform(self, values):
+            calls.append((self.settings, len(values)))
+            return values[:, :2] + len(calls)
+
+    monkeypatch.setattr(umap, "UMAP", Flat)
+    return calls
+
+
+def test_a_layout_is_computed_again_when_a_value_or_the_number_of_points_changed(flat_umap, tmp_path):
+    values = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    file = tmp_path / "umap.npz"
+    umap_layout(values, 0, file, 100)
+    umap_layout(values, 0, file, 100)
+    assert len(flat_umap) == 1
+    changed = values.copy()
+    changed[7, 2] += 1
+    umap_layout(changed, 0, file, 100)
+    umap_layout(changed, 0, file, 30)
+    assert len(flat_umap) == 3 and [path.name for path in tmp_path.iterdir()] == ["umap.npz"]
+
+
+def test_a_layout_is_by_cosine_and_repeatable(flat_umap):
+    umap_layout(np.eye(20, 4, dtype=np.float32), 5, None, 100)
+    umap_layout(np.eye(9, 4, dtype=np.float32), 5, None, 100)
+    settings = [settings for settings, _ in flat_umap]
+    assert [s["metric"] for s in settings] == ["cosine"] * 2 and [s["random_state"] for s in settings] == [5, 5]
+    assert [s["n_neighbors"] for s in settings] == [15, 8]
+
+
+def test_no_more_points_are_placed_than_asked_for(flat_umap):
+    values = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+    rows, positions = umap_layout(values, 0, None, 25)
+    assert flat_umap[0][1] == len(rows) == len(positions) == 25
+    assert (np.diff(rows) > 0).all() and rows[-1] < 60
+    np.testing.assert_array_equal(positions, values[rows, :2] + 1)
+    assert umap_layout(values, 1, None, 25)[0].tolist() != rows.tolist()
