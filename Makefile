@@ -39,7 +39,7 @@ clean:
 
 .venv/bin/python:
 	$(if $(PYTHON),,$(error macrec needs Python 3.11 or newer; none was found on the PATH))
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Setting up .venv: pinned packages, 1 to 5 minutes and about 2.5 GB (more with a CUDA build of torch)"
@@ -48,5 +48,5 @@ clean:
 
 .venv/dev.stamp: .venv/run.stamp
 	@echo "Adding what the tests need"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable ".[dev]"
 	@touch $@

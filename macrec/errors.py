@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -31,4 +33,9 @@ class DataError(ValueError):
         if field is not None:
             where.append(f'field "{field}"')
         place = ", ".join(where)
-        super().__init__(f"{place}: {what}; {fix}." if place else f"{what[:1].upper()}{what[1:]}; {fix}.")
+        sentence = f"{place}: {what}; {fix}." if place else f"{what[:1].upper()}{what[1:]}; {fix}."
+        super().__init__(" ".join(sentence.split()))  # one line, whatever an id or a file name holds
+
+    def __reduce__(self) -> tuple[Callable[..., DataError], tuple[object, ...]]:
+        """Travel between processes; the arguments are by keyword, which plain exceptions cannot do."""
+        return partial(DataError, what=self.what, fix=self.fix, file=self.file, row=self.row, field=self.field), ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,16 @@ def replacing(path: Path) -> Iterator[Path]:
     Works for a file, and for a folder that does not exist yet or is to be replaced as a whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    mine = f"{os.getpid()}-{threading.get_ident()}"
+    temporary, before = path.with_name(f".{path.name}.{mine}.tmp"), path.with_name(f".{path.name}.{mine}.old")
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        if temporary.is_dir() and path.is_dir():  # a folder cannot be renamed over another: step aside, then go
+            path.rename(before)
+            temporary.rename(path)
+            shutil.rmtree(before)
+        else:
+            temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -32,6 +37,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, all or nothing."""
+    """Write `value` as indented JSON, all or nothing. Raises ValueError for NaN and infinity, which JSON has not."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -42,7 +42,7 @@ def test_conda_environment_installs_this_project_with_these_pins():
 
 
 def test_make_and_conda_install_the_same_extras():
-    assert "'.[dev]'" in (ROOT / "Makefile").read_text()
+    assert '".[dev]"' in (ROOT / "Makefile").read_text()
 
 
 def test_importing_the_library_is_light():

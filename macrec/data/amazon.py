@@ -20,6 +20,9 @@ from macrec.data.reading import Field, read_csv, read_json_lines
 from macrec.data.text import clean_column, clean_lists
 from macrec.errors import DataError
 
+LONGEST_NAME = 255
+"""Bytes that a file name may have (on all common file systems)."""
+
 PICTURE = pl.Struct({"hi_res": pl.String, "large": pl.String, "thumb": pl.String})
 
 
@@ -203,8 +206,11 @@ def with_pictures(items: pl.DataFrame, folder: Path | str | None) -> pl.DataFram
 
 
 def is_complete(file: Path) -> bool:
-    """Whether a file is there and is a whole JPEG, PNG or WebP, judged by how it begins and ends."""
-    if not file.is_file() or (size := file.stat().st_size) < 16:
+    """Whether a file is there and is a whole JPEG, PNG or WebP, judged by how it begins and ends.
+
+    Names come from addresses: one that no file system can hold is a picture that is not there.
+    """
+    if len(file.name.encode()) > LONGEST_NAME or not file.is_file() or (size := file.stat().st_size) < 16:
         return False
     with file.open("rb") as stream:
         head = stream.read(12)

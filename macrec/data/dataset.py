@@ -78,6 +78,7 @@ class Dataset:
         histories = self.histories
         for column in (histories.offsets, histories.items, histories.timestamps, histories.behaviors):
             digest.update(b"none" if column is None else np.ascontiguousarray(column).data)
+        digest.update("\x1f".join(histories.behavior_names).encode())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -213,7 +214,7 @@ def check_ids(events: pl.DataFrame, file: Path | str) -> None:
             found = ", ".join(events.columns)
             raise DataError("the column is missing", file=file, field=column, fix=f"add it (found: {found})")
         dtype = events.schema[column]
-        if not (dtype == pl.String or isinstance(dtype, pl.Categorical) or dtype.is_integer()):
+        if not (dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum) or dtype.is_integer()):
             raise DataError(
                 f"the column holds {dtype} where an id (text or integer) is needed",
                 file=file,

@@ -52,14 +52,19 @@ class NoImages:
         return [None] * len(self.present)
 
 
+# What Pillow raises for bytes that are no whole picture: its own errors and, from some plugins, their libraries'.
+UNDECODABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
+
+
 def decode(data: bytes, *, file: Path, row: str) -> Image.Image:
     """Decode the bytes of a picture to RGB completely; `file` and `row` name it in the DataError."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return flatten(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
+        why = "no image format is recognized" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(
-            f"the image does not decode ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            f"the image does not decode ({why or type(error).__name__})",
             file=file,
             row=row,
             field="image",
@@ -73,6 +78,9 @@ def flatten(picture: Image.Image) -> Image.Image:
         layer = picture.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
+    if picture.mode.startswith("I"):  # 16 bits of gray; a plain convert would cut them off and leave white
+        levels = np.asarray(picture.convert("I"), np.float32) / 257
+        picture = Image.fromarray(np.clip(np.round(levels), 0, 255).astype(np.uint8))
     return picture.convert("RGB")
 
 
@@ -91,23 +99,19 @@ class FolderImages:
             if not path:
                 self.files.append(None)
                 continue
-            file = (root / path).resolve()
+            row = f"item {name}"
+            try:
+                file = (root / path).resolve()
+                exists = file.is_file()
+            except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a name too long, a loop of links
+                what = f"the image path is not usable ({error})"
+                raise DataError(what, file=folder, row=row, field="image", fix="correct it") from error
             if not file.is_relative_to(root):
-                raise DataError(
-                    f'the image path "{path}" leaves the image folder',
-                    file=folder,
-                    row=f"item {name}",
-                    field="image",
-                    fix="use a path inside that folder",
-                )
-            if not file.is_file():
-                raise DataError(
-                    f'the image file "{path}" does not exist',
-                    file=folder,
-                    row=f"item {name}",
-                    field="image",
-                    fix="add the file, or leave the image of this item empty",
-                )
+                what, fix = f'the image path "{path}" leaves the image folder', "use a path inside that folder"
+                raise DataError(what, file=folder, row=row, field="image", fix=fix)
+            if not exists:
+                fix = "add the file, or leave the image of this item empty"
+                raise DataError(f'the image file "{path}" does not exist', file=folder, row=row, field="image", fix=fix)
             self.files.append(file)
         self.names = list(names)
         self.present: NDArray[np.bool_] = np.array([file is not None for file in self.files], bool)
@@ -117,7 +121,13 @@ class FolderImages:
         file = self.files[row]
         if file is None:
             raise KeyError(f"item {self.names[row]} has no picture")
-        return decode(file.read_bytes(), file=file, row=f"item {self.names[row]}")
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            what = f"the image cannot be read ({error.strerror})"
+            fix = "check the file and its permissions"
+            raise DataError(what, file=file, row=f"item {self.names[row]}", field="image", fix=fix) from error
+        return decode(data, file=file, row=f"item {self.names[row]}")
 
     def content_keys(self) -> list[bytes | None]:
         """A digest of each file's bytes."""

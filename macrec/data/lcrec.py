@@ -6,7 +6,6 @@ space counts as part of a category ("Arts, Crafts & Sewing"); when writing, such
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import chain
@@ -21,7 +20,7 @@ from macrec.data.dataset import Dataset, from_events
 from macrec.data.images import FolderImages, ImageSource, NoImages
 from macrec.data.ordering import check_histories
 from macrec.data.parquet import encoded
-from macrec.data.reading import existing_file, pieces, read_csv
+from macrec.data.reading import existing_file, is_given, parse_json, pieces, read_csv
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
 
@@ -39,7 +38,7 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
     file = inter_file(Path(path))
     prefix = file.name.removesuffix(".inter.json")
     user, lengths, item = read_sequences(file)
-    items_file, items = read_items(file.parent / prefix, int(item.max(initial=-1)) + 1)
+    items_file, items = read_items(file.parent / prefix, item)
     beyond = np.flatnonzero((item < 0) | (item >= len(items)))
     if len(beyond):
         owner = np.searchsorted(np.cumsum(lengths), beyond[0], side="right")
@@ -49,12 +48,12 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
             row=f'user "{user[int(owner)]}"',
             fix=f"add it to {items_file} or drop the event",
         )
-    if (names_file := file.parent / f"{prefix}.user2id").is_file():
+    if is_given(names_file := file.parent / f"{prefix}.user2id"):
         user = renamed_users(user, names_file, file)
     folder = Path(images) if images is not None else file.parent / "images"
     info_file = file.parent / f"{prefix}_images_info.json"
     source: ImageSource = NoImages(len(items))
-    if images is not None or (folder.is_dir() and info_file.is_file()):
+    if images is not None or (folder.is_dir() and is_given(info_file)):
         items = items.with_columns(image=first_pictures(info_file, items["item_id"]))
         source = FolderImages(folder, items["image"].to_list(), items["item_id"].to_list())
     events = pl.DataFrame(
@@ -138,14 +137,19 @@ def read_sequences(file: Path) -> tuple[pl.Series, NDArray[np.int64], NDArray[np
             if not body.startswith(opening) and not (users and body == b"}"):
                 raise ValueError(f"{opening.decode()} expected")
             body = body.removeprefix(opening).removesuffix(b"}")
-            pairs = json.loads(b"{" + body + b"}", object_pairs_hook=list)
+            pairs = parse_json(b"{" + body + b"}", list)
         except ValueError as error:
             what = f'the text is not JSON of the form {{"user": [item, item]}} ({error})'
             raise DataError(what, file=file, row=piece.first_line, fix="correct it or fetch it again") from error
         check_lists(pairs, file)
         users += [user for user, _ in pairs]
         lengths.append(np.array([len(sequence) for _, sequence in pairs], np.int64))
-        items.append(np.fromiter(chain.from_iterable(sequence for _, sequence in pairs), np.int64))
+        try:
+            items.append(np.fromiter(chain.from_iterable(sequence for _, sequence in pairs), np.int64))
+        except OverflowError as error:
+            user = next(user for user, sequence in pairs if max(map(abs, sequence)) >= 1 << 63)
+            what = "an item is too large a number"
+            raise DataError(what, file=file, row=f'user "{user}"', fix="number items from 0") from error
     if not closed:
         raise DataError("the JSON is cut short", file=file, fix="fetch or write it again")
     keys = pl.Series("user", users, pl.String)
@@ -167,21 +171,24 @@ def check_lists(pairs: list[tuple[str, Any]], file: Path) -> None:
             raise DataError("the history is empty", file=file, row=f'user "{user}"', fix="drop the user")
 
 
-def read_items(prefix: Path, highest: int) -> tuple[Path, pl.DataFrame]:
+def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame]:
     """The item table from `.item2id` and `.item.json`, and the file that decided how many items there are.
 
-    With neither there are as many items as the histories need, `highest`.
+    With neither the items are those of the histories, `met`, and all numbers up to the highest must occur.
     """
     text_file, id_file = (prefix.with_name(prefix.name + suffix) for suffix in (".item.json", ".item2id"))
-    texts = read_object(text_file) if text_file.is_file() else {}
-    if id_file.is_file():
+    texts = read_object(text_file) if is_given(text_file) else {}
+    if is_given(id_file):
         file, ids = id_file, read_numbering(id_file)
     elif texts:
         file, ids = text_file, pl.Series(sorted(texts, key=lambda key: (len(key), key)))
         check_numbering(ids.cast(pl.Int64, strict=False), text_file)
     else:
-        file, ids = prefix.with_name(prefix.name + ".inter.json"), pl.Series(range(highest), dtype=pl.Int64)
-    extra = next((key for key in texts if not key.isdecimal() or int(key) >= len(ids)), None)
+        file, ids = prefix.with_name(prefix.name + ".inter.json"), pl.Series(np.unique(met[met >= 0]))
+        if not ids.equals(pl.int_range(len(ids), eager=True)):
+            what = f"the items met are not 0 to {len(ids) - 1}, each at least once"
+            raise DataError(what, file=file, fix=f"number without gaps, or add {id_file.name} or {text_file.name}")
+    extra = next((key for key in texts if not key.isdecimal() or str(int(key)) != key or int(key) >= len(ids)), None)
     if extra is not None:
         raise DataError(f'the item "{extra}" is not in {file.name}', file=text_file, fix="make the two files agree")
     rows = [texts.get(str(row), {}) for row in range(len(ids))]
@@ -211,7 +218,7 @@ def text_of(row: Any, field: str, file: Path, number: int) -> str:
 def read_object(file: Path) -> dict[str, Any]:
     """A JSON file that holds one object."""
     try:
-        value = json.loads(b"".join(piece.data for piece in pieces(existing_file(file))))
+        value = parse_json(b"".join(piece.data for piece in pieces(existing_file(file))))
     except ValueError as error:
         if isinstance(error, DataError):
             raise
@@ -226,6 +233,9 @@ def read_numbering(file: Path) -> pl.Series:
     schema = {"id": pl.String, "number": pl.Int64}
     table = pl.concat(read_csv(file, schema, header=False, separator="\t", quoted=False)).sort("number")
     check_numbering(table["number"], file)
+    repeated = table["id"].filter(~table["id"].is_first_distinct())
+    if len(repeated):
+        raise DataError(f'the id "{repeated[0]}" occurs again', file=file, fix="keep one row per id")
     return table["id"]
 
 
@@ -243,6 +253,9 @@ def renamed_users(keys: pl.Series, names_file: Path, file: Path) -> pl.Series:
     unknown = keys.filter(number.is_null() | (number < 0) | (number >= len(ids)))
     if len(unknown):
         raise DataError(f'the user "{unknown[0]}" is not in {names_file.name}', file=file, fix="make the files agree")
+    repeated = keys.filter(~number.is_first_distinct())
+    if len(repeated):
+        raise DataError(f'the user "{repeated[0]}" occurs again', file=file, fix="keep one history per user")
     return ids.gather(number)
 
 

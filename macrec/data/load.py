@@ -33,6 +33,8 @@ def load_dataset(path_or_name: Path | str, **options: Any) -> Dataset:
     if isinstance(path_or_name, str) and path_or_name.partition(":")[0] == "curio":
         return built_in(path_or_name, options)
     path = Path(path_or_name)
+    if not str(path_or_name).strip():
+        raise DataError("the name of the dataset is empty", fix='give a path, or "curio" for the built-in catalog')
     if path.name.endswith(".inter.json") or (not path.is_dir() and path.with_name(f"{path.name}.inter.json").is_file()):
         return load_lcrec(path, **options)
     if path.name.endswith((".inter", ".inter.gz")):

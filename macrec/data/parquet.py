@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from macrec.data.dataset import Dataset, from_events, item_table
+from macrec.data.dataset import Dataset, first_true, from_events, item_table
 from macrec.data.images import FolderImages, ImageSource, NoImages, PackedImages
 from macrec.data.ordering import check_histories, chronological
+from macrec.data.reading import existing_file, is_given, parse_json
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
 
@@ -37,19 +37,28 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
     events_file = next((folder / file for file in EVENT_FILES if (folder / file).is_file()), folder / EVENT_FILES[0])
     items_file = folder / "items.parquet"
     events = read_table(events_file, EVENT_COLUMNS)
-    if items_file.is_file():
+    check_kinds(events, events_file)
+    if is_given(items_file):
         items = in_rows(read_table(items_file), items_file)
+        if {"image", "image_file"} <= set(items.columns):
+            what = "there is also a column image"
+            raise DataError(what, file=items_file, field="image_file", fix="rename or drop one of the two")
     else:
         items_file = events_file
         met = [column for column in ("item_id", "item_idx") if column in events.columns]
         items = events.select(met).unique(maintain_order=True)
         items = items.sort("item_idx").drop("item_idx") if len(met) == 2 else named_by_index(items)
     if "item_id" not in events.columns and "item_idx" in events.columns and items_file != events_file:
-        rows = items.select("item_id").with_row_index("item_idx").cast({"item_idx": events.schema["item_idx"]})
-        events = events.join(rows, on="item_idx", how="left", maintain_order="left")
+        beyond = ~events["item_idx"].is_between(0, len(items) - 1)
+        if beyond.fill_null(True).any():
+            row = first_true(beyond.fill_null(True))
+            what = f"the number {events['item_idx'][row]} is not a row of the item table"
+            fix = f"add the item to {items_file} or drop the event"
+            raise DataError(what, file=events_file, row=row + 1, field="item_idx", fix=fix)
+        events = events.with_columns(item_id=items["item_id"].gather(events["item_idx"]))
     events = named_by_index(events)
     items = item_table(items.rename({"image_file": "image"} if "image_file" in items.columns else {}), file=items_file)
-    known = [column for column in ("pos", "timestamp") if column in events.columns and events[column].null_count() == 0]
+    known = [column for column in ("pos", "timestamp") if column in events.columns and not all_null(events[column])]
     ordered = chronological(
         events, items["item_id"], by=next(iter(known), None), events_file=events_file, items_file=items_file
     )
@@ -153,14 +162,37 @@ def encoded(images: ImageSource, row: int) -> bytes:
 
 def read_table(file: Path, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
     """Read a parquet file, or those of `columns` that it has. Raises DataError when it is missing or not parquet."""
-    if not file.is_file():
-        raise DataError("there is no such file", file=file, fix="check the path, or fetch the file")
+    existing_file(file)
     try:
         schema = pl.read_parquet_schema(file)
         return pl.read_parquet(file, columns=None if columns is None else [name for name in schema if name in columns])
     except (pl.exceptions.PolarsError, OSError) as error:
         what = f"the file is not readable as parquet ({str(error).splitlines()[0]})"
         raise DataError(what, file=file, fix="fetch or write it again") from error
+
+
+def all_null(column: pl.Series) -> bool:
+    """Whether a column says nothing."""
+    return column.null_count() == len(column)
+
+
+def check_kinds(events: pl.DataFrame, file: Path) -> None:
+    """Raise DataError for optional columns of events that are of the wrong type or only partly filled."""
+    for name in ("user_idx", "item_idx", "pos", "timestamp", "behavior"):
+        if name not in events.columns or all_null(events[name]):
+            continue
+        found = events.schema[name]
+        is_text = found == pl.String or isinstance(found, pl.Categorical | pl.Enum)
+        if not (found.is_integer() or (name == "behavior" and is_text)):
+            needed = "text" if name == "behavior" else "whole seconds since 1970" if name == "timestamp" else "integers"
+            what, fix = f"the column holds {found} where {needed} must stand", "convert it, or leave the column out"
+            raise DataError(what, file=file, field=name, fix=fix)
+        if found == pl.UInt64 and (large := events[name] >= 1 << 63).any():
+            what = "the number is too large"
+            raise DataError(what, file=file, row=first_true(large) + 1, field=name, fix="correct it")
+        if name == "pos" and events[name].null_count():
+            row = first_true(events[name].is_null()) + 1
+            raise DataError("the position is missing", file=file, row=row, field=name, fix="fill it in")
 
 
 def in_rows(items: pl.DataFrame, file: Path) -> pl.DataFrame:
@@ -193,7 +225,7 @@ def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
     file = folder / "images.parquet"
     if not items["image"].is_not_null().any():
         return NoImages(len(items))
-    if not file.is_file():
+    if not is_given(file):
         if not (folder / "images").is_dir():
             what = "the items name pictures, but there is neither images.parquet nor a folder images"
             raise DataError(what, file=folder, fix="add one of them, or leave image_file empty")
@@ -204,7 +236,10 @@ def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
             raise DataError("the column is missing", file=file, field=column, fix="add it")
     if packed.schema["bytes"] != pl.Binary:
         raise DataError(f"the column holds {packed.schema['bytes']}", file=file, field="bytes", fix="store the files")
-    packed = packed.with_columns(pl.col("item_id").cast(pl.String))
+    if not (packed.schema["item_id"] == pl.String or packed.schema["item_id"].is_integer()):
+        what = f"the column holds {packed.schema['item_id']} where an id (text or integer) is needed"
+        raise DataError(what, file=file, field="item_id", fix="convert it")
+    packed = packed.with_columns(pl.col("item_id").cast(pl.String)).filter(pl.col("item_id").is_not_null())
     repeated = ~packed["item_id"].is_first_distinct()
     if repeated.any():
         row = int(repeated.arg_true()[0])
@@ -223,10 +258,10 @@ def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
 def read_about(folder: Path) -> dict[str, str]:
     """Name and source from `dataset.json`; nothing when the file is not there."""
     file = folder / "dataset.json"
-    if not file.is_file():
+    if not is_given(file):
         return {}
     try:
-        about = json.loads(file.read_bytes())
+        about = parse_json(file.read_bytes())
     except ValueError as error:
         raise DataError(f"the file is not JSON ({error})", file=file, fix="correct or remove it") from error
     if not isinstance(about, dict) or not all(isinstance(about.get(key, ""), str) for key in ("name", "source")):

@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -91,19 +91,24 @@ def read_csv(
     over. Raises DataError with file and line for what `read_json_lines` names, and for a missing column.
     """
     required = list(schema) if required is None else required
-    columns, found = list(schema), False
+    columns, found, found_header = list(schema), False, False
     for piece in pieces(path, piece_bytes, encoding):
         if len(separator) > 1:
             piece = Piece(piece.first_line, piece.data.replace(separator.encode(), b"\x1f"))
         mark = separator if len(separator) == 1 else "\x1f"
-        if header and piece.first_line == 1:
-            line, _, rest = piece.data.partition(b"\n")
-            columns = next(csv.reader([line.decode("utf-8-sig").rstrip("\r")], delimiter=mark), [])
+        if b"\r" in piece.data.strip() and b"\n" not in piece.data:
+            raise DataError("the lines end with carriage returns alone", file=path, fix="write line feeds")
+        if header and not found_header:
+            line_number, line, rest = _first_line(piece)
+            found_header = bool(line)
+            if not found_header:
+                continue
+            columns = next(csv.reader([line], delimiter=mark))
             for name in schema:
                 if name not in columns:
                     fix = f"add it (found: {', '.join(columns)})"
                     raise DataError("the column is missing", file=path, field=name, fix=fix)
-            piece = Piece(2, rest)
+            piece = Piece(line_number + 1, rest)
         layout = {name: schema.get(name, pl.String) for name in columns}
         try:
             frame = pl.read_csv(
@@ -137,6 +142,8 @@ def pieces(
             data = rest + block
             cut = len(data) if not block else data.rfind(end) + len(end) if end in data else 0
             data, rest = data[:cut], data[cut:]
+            if line == 1 and not found:
+                data = data.removeprefix(b"\xef\xbb\xbf")
             if data:
                 found = found or not data.isspace()
                 yield Piece(line, _to_utf8(data, path, line, encoding))
@@ -147,8 +154,37 @@ def pieces(
         raise DataError("the file is empty", file=path, fix="fetch or write it again")
 
 
+def _first_line(piece: Piece) -> tuple[int, str, bytes]:
+    """Number and text of the first line that is not blank ("" when all are), and the bytes after it."""
+    data = piece.data.lstrip(b"\r\n")
+    number = piece.first_line + piece.data.count(b"\n") - data.count(b"\n")
+    line, _, rest = data.partition(b"\n")
+    return number, line.decode().rstrip("\r"), rest
+
+
+def parse_json(data: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """`json.loads` (`pairs` is its object_pairs_hook) that complains of too deep nesting and of half a surrogate pair.
+
+    All complaints are ValueErrors.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=pairs)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if re.search(rb"\\u[dD][89a-fA-F]", data):
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def is_given(path: Path) -> bool:
+    """Whether an optional file is there; raises DataError when something else has its name (a folder, a dead link)."""
+    return (path.exists() or path.is_symlink()) and existing_file(path).is_file()
+
+
 def existing_file(path: Path) -> Path:
     """`path` itself; raises DataError when there is no such file."""
+    if path.is_dir():
+        raise DataError("a folder stands where a file is needed", file=path, fix="check the path, or move it away")
     if not path.is_file():
         raise DataError("there is no such file", file=path, fix="check the path, or fetch the file")
     return path
@@ -173,6 +209,9 @@ def _next_block(stream: gzip.GzipFile | IO[bytes], path: Path, size: int) -> byt
 
 
 def _to_utf8(data: bytes, path: Path, line: int, encoding: str) -> bytes:
+    if b"\0" in data:
+        row = line + data.count(b"\n", 0, data.index(b"\0"))
+        raise DataError("a byte is zero, which no text file holds", file=path, row=row, fix="fetch the file again")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -212,7 +251,7 @@ def _explain_json(path: Path, piece: Piece, schema: Mapping[str, Field], require
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             raise DataError(f"the line is not JSON ({error})", file=path, row=row, fix="correct it") from error
         if not isinstance(record, dict):

@@ -10,7 +10,7 @@ import polars as pl
 
 from macrec.data.dataset import Dataset, first_true, from_events
 from macrec.data.ordering import chronological
-from macrec.data.reading import Dtype, pieces, read_csv
+from macrec.data.reading import Dtype, is_given, pieces, read_csv
 from macrec.errors import DataError
 
 TYPES: dict[str, Dtype] = {
@@ -48,14 +48,14 @@ def load_recbole(
         by = "time" if time in kinds else None
         if by:
             events = events.rename({time: "time"})
-            endless = ~events["time"].is_finite()
+            endless = ~(events["time"].abs() < 1 << 62)  # also NaN and infinity
             if endless.any():
                 row = first_true(endless) + 2
-                raise DataError("the time is not a number", file=file, row=row, field=time, fix="correct it")
+                raise DataError("the time is not a number of seconds", file=file, row=row, field=time, fix="correct it")
             events = events.with_columns(timestamp=pl.col("time").floor().cast(pl.Int64))
     stem = re.sub(r"(\.(train|valid|test))?\.inter(\.gz)?$", "", file.name)
     items_file = file.with_name(f"{stem}.item")
-    if items_file.is_file():
+    if is_given(items_file):
         items = read_items(items_file, item)
     else:
         items_file, items = file, events.select("item_id").drop_nulls().unique(maintain_order=True)
@@ -79,13 +79,15 @@ def inter_file(path: Path) -> Path:
 
 def header(file: Path) -> dict[str, str]:
     """Column names and their RecBole types, in order."""
-    first = next(pieces(file, 1 << 16)).data.partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
+    first = next(pieces(file, 1 << 16)).data.lstrip(b"\r\n").partition(b"\n")[0].decode().rstrip("\r")
     kinds = {}
     for column in first.split("\t"):
         name, _, kind = column.partition(":")
         if kind not in TYPES:
             what = f'the header "{column}" is not of the form name:type with a type of {", ".join(TYPES)}'
             raise DataError(what, file=file, row=1, fix="write for example user_id:token")
+        if name in kinds:
+            raise DataError("the column occurs twice", file=file, row=1, field=name, fix="keep one")
         kinds[name] = kind
     return kinds
 
@@ -126,7 +128,7 @@ def sequences(file: Path, kinds: dict[str, str], user: str, item: str) -> pl.Dat
 def read_items(file: Path, item: str) -> pl.DataFrame:
     """The item table of an `.item` file: texts under our names, all other columns as they are called there."""
     kinds = header(file)
-    typed = {f"{name}:{kind}": TYPES[kind] for name, kind in kinds.items()}
+    typed = {f"{name}:{kind}": pl.String if name == item else TYPES[kind] for name, kind in kinds.items()}
     if item not in kinds:
         fix = f"add it (found: {', '.join(kinds)})"
         raise DataError("the column is missing", file=file, field=item, fix=fix)

@@ -217,7 +217,7 @@ def open_values(file: Path, shape: tuple[int, int], dtype: np.dtype[Any], done: 
     needed, free = shape[0] * shape[1] * dtype.itemsize, shutil.disk_usage(file.parent).free
     if needed > free:  # the file is sparse: without this check the process would die when the disk is full
         raise DataError(
-            f"the embeddings need {needed / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB left",
+            f"the embeddings need {needed / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left",
             file=file.parent.parent,
             fix="make room, or choose another folder with the environment variable MACREC_CACHE",
         )

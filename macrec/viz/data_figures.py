@@ -71,6 +71,11 @@ def popularity_curve(counts: NDArray[np.int64], points: int = 300) -> tuple[NDAr
 
 def ceiling_figure(rows: dict[str, dict[str, float]], metric: str = "HR@10") -> tuple[go.Figure, str]:
     """One bar per ranker (name → metrics), the oracle's in black; and its sentence."""
+    if not rows:
+        figure = go.Figure(layout={"height": 160, "title": "Nothing to test"})
+        figure.update_xaxes(visible=False)
+        figure.update_yaxes(visible=False)
+        return figure, "No user has 3 events, so there is no test item and nothing to reach."
     names = list(rows)
     colors = {"oracle": REFERENCE, "reads only": TEXT, "sees only": IMAGE}
     values = [rows[name][metric] for name in names]

@@ -8,8 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from macrec.encoders.neighbors import NEIGHBORS
-from macrec.errors import DataError
+from macrec.encoders.neighbors import Agreement
 from macrec.viz.theme import CATEGORICAL, FUSED, INK, MODALITY, MUTED, OUTLINE, REFERENCE, SYMBOLS
 
 Floats = NDArray[np.float32]
@@ -47,6 +46,7 @@ def modality_map(
     small = {name: (narrow(rows), on_grid(positions)) for name, (rows, positions) in layouts.items()}
     for name, values in factors.items():
         levels, level_of = top_levels(values)
+        in_legend: set[int] = set()
         for column, (rows, positions) in enumerate(small.values(), start=1):
             for level in [len(levels), *range(len(levels))]:  # the gray rest is drawn first, below all
                 chosen = level_of[rows] == level
@@ -62,8 +62,7 @@ def modality_map(
                         name=OTHER if rest else levels[level],
                         legendgroup=str(level),
                         legendrank=1000 + level,
-                        showlegend=column == 1
-                        or not any(t.legendgroup == str(level) and t.showlegend for t in figure.data),
+                        showlegend=level not in in_legend,
                         visible=name == next(iter(factors)),
                         marker={
                             "size": 6,
@@ -78,6 +77,7 @@ def modality_map(
                     col=column,
                 )
                 owner.append(name)
+                in_legend.add(level)
     buttons = [
         {"label": name, "method": "restyle", "args": [{"visible": [name == owned for owned in owner]}]}
         for name in factors
@@ -147,26 +147,31 @@ def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     )
 
 
-def agreement_figure(overlap: NDArray[np.int64], chance: float, neighbors: int = NEIGHBORS) -> tuple[go.Figure, str]:
-    """How many of the `neighbors` nearest items text and image have in common, as a histogram; and its sentence."""
-    if len(overlap) == 0:
-        raise DataError("no item has both a text and a picture", fix="this view needs items with both")
-    counts = np.bincount(overlap, minlength=neighbors + 1)
-    share = counts / max(counts.sum(), 1)
-    mean = float((share * np.arange(neighbors + 1)).sum())
+def agreement_figure(agreement: Agreement) -> tuple[go.Figure, str]:
+    """How many of the nearest items text and image have in common, as a histogram; and its sentence."""
+    if agreement.mean is None:
+        figure = go.Figure(layout={"height": 160, "title": "Nothing to compare"})
+        figure.update_xaxes(visible=False)
+        figure.update_yaxes(visible=False)
+        return figure, "Here no item has both a text and a picture, so there are no neighborhoods to compare."
+    counts = np.bincount(agreement.overlap, minlength=agreement.k + 1)
+    share = counts / counts.sum()
     figure = go.Figure(
         go.Bar(
-            x=np.arange(neighbors + 1), y=share, marker_color=FUSED,
+            x=np.arange(agreement.k + 1), y=share, marker_color=FUSED,
             hovertemplate="%{x} in common: %{y:.1%} of items<extra></extra>",
         )
     )  # fmt: skip
     figure.add_vline(
-        x=chance, line={"color": REFERENCE, "dash": "dot"}, annotation_text="chance", annotation_position="top"
+        x=agreement.chance,
+        line={"color": REFERENCE, "dash": "dot"},
+        annotation_text="chance",
+        annotation_position="top",
     )
-    figure.update_xaxes(title=f"shared among the {neighbors} nearest in text and in image", dtick=1)
+    figure.update_xaxes(title=f"shared among the {agreement.k} nearest in text and in image", dtick=1)
     figure.update_yaxes(title="share of items", tickformat=".0%")
-    figure.update_layout(height=320, title=f"Text and image agree on {mean:.1f} of {neighbors} neighbors")
+    figure.update_layout(height=320, title=f"Text and image agree on {agreement.mean:.1f} of {agreement.k} neighbors")
     return figure, (
-        f"Of the {neighbors} nearest items in text, {mean:.2f} are also among the nearest in image on average; "
-        f"unrelated modalities would share {chance:.2f}."
+        f"Of the {agreement.k} nearest items in text, {agreement.mean:.2f} are also among the nearest in image on "
+        f"average; unrelated modalities would share {agreement.chance:.2f}."
     )

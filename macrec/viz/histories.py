@@ -44,7 +44,7 @@ def history_strip(dataset: Dataset, user: int, label: str = "", limit: int = 10,
             f'<div style="color:#555"><i>{role}</i></div></figcaption></figure>'
         )
     name = html.escape(f"{label or 'user'}: {dataset.user_ids[user]}, {len(items)} events")
-    before = f'<div style="align-self:center;color:#777">… {hidden} before</div>' if hidden else ""
+    before = f'<div style="align-self:center;color:#666">… {hidden} before</div>' if hidden else ""
     return (
         f'<section style="font:12px {html.escape(FONT, quote=True)};color:#222;background:#fff;padding:6px 8px">'
         f'<b>{name}</b><div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:4px">'

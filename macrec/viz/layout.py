@@ -14,49 +14,53 @@ from macrec.files import replacing
 
 Floats = NDArray[np.float32]
 
+FEWEST = 8
+"""Items a map needs at least."""
+
 
 def umap_layouts(
     embeddings: Mapping[str, Embeddings], seed: int, cache: Path | None = None, max_points: int = 5_000
 ) -> dict[str, tuple[NDArray[np.int64], Floats]]:
     """A map of each modality: the items placed `[m]` and where `[m, 2]`; items without the modality have no place.
 
-    `cache`: the beginning of the names of the files that keep the layouts. More than `max_points` items are sampled.
+    Of more than `max_points` items a sample is placed, the same for every modality. `cache`: the beginning of the names
+    of the files that keep the layouts.
     """
+    present = np.stack([found.present for found in embeddings.values()])
+    shown = np.flatnonzero(present.any(0))
+    if len(shown) > max_points:
+        shown = np.sort(np.random.default_rng(seed).choice(shown, max_points, replace=False))
     layouts = {}
     for modality, found in embeddings.items():
-        rows = np.flatnonzero(found.present)
+        rows = shown[found.present[shown]]
         file = cache.with_name(f"{cache.name}-{modality}.npz") if cache else None
-        placed, positions = umap_layout(found.values[rows], seed, file, max_points)
-        layouts[modality] = (rows[placed], positions)
+        layouts[modality] = (rows, umap_layout(found.values[rows], seed, file))
     return layouts
 
 
-def umap_layout(
-    values: NDArray[np.floating], seed: int, cache: Path | None, max_points: int
-) -> tuple[NDArray[np.int64], Floats]:
-    """UMAP positions by cosine similarity: which rows of `values` `[n, d]` were placed, and where `[m, 2]`.
+def umap_layout(values: NDArray[np.floating], seed: int, cache: Path | None = None) -> Floats:
+    """UMAP positions of `values` `[n, d]` by cosine similarity, `[n, 2]`.
 
-    More than `max_points` rows are sampled. With `cache` (a .npz file) a layout of the same values, seed and number of
-    points is read instead of computed. Source: McInnes et al., arXiv 1802.03426, through umap-learn.
+    With `cache` (a .npz file) a layout of the same values and seed is read instead of computed. Raises ValueError for
+    fewer than `FEWEST` rows. Source: McInnes et al., arXiv 1802.03426, through umap-learn.
     """
+    if len(values) < FEWEST:
+        raise ValueError(f"a map needs at least {FEWEST} items, got {len(values)}")
     values = np.ascontiguousarray(values, np.float32)
-    rows = np.arange(len(values))
-    if len(rows) > max_points:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, max_points, replace=False))
-    key = hashlib.blake2b(values[rows].tobytes() + f"{seed}".encode(), digest_size=16).hexdigest()
+    key = hashlib.blake2b(values.tobytes() + f"{values.shape} {seed}".encode(), digest_size=16).hexdigest()
     if cache is not None and cache.exists():
         with np.load(cache) as kept:
             if str(kept["key"]) == key:
-                return rows, kept["positions"]
+                positions: Floats = kept["positions"]
+                return positions
 
     import umap  # compiles its kernels with numba on the first call of a process: some 10 seconds
 
-    neighbors = min(15, len(rows) - 1)
-    if neighbors < 2 or len(rows) < 8:
-        raise ValueError(f"a map needs at least 8 items, got {len(rows)}")
-    mapper = umap.UMAP(n_neighbors=neighbors, min_dist=0.15, metric="cosine", random_state=seed, n_jobs=1)
-    positions: Floats = mapper.fit_transform(values[rows]).astype(np.float32)
+    mapper = umap.UMAP(
+        n_neighbors=min(15, len(values) - 1), min_dist=0.15, metric="cosine", random_state=seed, n_jobs=1
+    )
+    positions = mapper.fit_transform(values).astype(np.float32)
     if cache is not None:
         with replacing(cache) as temporary, temporary.open("wb") as file:
             np.savez(file, key=key, positions=positions)
-    return rows, positions
+    return positions

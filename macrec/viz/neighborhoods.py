@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import Embeddings
-from macrec.encoders.neighbors import NEIGHBORS, nearest, overlap, purity
+from macrec.encoders.neighbors import Neighborhoods, purity
 from macrec.viz.pictures import item_label, picture_grid
 from macrec.viz.theme import FONT, MODALITY
 
@@ -50,53 +50,34 @@ def popularity_thirds(dataset: Dataset) -> pl.Series:
     return pl.Series("popularity", np.array(["head", "middle", "tail"])[third])
 
 
-def neighbor_lists(embeddings: Mapping[str, Embeddings]) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each modality the items that have it `[n]`, and their nearest items `[n, 10]`, both as item rows."""
-    lists = {}
-    for modality, found in embeddings.items():
-        rows = np.flatnonzero(found.present)
-        lists[modality] = (rows, rows[nearest(found.values[rows].astype(np.float32), min(NEIGHBORS, len(rows) - 1))])
-    return lists
-
-
-def purity_table(dataset: Dataset, lists: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> pl.DataFrame:
+def purity_table(dataset: Dataset, found: Mapping[str, Neighborhoods]) -> pl.DataFrame:
     """How often a neighbor shares a factor: columns `factor`, `modality`, `purity`, `chance`."""
     records = []
     for name, values in factors_of(dataset).items():
         levels = values.cast(pl.String).fill_null("")
         codes = levels.rank("dense").to_numpy().astype(np.int64) - 1
         codes = np.where((levels == "").to_numpy(), -1, codes)
-        for modality, (rows, near) in lists.items():
-            place = np.full(dataset.num_items, -1)
-            place[rows] = np.arange(len(rows))
-            same, chance = purity(place[near], codes[rows])
+        for modality, (rows, near, among) in found.items():
+            same, chance = purity(codes[rows], codes[near], codes[among])
             records.append({"factor": name, "modality": modality, "purity": same, "chance": chance})
     return pl.DataFrame(records)
 
 
-def shared_neighbors(
-    lists: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
-) -> tuple[NDArray[np.int64], float]:
-    """How many neighbors text and image have in common, for items that have both `[m]`; and what chance would give."""
-    (text_rows, text_near), (image_rows, image_near) = lists["text"], lists["image"]
-    both, in_text, in_image = np.intersect1d(text_rows, image_rows, return_indices=True)
-    k = text_near.shape[1]
-    return overlap(text_near[in_text], image_near[in_image]), k * k / max(len(both), 1)
+def examples(embeddings: Mapping[str, Embeddings], seed: int, how_many: int = 3) -> NDArray[np.int64]:
+    """Some items to look at, drawn from those that have every modality, or else most of them."""
+    modalities = np.sum([found.present for found in embeddings.values()], axis=0)
+    complete = np.flatnonzero(modalities == modalities.max())
+    return np.random.default_rng(seed).choice(complete, min(how_many, len(complete)), replace=False)
 
 
-def neighbor_strips(
-    dataset: Dataset,
-    lists: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
-    rows: Sequence[int],
-    shown: int = 6,
-) -> str:
-    """Some items, each followed by its nearest items in every modality, as HTML."""
+def neighbor_strips(dataset: Dataset, found: Mapping[str, Neighborhoods], shown: int = 6) -> str:
+    """The items of some neighborhoods, each followed by its nearest items in every modality, as HTML."""
     parts = [f'<div style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff">']
-    for row in rows:
+    for row in dict.fromkeys(int(row) for part in found.values() for row in part.rows):
         parts.append(f'<h4 style="margin:12px 0 4px">{html.escape(item_label(dataset, row))}</h4>')
         parts.append(picture_grid(dataset, [row], size=84))
-        for modality, (having, near) in lists.items():
-            place = np.flatnonzero(having == row)
+        for modality, (rows, near, _) in found.items():
+            place = np.flatnonzero(rows == row)
             color = MODALITY[modality]
             parts.append(f'<div style="border-left:5px solid {color};padding-left:8px"><b>nearest by {modality}</b>')
             parts.append(

@@ -57,7 +57,8 @@ class Gallery:
         self, dataset: Dataset, rows: NDArray[np.integer], lines: dict[str, Sequence[Any]] | None = None
     ) -> None:
         self.dataset, self.rows, self.lines = dataset, rows, lines or {}
-        named = json.dumps([dataset.fingerprint, rows.tolist(), list(self.lines)])
+        shown = {label: [str(value) for value in values] for label, values in self.lines.items()}
+        named = json.dumps([dataset.fingerprint, rows.tolist(), shown])
         self.key = hashlib.blake2b(named.encode(), digest_size=6).hexdigest()
 
     @cached_property
@@ -131,7 +132,7 @@ HOVER_JS = """(key, gallery) => {
     const meta = plot.layout?.meta;
     if (!meta?.macrec || plot.macrecAttached === meta.macrec || !plot.on) return;
     plot.macrecAttached = meta.macrec;
-    plot.setAttribute("role", "img");
+    plot.setAttribute("role", "figure");
     plot.setAttribute("aria-label", meta.alt);
     plot.on("plotly_hover", ({points, event}) => {
       const g = macrec.galleries[plot.layout.meta.gallery];
@@ -158,7 +159,7 @@ def picture_grid(dataset: Dataset, rows: Sequence[int], notes: Sequence[str] | N
     """A shop window as HTML: pictures with titles below (and a note each); an item without picture shows a frame."""
     cells = []
     for place, row in enumerate(rows):
-        note = f'<div style="color:#777">{html.escape(notes[place])}</div>' if notes else ""
+        note = f'<div style="color:#666">{html.escape(notes[place])}</div>' if notes else ""
         cells.append(
             f'<figure style="width:{size}px;margin:0">{picture_tag(dataset, int(row), size)}'
             f'<figcaption style="line-height:1.25;margin-top:4px">{html.escape(item_label(dataset, int(row)))}{note}'
@@ -173,7 +174,7 @@ def picture_tag(dataset: Dataset, row: int, size: int) -> str:
     picture = thumbnail(dataset, row, size)
     if picture is None:
         return (
-            f'<div style="width:{size}px;height:{size}px;border:1px dashed #bbb;border-radius:6px;color:#777;'
+            f'<div style="width:{size}px;height:{size}px;border:1px dashed #bbb;border-radius:6px;color:#666;'
             'display:flex;align-items:center;justify-content:center;box-sizing:border-box">no picture</div>'
         )
     alt = html.escape(item_label(dataset, row), quote=True)

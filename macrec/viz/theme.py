@@ -91,13 +91,18 @@ def figure_html(spec: dict[str, Any], number: int) -> str:
     """A page fragment that draws a figure with the plotly.js of the page, else with the one plotly publishes."""
     height = spec["layout"].get("height", 420)
     alt = html.escape(spec["layout"]["meta"]["alt"], quote=True)
-    return f"""<div id="macrec-figure-{number}" role="img" aria-label="{alt}" style="height:{height}px"></div>
+    return f"""<div id="macrec-figure-{number}" role="figure" aria-label="{alt}" style="height:{height}px"></div>
 <script>(() => {{
   const spec = {script_json(spec)};
   const draw = () => Plotly.newPlot("macrec-figure-{number}", spec.data, spec.layout, {script_json(CONFIG)});
   if (window.Plotly) {{ draw(); return; }}
   const script = document.createElement("script");
-  script.src = "{PLOTLY_JS}"; script.onload = draw; document.head.append(script);
+  script.src = "{PLOTLY_JS}"; script.onload = draw;
+  script.onerror = () => {{
+    const place = document.getElementById("macrec-figure-{number}");
+    place.textContent = "[open this notebook in JupyterLab, or go online, to see the figure] " + spec.layout.meta.alt;
+  }};
+  document.head.append(script);
 }})();</script>"""
 
 
@@ -112,7 +117,8 @@ PLOTLY_JS = _plotly_js()
 
 def caption_html(description: str, gallery: Gallery | None) -> str:
     """The caption under a figure, carrying the pictures its points show."""
-    caption = f'<p style="margin:0 0 1em;color:#555;font:13px {html.escape(FONT)}">{html.escape(description)}</p>'
+    style = f"margin:0 0 1em;padding:2px 0;color:#555;background:#fff;font:13px {html.escape(FONT)}"
+    caption = f'<p style="{style}">{html.escape(description)}</p>'
     return caption + (gallery.script() if gallery else "")
 
 

@@ -32,8 +32,13 @@ def main() -> None:
         fail(str(error), 2)
     except NotebookError as error:
         fail(str(error), 1)
-    except KeyboardInterrupt:
-        fail("stopped", 130)
+    except OSError as error:  # no permission, no room, a name that is too long: nothing that a traceback would explain
+        place = f"{error.filename}: " if error.filename is not None else ""
+        fail(f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk.", 2)
+    except SystemExit as leaving:  # what typer makes of Ctrl-C
+        if leaving.code != 130:
+            raise
+        fail("stopped; what was finished is kept", 130)
 
 
 def fail(sentence: str, code: int) -> None:
@@ -83,7 +88,7 @@ def datasets(
 
     dataset = load_dataset(path)
     card = dataset_card(dataset, decode_images=decode)
-    reachable = ceiling(dataset, max_users=2_000) if card.split.test else {}
+    reachable = ceiling(dataset)
     if as_json:
         typer.echo(json.dumps(card.to_json() | {"ceiling": reachable}, indent=2, ensure_ascii=False))
         return

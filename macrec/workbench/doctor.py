@@ -99,7 +99,7 @@ def sentences(report: dict[str, Any]) -> list[str]:
         if entry["fits"]:
             continue
         state = "is missing" if entry["found"] is None else f"is {entry['found']}, wanted {entry['wanted']}"
-        target = f"'.[{entry['extra']}]'" if entry["extra"] else "."
+        target = f'".[{entry["extra"]}]"' if entry["extra"] else "."
         lines.append(f"  {entry['name']} {state}: pip install -c constraints.txt -e {target}")
     lines += ["", "Encoders"]
     for entry in report["encoders"]:

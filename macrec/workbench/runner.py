@@ -37,7 +37,7 @@ def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
     if not every:
         raise DataError("there are no notebooks", file=folder, fix="run macrec from a checkout of the project")
     for name in names:
-        if not any(path.name.startswith(Path(name).name) for path in every):
+        if not Path(name).name or not any(path.name.startswith(Path(name).name) for path in every):
             known = ", ".join(path.stem for path in every)
             raise DataError(f'no notebook is called "{name}"', file=folder, fix=f"choose from {known}")
     return [path for path in every if not names or any(path.name.startswith(Path(name).name) for name in names)]
@@ -84,9 +84,16 @@ def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -
         fits = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
         if not (fits or (wanted is float and isinstance(value, int) and not isinstance(value, bool))):
             raise DataError(
-                f"the parameter {name} takes {wanted.__name__}, not {type(value).__name__} ({value!r})",
+                f"the parameter {name} takes {wanted.__name__}, not {type(value).__name__} ({value!r:.60})",
                 fix=f"give a value like the default {known[name]!r}",
             )
+
+
+def withdraw(unfinished: Path) -> None:
+    """Remove a notebook that did not finish, and its folder when nothing else is in it."""
+    unfinished.unlink(missing_ok=True)
+    if not any(unfinished.parent.iterdir()):
+        unfinished.parent.rmdir()
 
 
 def run_notebooks(
@@ -106,8 +113,9 @@ def run_notebooks(
 
     declared = {path: declared_parameters(path) for path in notebooks}
     check_parameters(parameters, declared)
+    about = {"parameters": parameters, "environment": environment()}
     run = Run.open(str(out.resolve()))
-    manifest = run.manifest() | {"parameters": parameters, "environment": environment()}
+    manifest = run.manifest() | about
     manifest.setdefault("seconds", {})
     for notebook in notebooks:
         final, failed = run.folder / notebook.name, run.folder / f"{notebook.stem}.failed.ipynb"
@@ -128,20 +136,27 @@ def run_notebooks(
             )
         except papermill.PapermillExecutionError as error:
             if error.ename == "DataError":  # bad input is no result: leave nothing behind
-                unfinished.unlink()
-                if not any(run.folder.iterdir()):
-                    run.folder.rmdir()
+                withdraw(unfinished)
                 raise NotebookDataError(str(error.evalue)) from error
             unfinished.replace(failed)
             raise NotebookError(
                 f"{notebook.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue} (kept: {failed})"
             ) from error
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            withdraw(unfinished)
             raise
+        trust(unfinished)
         unfinished.replace(final)
         failed.unlink(missing_ok=True)
         manifest["seconds"][notebook.stem] = round(time.perf_counter() - start, 1)
         write_json(run.folder / "run.json", manifest)
         say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
     return run
+
+
+def trust(notebook: Path) -> None:
+    """Sign an executed notebook: JupyterLab then runs the scripts in its outputs (hover pictures) as if run there."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    NotebookNotary().sign(nbformat.read(notebook, as_version=4))

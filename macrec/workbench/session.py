@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
 from macrec.data.load import load_dataset
 from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
 from macrec.errors import DataError
+from macrec.viz.layout import FEWEST
 
 CURIO_SIZE = {"smoke": "tiny", "demo": "demo", "study": "demo"}
 """The size of the built-in catalog in each profile, where the parameter does not name one."""
@@ -29,21 +31,17 @@ def open_dataset(dataset: str, profile: str) -> Dataset:
 def encode_modalities(dataset: Dataset, text: str, image: str, progress: bool = False) -> dict[str, Embeddings]:
     """Text and image embeddings by the encoders of these names, from the store; modality → Embeddings.
 
-    `progress` shows a bar while they are computed. A modality that no item has is left out. Raises DataError when that
-    leaves none.
+    `progress` shows a bar while they are computed. A modality that fewer than 8 items have is left out. Raises
+    DataError when that leaves none.
     """
-    has_text = bool(
-        dataset.items.select(
-            ((pl.col("title") != "") | (pl.col("description") != "") | (pl.col("categories").list.len() > 0)).any()
-        ).item()
-    )
-    wanted = {"text": text} if has_text or text.startswith("npy:") else {}
-    if dataset.images.present.any() or image.startswith("npy:"):
-        wanted["image"] = image
+    having = {"text": text_keys(dataset.items).count(), "image": int(dataset.images.present.sum())}
+    specs = {"text": text, "image": image}
+    wanted = {
+        modality: spec for modality, spec in specs.items() if having[modality] >= FEWEST or spec.startswith("npy:")
+    }
     if not wanted:
-        raise DataError(
-            "no item has a text or a picture", file=dataset.name, fix="give embeddings as npy:FILE, or add contents"
-        )
+        what = f"{having['text']} items have a text and {having['image']} a picture, too few to look at"
+        raise DataError(what, file=dataset.name, fix="give embeddings as npy:FILE, or add contents")
     store = EmbeddingStore()
     return {modality: store.get(dataset, encoder_for(spec, modality), progress) for modality, spec in wanted.items()}
 

@@ -175,6 +175,7 @@ def test_every_shorter_picture_is_incomplete(tmp_path, format):
     file.write_bytes(data)
     assert is_complete(file)
     assert not is_complete(tmp_path / "none")
+    assert not is_complete(tmp_path / ("é" * 128 + ".jpg"))
 
 
 def write_2023(folder, ratings, as_csv):

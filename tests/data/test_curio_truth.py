@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.data.curio import PICTURE_FACTORS, TEXT_FACTORS, Oracle, Settings, curio
-from macrec.data.curio.shoppers import shop
+from macrec.data.curio.shoppers import Walk, shop
 from macrec.data.curio.vocabulary import MATERIALS_OF
-from macrec.data.curio.world import FACTORS, World, build, complement_rule
+from macrec.data.curio.world import FACTORS, World, build, complement_rule, likings
 from macrec.data.histories import Histories
 from macrec.data.split import PADDING, leave_one_out
 from macrec.evaluation.metrics import hit_rate, ndcg
@@ -86,7 +86,7 @@ def test_first_items_are_drawn_by_weight(world):
 def test_no_ranking_beats_the_oracle(world):
     samples = leave_one_out(shop(world), max_history=10**6).test
     oracle = Oracle(world).ranks(samples)
-    reads_only = Oracle(build(world.settings, blind_to="picture")).ranks(samples)
+    reads_only = Oracle(build(world.settings, blind_to="image")).ranks(samples)
     sees_only = Oracle(build(world.settings, blind_to="text")).ranks(samples)
     popular = np.argsort(np.argsort(-world.weight.mean(0)))[samples.targets] + 1
     for blind in (reads_only, sees_only):
@@ -193,7 +193,7 @@ def test_popularity_is_the_deviation_of_log_weights():
 @pytest.mark.parametrize(
     ("modality", "hidden", "likings", "moves"),
     [
-        ("picture", PICTURE_FACTORS, ("brand", "material"), ("category", "purpose")),
+        ("image", PICTURE_FACTORS, ("brand", "material"), ("category", "purpose")),
         ("text", TEXT_FACTORS, ("shape", "pattern"), ("category", "palette")),
     ],
 )
@@ -214,6 +214,37 @@ def test_who_cannot_see_or_read_sees_the_same_shop_without_those_rules(modality,
     assert all(varies(blind.weight[0], tuple({*likings} - {name}), blind) for name in likings)
     assert all(varies(move, tuple({*moves} - {name}), blind) for name in moves)
     assert not {*likings, *moves} & {*hidden}
+
+
+def test_an_unknown_blindness_is_refused():
+    with pytest.raises(ValueError, match="one can be blind to"):
+        build(Settings(num_items=100, num_users=10), blind_to="picture")
+
+
+def test_exact_draws_follow_the_law_and_need_no_luck(world):
+    # One shopper of every taste, far from home: what is drawn from the weights written out has the stated frequency.
+    walk, rng = Walk(world), np.random.default_rng(0)
+    history, taste = [5, 17, 80], 7
+    drawn = walk.draw_new(np.full(20_000, taste), np.tile(np.array(history, np.int32), (20_000, 1)), rng)
+    expected = np.array([chance(world, taste, history, item) for item in range(len(world.cell))])
+    counts = np.bincount(drawn, minlength=len(expected))
+    assert counts[history].sum() == 0
+    deviation = (counts - 20_000 * expected) / np.sqrt(np.maximum(20_000 * expected, 1))
+    assert abs(deviation).max() < 5
+
+
+@pytest.mark.parametrize("extreme", [{"popularity": 8.0}, {"liking": 10.0}])
+def test_shoppers_of_a_lopsided_shop_still_finish(extreme):
+    histories = shop(build(Settings(num_items=160, num_users=60, **extreme)))
+    pairs = histories.users.astype(np.int64) * 160 + histories.items
+    assert len(np.unique(pairs)) == len(pairs)
+
+
+def test_every_taste_likes_as_many_levels_as_stated():
+    for seed in range(50):
+        liked = likings({"brand": (24, 5), "material": (10, 3), "shape": (6, 2)}, np.random.default_rng(seed))
+        assert {name: set(mask.sum(1)) for name, mask in liked.items()} == {"brand": {5}, "material": {3}, "shape": {2}}
+        assert all(np.ptp(mask.sum(0)) <= 1 for mask in liked.values())
 
 
 def test_ties_count_against_the_oracle(world, monkeypatch):

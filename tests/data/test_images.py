@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -128,3 +129,24 @@ def test_an_empty_path_is_a_missing_picture(folder):
 
 def test_no_images_have_no_keys():
     assert NoImages(3).content_keys() == [None, None, None]
+
+
+def test_sixteen_bit_gray_keeps_its_brightness(folder):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 128 * 257, np.uint16)).save(buffer, "PNG")
+    packed = PackedImages(folder / "x", pl.Series([buffer.getvalue()]), ["a"])
+    assert packed.open(0).getpixel((0, 0)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "x" * 5_000 + ".png", "loop.png"])
+def test_a_path_no_system_can_open_is_named(folder, path):
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    with pytest.raises(DataError, match=r'item a, field "image"'):
+        FolderImages(folder, [path], ["a"])
+
+
+def test_a_file_that_vanished_is_named(folder):
+    images = FolderImages(folder, ["red.png"], ["a"])
+    (folder / "red.png").unlink()
+    with pytest.raises(DataError, match=r"red.png, item a, field .image.: the image cannot be read"):
+        images.open(0)

@@ -151,6 +151,14 @@ def test_ids_texts_and_pictures_come_from_the_files_beside(tmp_path):
         ({"inter": {"0": [0]}, "items": []}, ["JSON object"]),
         ({"inter": {"0": [0]}, "items": {"1": {}}, "item2id": [("a", 0)]}, ['item "1" is not in D.item2id']),
         ({"inter": {"7": [0]}, "user2id": [("a", 0)]}, ['user "7" is not in D.user2id']),
+        ({"inter": {"0": [0], "00": [0]}, "user2id": [("a", 0)]}, ['user "00" occurs again']),
+        ({"inter": {"0": [0], "1": [0]}, "user2id": [("a", 0), ("a", 1)]}, ["D.user2id", '"a" occurs again']),
+        ({"inter": {"0": [0, 1 << 70]}}, ['user "0"', "too large"]),
+        ({"inter": {"0": [0, 4_000_000_000]}}, ["not 0 to 1", "without gaps"]),
+        ({"inter": '{"\\ud800": [0]}'}, ["surrogates not allowed"]),
+        ({"inter": '{"0": ' + "[" * 100_000 + "]}"}, ["nested too deeply"]),
+        ({"inter": {"0": [0]}, "items": {"0": {"title": "\ud800"}}}, ["D.item.json", "surrogates not allowed"]),
+        ({"inter": {"0": [0]}, "items": {"0": {}, "00": {}}, "item2id": [("a", 0)]}, ['item "00" is not in']),
     ],
 )
 def test_errors_name_the_place(tmp_path, files, words):

@@ -221,6 +221,17 @@ ITEMS = {"item_id": ["10", "20", "30"]}
         (ITEMS, {"user_id": pl.Series([], dtype=pl.String), "item_id": pl.Series([], dtype=pl.String)}, ["no events"]),
         ({**ITEMS, "image_file": ["../x.png", None, None]}, EVENTS, ["item 10", "leaves the image folder"]),
         ({**ITEMS, "image_file": [None, "x.png", None]}, EVENTS, ["item 20", '"x.png" does not exist']),
+        (
+            {**ITEMS, "image_file": ["x", None, None], "image": ["y"] * 3},
+            EVENTS,
+            ['"image_file"', "also a column image"],
+        ),
+        (ITEMS, {**EVENTS, "pos": ["2", "10", "0", "1"]}, ['"pos"', "String"]),
+        (ITEMS, {**EVENTS, "pos": [0, None, 0, 1]}, ["row 2", '"pos"', "missing"]),
+        (ITEMS, {**EVENTS, "timestamp": pl.Series([1, 2, 1 << 63, 4], dtype=pl.UInt64)}, ["row 3", "too large"]),
+        (ITEMS, {**EVENTS, "behavior": [["buy"]] * 4}, ['"behavior"', "List"]),
+        (ITEMS, {"user_id": ["u"] * 3, "item_idx": [0, 2, 3]}, ["row 3", '"item_idx"', "3 is not a row"]),
+        (ITEMS, {"user_id": ["u"], "item_idx": [0.5]}, ['"item_idx"', "Float64"]),
     ],
 )
 def test_errors_name_the_place(tmp_path, items, events, words):
@@ -237,6 +248,7 @@ def test_errors_name_the_place(tmp_path, items, events, words):
         ({"item_id": [10, 10], "bytes": [b"x", b"y"]}, ["row 2", '"10" occurs again']),
         ({"item_id": [10], "bytes": ["x"]}, ['"bytes"', "String"]),
         ({"item_id": [10]}, ['"bytes"', "missing"]),
+        ({"item_id": [[10]], "bytes": [b"x"]}, ['"item_id"', "List"]),
     ],
 )
 def test_errors_of_packed_pictures(tmp_path, pictures, words):
@@ -255,7 +267,7 @@ def test_a_file_that_is_not_parquet(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         load_parquet(tmp_path / "none")
     write(tmp_path, ITEMS, EVENTS)
-    for text in ("{", "[]", '{"name": 3}'):
+    for text in ("{", "[]", '{"name": 3}', '{"name": "\\ud800"}', "[" * 100_000):
         (tmp_path / "dataset.json").write_text(text)
         with pytest.raises(DataError, match=r"dataset.json"):
             load_parquet(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macrec.data.reading import read_csv, read_json_lines
+from macrec.data.reading import is_given, read_csv, read_json_lines
 from macrec.errors import DataError
 
 SCHEMA = {"a": pl.String, "n": pl.Int64, "t": "texts"}
@@ -21,7 +21,7 @@ def read(path, schema=SCHEMA, required=("a", "n"), **options):
     return pl.concat(read_json_lines(path, schema, required=required, **options)).to_dicts()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -45,7 +45,7 @@ def test_json_lines_come_back_whatever_the_piece_size(tmp_path, rows, packed, as
     assert read(path, piece_bytes=size) == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(CELLS, st.integers(-9, 9), CELLS), min_size=1, max_size=12), st.booleans(), st.integers(1, 99)
 )
@@ -61,7 +61,7 @@ def test_csv_rows_come_back_whatever_the_piece_size(tmp_path, rows, header, size
 
 def test_csv_finds_columns_by_name_and_passes_over_blank_lines(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_bytes(b"\xef\xbb\xbfz,b,a\r\n\r\n9,8,7\r\n\r\n\r\n6,5,4\r\n\r\n")
+    path.write_bytes(b"\xef\xbb\xbf\r\n\r\nz,b,a\r\n\r\n9,8,7\r\n\r\n\r\n6,5,4\r\n\r\n")
     assert pl.concat(read_csv(path, {"a": pl.Int64, "b": pl.String}, header=True)).rows() == [(7, "8"), (4, "5")]
 
 
@@ -79,6 +79,7 @@ def test_csv_finds_columns_by_name_and_passes_over_blank_lines(tmp_path):
         (b'{"a": "y", "n": 99999999999999999999}', ["row 3", '"n"', "whole number"]),
         (b'{"a": "y", "n": 1, "t": {"p": 1}}', ["row 3", '"t"', "list of texts"]),
         (b'{"a": "\xff", "n": 1}', ["row 3", "0xff", "not utf-8"]),
+        (b'{"a": "\0", "n": 1}', ["row 3", "zero"]),
     ],
 )
 @pytest.mark.parametrize("piece_bytes", [10, 1 << 20])
@@ -99,6 +100,7 @@ def test_json_errors_name_the_line(tmp_path, line, words, piece_bytes):
         (b"a,x,c", ["row 3", '"n"', "whole number"]),
         (b'"' + b"a" * 200_000, ["row 3", "not CSV"]),
         (b"\xe9,1,c", ["row 3", "not utf-8"]),
+        (b"a\0,1,c", ["row 3", "zero"]),
     ],
 )
 @pytest.mark.parametrize("piece_bytes", [5, 1 << 20])
@@ -119,6 +121,36 @@ def test_damaged_gzip_is_told_from_a_cut_one(tmp_path):
         path.write_bytes(data)
         with pytest.raises(DataError, match=word):
             read(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "x", "n": 1}\n')
+    assert read(path)[0]["a"] == "x"
+    path.write_bytes("\ufeffé,1\n".encode())
+    assert pl.concat(read_csv(path, {"a": pl.String, "n": pl.Int64}, header=False)).rows() == [("é", 1)]
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_lines_that_end_with_carriage_returns_alone_are_refused(tmp_path, header):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,n\r1,2\r3,4\r")
+    with pytest.raises(DataError, match="carriage returns alone"):
+        list(read_csv(path, {"a": pl.String, "n": pl.Int64}, header=header))
+
+
+def test_an_optional_file_is_there_or_not_but_no_folder_and_no_dead_link(tmp_path):
+    path = tmp_path / "x"
+    assert not is_given(path)
+    path.mkdir()
+    with pytest.raises(DataError, match="a folder stands where a file is needed"):
+        is_given(path)
+    path.rmdir()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no such file"):
+        is_given(path)
+    (tmp_path / "nowhere").write_text("")
+    assert is_given(path)
 
 
 def test_missing_and_empty_files(tmp_path):

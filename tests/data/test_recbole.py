@@ -75,6 +75,8 @@ def test_sequence_form_without_a_target(tmp_path):
         ("user_id:token\titem_id:token\nu\ta\tb\n", None, ["row 2", "3 fields"]),
         ("user_id:token\titem_id:token\ttimestamp:float\nu\ta\tx\n", None, ["row 2", "not a number"]),
         ("user_id:token\titem_id:token\ttimestamp:float\nu\ta\t1\nu\ta\tnan\n", None, ["row 3", "not a number"]),
+        ("user_id:token\titem_id:token\ttimestamp:float\nu\ta\t1e300\n", None, ["row 2", "not a number of seconds"]),
+        ("user_id:token\titem_id:token\titem_id:float\nu\ta\t1\n", None, ["row 1", '"item_id"', "twice"]),
         ("user_id:token\titem_id:token\n", None, ["no rows"]),
         ("user_id:token\titem_id_list:token_seq\nu\ta\nv\t\n", None, ["row 3", "empty"]),
         ("user_id:token\titem_id_list:token_seq\nu\ta b\nu\tb\n", None, ["row 3", '"u"', "not a beginning"]),

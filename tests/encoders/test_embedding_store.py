@@ -255,7 +255,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
 ) -> None:
     nearly_full = shutil.disk_usage(tmp_path)._replace(free=599)  # 50 items of 3 float32 take 600 bytes
     monkeypatch.setattr(shutil, "disk_usage", lambda path: nearly_full)
-    with pytest.raises(DataError, match=r"the embeddings need 0\.00 GB .* MACREC_CACHE"):
+    with pytest.raises(DataError, match=r"the embeddings need 0\.0 MB .* MACREC_CACHE"):
         EmbeddingStore(tmp_path).get(dataset(), Toy(), progress=False)
     assert not list(tmp_path.rglob("values.npy"))
 

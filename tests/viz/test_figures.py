@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from macrec.data.card import dataset_card
 from macrec.data.curio import curio
 from macrec.encoders import Embeddings
-from macrec.errors import DataError
+from macrec.encoders.neighbors import Agreement, agreement, neighborhoods
 from macrec.evaluation.ceiling import ceiling
 from macrec.viz import (
     agreement_figure,
@@ -19,10 +19,8 @@ from macrec.viz import (
     ceiling_figure,
     factors_of,
     modality_map,
-    neighbor_lists,
     purity_figure,
     purity_table,
-    shared_neighbors,
     umap_layouts,
 )
 from macrec.viz.data_figures import popularity_curve
@@ -116,21 +114,39 @@ def test_map_shows_every_item_once_per_factor_and_modality(data, embeddings):
 
 
 def test_purity_tells_which_modality_knows_which_factor(data, embeddings):
-    lists = neighbor_lists(embeddings)
+    lists = neighborhoods(embeddings)
     table = purity_table(data, lists)
     value = {(row["factor"], row["modality"]): row["purity"] - row["chance"] for row in table.iter_rows(named=True)}
     assert value["purpose", "text"] > 0.7 and value["palette", "image"] > 0.7
     assert abs(value["purpose", "image"]) < 0.1 and abs(value["palette", "text"]) < 0.1
     figure, sentence = purity_figure(table)
     assert [trace.name for trace in figure.data] == ["text", "image", "chance"] and "%" in sentence
-    overlaps, chance = shared_neighbors(lists)
-    figure, _ = agreement_figure(overlaps, chance)
-    assert sum(figure.data[0].y) == pytest.approx(1) and len(overlaps) == data.images.present.sum()
+    agreed = agreement(lists)
+    figure, _ = agreement_figure(agreed)
+    assert sum(figure.data[0].y) == pytest.approx(1) and len(agreed.overlap) == data.images.present.sum()
 
 
-def test_agreement_needs_items_with_both():
-    with pytest.raises(DataError, match="No item has both"):
-        agreement_figure(np.array([], np.int64), 0.1)
+def test_views_of_nothing_say_so(embeddings):
+    figure, sentence = agreement_figure(agreement(neighborhoods({"text": embeddings["text"]})))
+    assert not figure.data and "no item has both" in sentence
+    figure, sentence = ceiling_figure({})
+    assert not figure.data and "No user has 3 events" in sentence
+
+
+def test_a_level_that_only_one_map_shows_is_in_the_legend_for_every_factor():
+    layouts = {"text": (np.arange(4), np.eye(4, 2)), "image": (np.arange(2, 6), np.eye(4, 2))}
+    factors = {name: pl.Series(["p", "p", "p", "q", "r", "q"]) for name in ("one", "two")}
+    figure, _ = modality_map(layouts, factors)
+    entries = [trace.name for trace in figure.data if trace.showlegend]
+    assert sorted(entries) == ["p", "p", "q", "q", "r", "r"]
+
+
+def test_maps_of_all_modalities_show_the_same_sample(embeddings, flat_umap):
+    layouts = umap_layouts(embeddings, 0, max_points=30)
+    text, image = layouts["text"][0], layouts["image"][0]
+    assert len(text) == 30 and image.tolist() == [row for row in text if embeddings["image"].present[row]]
+    assert layouts["text"][1].shape == (30, 2)
+    assert umap_layouts(embeddings, 1, max_points=30)["text"][0].tolist() != text.tolist()
 
 
 def test_layouts_are_kept_and_computed_again_only_when_something_changed(embeddings, tmp_path, monkeypatch):
@@ -192,7 +208,7 @@ def test_purity_figure_draws_the_table_and_names_the_factor_furthest_above_chanc
 
 
 def test_agreement_figure_draws_shares_and_their_mean():
-    figure, sentence = agreement_figure(np.array([0, 0, 1, 3]), 0.25, neighbors=4)
+    figure, sentence = agreement_figure(Agreement(np.array([0, 0, 1, 3]), 0.25, 4))
     assert list(figure.data[0].x) == [0, 1, 2, 3, 4] and list(figure.data[0].y) == [0.5, 0.25, 0, 0.25, 0]
     assert "agree on 1.0 of 4" in figure.layout.title.text
     assert figure.layout.shapes[0].x0 == 0.25
@@ -233,28 +249,24 @@ def flat_umap(monkeypatch):
 def test_a_layout_is_computed_again_when_a_value_or_the_number_of_points_changed(flat_umap, tmp_path):
     values = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
     file = tmp_path / "umap.npz"
-    umap_layout(values, 0, file, 100)
-    umap_layout(values, 0, file, 100)
+    umap_layout(values, 0, file)
+    umap_layout(values, 0, file)
     assert len(flat_umap) == 1
     changed = values.copy()
     changed[7, 2] += 1
-    umap_layout(changed, 0, file, 100)
-    umap_layout(changed, 0, file, 30)
+    umap_layout(changed, 0, file)
+    umap_layout(changed[:30], 0, file)
     assert len(flat_umap) == 3 and [path.name for path in tmp_path.iterdir()] == ["umap.npz"]
 
 
 def test_a_layout_is_by_cosine_and_repeatable(flat_umap):
-    umap_layout(np.eye(20, 4, dtype=np.float32), 5, None, 100)
-    umap_layout(np.eye(9, 4, dtype=np.float32), 5, None, 100)
+    umap_layout(np.eye(20, 4, dtype=np.float32), 5)
+    umap_layout(np.eye(9, 4, dtype=np.float32), 5)
     settings = [settings for settings, _ in flat_umap]
     assert [s["metric"] for s in settings] == ["cosine"] * 2 and [s["random_state"] for s in settings] == [5, 5]
     assert [s["n_neighbors"] for s in settings] == [15, 8]
 
 
-def test_no_more_points_are_placed_than_asked_for(flat_umap):
-    values = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
-    rows, positions = umap_layout(values, 0, None, 25)
-    assert flat_umap[0][1] == len(rows) == len(positions) == 25
-    assert (np.diff(rows) > 0).all() and rows[-1] < 60
-    np.testing.assert_array_equal(positions, values[rows, :2] + 1)
-    assert umap_layout(values, 1, None, 25)[0].tolist() != rows.tolist()
+def test_too_few_items_make_no_map():
+    with pytest.raises(ValueError, match="at least 8 items, got 7"):
+        umap_layout(np.eye(7, dtype=np.float32), 0)

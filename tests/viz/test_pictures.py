@@ -152,3 +152,9 @@ def test_a_history_too_short_to_split_is_all_training(data, length, roles):
 
 def test_a_single_user_plays_every_part(data):
     assert set(personas(with_history(data, [5]).histories).values()) == {0}
+
+
+def test_galleries_of_the_same_items_with_other_cards_do_not_overwrite_each_other(data):
+    rows = np.arange(3)
+    keys = {Gallery(data, rows, {"ID": values}).key for values in (["1-2", "3-4", "5-6"], ["1-2", "3-4", "5-7"])}
+    assert len(keys) == 2

@@ -32,7 +32,7 @@ def test_every_color_stands_out_from_white_or_has_an_outline(color):
 
 
 def test_words_stand_out_from_white():
-    for color in (theme.INK, "#555555"):
+    for color in (theme.INK, "#555555", "#666666"):
         assert 1.05 / (luminance(color) + 0.05) >= 4.5
 
 
@@ -57,7 +57,7 @@ def test_a_figure_travels_in_every_form_with_its_sentence(shown):
     assert set(bundle) == {"application/vnd.plotly.v1+json", "text/html", "text/plain"}
     assert bundle["application/vnd.plotly.v1+json"]["data"][0]["type"] == "bar"
     assert bundle["text/plain"] == "[figure: Two bars & more.]"
-    assert 'role="img" aria-label="Two bars &amp; more."' in bundle["text/html"]
+    assert 'role="figure" aria-label="Two bars &amp; more."' in bundle["text/html"]
     assert "Two bars &amp; more." in caption
     spec = re.search(r"const spec = (.*);\n", bundle["text/html"])[1]
     assert json.loads(spec)["data"] == bundle["application/vnd.plotly.v1+json"]["data"]

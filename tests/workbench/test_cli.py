@@ -8,6 +8,8 @@ import sys
 import polars as pl
 import pytest
 
+from macrec.workbench.cli import main
+
 
 def macrec(*arguments, **environment):
     """Run the command; returns exit code, stdout and stderr."""
@@ -30,6 +32,11 @@ def test_the_card_of_the_built_in_catalog_comes_with_the_oracle():
     assert card["ceiling"]["oracle"]["HR@10"] > card["ceiling"]["popularity"]["HR@10"]
     code, out, _ = macrec("datasets", "curio:tiny")
     assert code == 0 and "HR@10" in out and f"{card['ceiling']['oracle']['NDCG@10']:.4f}" in out
+
+
+def test_an_empty_name_is_refused():
+    code, out, err = macrec("datasets", "")
+    assert code == 2 and not out and err.startswith("macrec: The name of the dataset is empty; give a path")
 
 
 @pytest.mark.parametrize("name", ["curio:huge", "curio:tiny:x", "curio:tiny:1:2"])
@@ -138,6 +145,26 @@ def test_bad_input_gives_one_sentence_and_exit_code_2(folder, damage, words):
     assert err.startswith("macrec: ") and err.count("\n") == 1, err
     assert all(word in err for word in words), err
     assert sorted(folder.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "x" * 300])
+def test_a_run_folder_that_cannot_be_made_gives_one_sentence(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    code, out, err = macrec("run", "01", "--out", tmp_path / place)
+    assert code == 2 and not out
+    assert err.startswith(f"macrec: {tmp_path / place}: ") and err.count("\n") == 1, err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_ctrl_c_is_said_in_one_line(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("macrec.workbench.doctor.examine", stop)
+    monkeypatch.setattr(sys, "argv", ["macrec", "doctor"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 130 and capsys.readouterr().err.strip().startswith("macrec: stopped")
 
 
 def test_an_unknown_parameter_is_refused_before_a_folder_is_made(tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import nbformat
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -55,6 +56,7 @@ def test_what_is_no_parameter_is_refused(text):
         ({"steps": "many"}, "the parameter steps takes int, not str"),
         ({"steps": True}, "the parameter steps takes int, not bool"),
         ({"live": 1}, "the parameter live takes bool, not int"),
+        ({"steps": "x" * 999}, "not str .'x{59}.; give a value"),
     ],
 )
 def test_unknown_and_ill_typed_parameters_are_refused_before_anything_runs(notebook, tmp_path, given, message):
@@ -97,6 +99,21 @@ def test_a_failing_cell_is_named_and_its_notebook_kept_under_another_name(notebo
 
 
 @pytest.mark.notebook
+def test_a_stopped_run_leaves_nothing_that_looks_finished(notebook, tmp_path, monkeypatch):
+    path = notebook("1 + 1")
+    execute = papermill.execute_notebook
+
+    def stopped(*arguments, **options):
+        execute(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(papermill, "execute_notebook", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_notebooks([path], tmp_path / "run", {}, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.notebook
 def test_bad_input_inside_a_notebook_leaves_one_sentence_and_nothing_else(notebook, tmp_path):
     path = notebook("from macrec.data.load import load_dataset\nload_dataset('no/such/place')")
     with pytest.raises(DataError, match=r"^no/such/place: there is no such file or folder"):
@@ -108,8 +125,9 @@ def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_name():
     names = [path.name for path in find_notebooks()]
     assert names == sorted(names) and names[:2] == ["01_data.ipynb", "02_embeddings.ipynb"]
     assert [path.name for path in find_notebooks(["02"])] == ["02_embeddings.ipynb"]
-    with pytest.raises(DataError, match='no notebook is called "xx"'):
-        find_notebooks(["xx"])
+    for name in ("xx", "", "/"):
+        with pytest.raises(DataError, match=f'no notebook is called "{name}"'):
+            find_notebooks([name])
 
 
 def test_records_of_several_notebooks_live_side_by_side(tmp_path):

@@ -51,7 +51,7 @@ class Curio(Dataset):
         return Oracle(self.world)
 
     def oracle_blind_to(self, modality: str) -> Oracle:
-        """The oracle of someone who cannot see ("picture") or cannot read ("text"): blind to what stands there."""
+        """The oracle of someone who cannot see ("image") or cannot read ("text"): blind to what stands there."""
         return Oracle(build(self.world.settings, blind_to=modality))
 
 
@@ -70,13 +70,14 @@ def curio(size: str = "demo", seed: int = 0, picture_size: int = 96, **settings:
             raise ValueError(f"unknown setting {name!r}; curio knows {', '.join(sorted(known))}")
     world = build(Settings(**{**SIZES[size], **settings}, seed=seed))
     n = world.settings.num_items
+    changed = [f"{name}={value}" for name, value in settings.items()]
     return Curio(
         name="curio" if size == "demo" else f"curio-{size}",
         items=item_table(item_frame(world), file="curio"),
         histories=shop(world),
         user_ids=pl.select(pl.format("shopper-{}", pl.int_range(world.settings.num_users))).to_series(),
         images=DrawnImages(world, picture_size),
-        source=f"built in: curio, size {size} ({n:,} items), seed {seed}",
+        source=", ".join([f"built in: curio, size {size} ({n:,} items), seed {seed}", *changed]),
         world=world,
     )
 
@@ -139,5 +140,5 @@ class DrawnImages:
         head = json.dumps([DRAWING_VERSION, self.size, self.seed]).encode()
         digest = hashlib.blake2b(head, digest_size=16)
         digest.update(self.present.tobytes())
-        digest.update(self.factors.tobytes())
+        digest.update(self.factors[self.present].tobytes())
         return digest.hexdigest()

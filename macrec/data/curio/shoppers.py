@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,10 @@ from macrec.data.histories import Histories
 
 CHUNK = 1 << 17
 """Shoppers drawn together: bounds the memory, and is part of what a seed means (each chunk has its own stream)."""
+
+
+REDRAWS = 30
+"""Draws of an item not taken before that are tried before the weights of all items are written out."""
 
 
 def shop(world: World) -> Histories:
@@ -39,7 +45,7 @@ class Walk:
     def __init__(self, world: World) -> None:
         mass = world.cell_mass
         tastes, cells = mass.shape
-        self.cell, self.num_cells = world.cell, cells
+        self.world, self.cell, self.num_cells = world, world.cell, cells
         # One row per (taste, cell of the last item), and one per taste for the first step. Row r rises from r to r + 1,
         # so that all rows together are one sorted array and a draw is one binary search.
         moves = (world.complement[None] * mass[:, None]).reshape(tastes * cells, cells)
@@ -67,6 +73,22 @@ class Walk:
         items: NDArray[np.int32] = self.order[np.clip(place, self.begin[cell], self.end[cell] - 1)]
         return items
 
+    def draw_new(
+        self, taste: NDArray[np.int64], taken: NDArray[np.int32], rng: np.random.Generator
+    ) -> NDArray[np.int32]:
+        """One next item per shopper `[n]` that is not among those `taken` `[n, t]`, from the weights written out."""
+        drawn = np.empty(len(taste), np.int32)
+        size = max(1, (1 << 24) // len(self.cell))
+        for begin in range(0, len(taste), size):
+            part = slice(begin, begin + size)
+            weight = self.world.weight[taste[part]]
+            weight *= self.world.complement[self.cell[taken[part, -1]]][:, self.cell]
+            np.put_along_axis(weight, taken[part].astype(np.int64), 0.0, axis=1)
+            table = rising(weight)
+            rows = np.arange(len(weight))
+            drawn[part] = np.searchsorted(table, rows + rng.random(len(rows)), side="right") - rows * len(self.cell)
+        return drawn
+
     def histories(
         self, taste: NDArray[np.int64], length: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int32]:
@@ -74,8 +96,15 @@ class Walk:
         taken = np.full((len(taste), int(length[0])), -1, np.int32)
         for step in range(taken.shape[1]):
             waiting = np.arange(np.searchsorted(-length, -step, side="left"))
-            while len(waiting):  # who drew an item they already have draws again: the law given "not taken before"
+            # Who drew an item they already have draws again: that is the law given "not taken before". Where few items
+            # hold nearly all the weight this could take long, so after some rounds the rest draw among what is left.
+            for attempt in itertools.count():
+                if len(waiting) == 0:
+                    break
                 last = taken[waiting, step - 1] if step else None
+                if attempt == REDRAWS:
+                    taken[waiting, step] = self.draw_new(taste[waiting], taken[waiting, :step], rng)
+                    break
                 drawn = self.draw(taste[waiting], last, rng)
                 taken[waiting, step] = drawn
                 waiting = waiting[(taken[waiting, :step] == drawn[:, None]).any(1)]

@@ -48,7 +48,7 @@ class Settings:
     Shares are of all items: `variants` are near-duplicates of another item, `no_picture` and `no_description` lack one.
     `popularity` is the standard deviation of log-popularity. `liking` is the log-weight that a liked factor level adds,
     `complement` the share of moves that follow the complement rules of one factor (the rest moves anywhere).
-    `mean_length` events per shopper, at least `min_length` and at most `max_length`.
+    `mean_length` events per shopper before histories are cut at `max_length`; none is shorter than `min_length`.
     """
 
     num_items: int
@@ -115,9 +115,11 @@ class World:
 def build(settings: Settings, blind_to: str | None = None) -> World:
     """Draw the shop of `settings`; equal settings give an equal shop.
 
-    `blind_to` ("text" or "picture") gives the same shop as someone sees it who cannot read, or cannot see: the rules
-    and likings over the factors of that modality are flat. Only an oracle uses it, to tell what one modality can reach.
+    `blind_to` ("text" or "image") gives the same shop as someone sees it who cannot read, or cannot see: the rules and
+    likings over the factors of that modality are flat. Only an oracle uses it. Raises ValueError for another word.
     """
+    if blind_to not in (None, "text", "image"):
+        raise ValueError(f'one can be blind to "text" or "image", not to {blind_to!r}')
     # One stream per question, so that asking for more variants does not repaint every item.
     item_rng, gap_rng, taste_rng, rule_rng = np.random.default_rng(settings.seed).spawn(4)
     factors, original, variant = draw_items(settings, item_rng)
@@ -127,7 +129,7 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
 
     text = likings({"brand": (len(BRANDS), 5), "material": (len(MATERIALS), 3)}, taste_rng)
     picture = likings({"shape": (len(SHAPES), 2), "pattern": (len(PATTERNS), 2)}, taste_rng)
-    seen = [liked for name, liked in (("text", text), ("picture", picture)) if name != blind_to]
+    seen = [liked for name, liked in (("text", text), ("image", picture)) if name != blind_to]
     weight = popularity * np.exp(settings.liking * combine(seen, factors))
 
     rules = {
@@ -135,7 +137,7 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
         "purpose": complement_rule(len(PURPOSES), settings.complement, rule_rng),
         "palette": complement_rule(len(PALETTES), settings.complement, rule_rng),
     }
-    blind = {"text": "purpose", "picture": "palette"}.get(blind_to or "")
+    blind = {"text": "purpose", "image": "palette"}.get(blind_to or "")
     if blind:
         rules[blind] = np.full_like(rules[blind], 1 / len(rules[blind]))
     levels = np.stack([factors[name] for name in rules], axis=1).astype(np.int64)
@@ -186,22 +188,21 @@ def draw_items(
     return {name: values[original].astype(np.int8) for name, values in drawn.items()}, original, variant
 
 
-NUM_TEXT_TASTES = NUM_PICTURE_TASTES = 6
+TASTES = 6
+"""Tastes in each modality; a shopper has one of each, so Z is its square."""
 
 
 def likings(liked: dict[str, tuple[int, int]], rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
-    """Who likes what: for every factor (levels, how many a taste likes), a mask `[tastes, levels]`.
+    """Who likes what: for every factor (levels, how many a taste likes), a mask `[TASTES, levels]`.
 
-    Tastes take turns through a shuffled deck, so that every level is liked about equally often.
+    Tastes take turns through one shuffled deck, so that every level is liked about equally often.
     """
-    tastes = NUM_TEXT_TASTES
     masks = {}
     for name, (levels, how_many) in liked.items():
-        mask = np.zeros((tastes, levels), bool)
-        deck = np.concatenate([rng.permutation(levels) for _ in range(-(-tastes * how_many // levels) + 1)])
-        for taste in range(tastes):
-            mask[taste, deck[taste * how_many : (taste + 1) * how_many]] = True
-        masks[name] = mask
+        deck = rng.permutation(levels)
+        turns = np.arange(TASTES)[:, None] * how_many + np.arange(how_many)
+        masks[name] = np.zeros((TASTES, levels), bool)
+        np.put_along_axis(masks[name], deck[turns % levels], True, axis=1)
     return masks
 
 
