@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from macrec.encoders import EmbeddingStore, available
 from macrec.workbench.run import project_root
+from macrec.workbench.runner import declared_parameters, find_notebooks
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,17 @@ def examine() -> dict[str, Any]:
         "cache": {"folder": str(store.root), "bytes": folder_size(store.root), "entries": len(store.entries())},
         "packages": [{**vars(package), "fits": package.fits} for package in packages()],
         "encoders": [entry._asdict() for entry in available()],
+        "default_encoders": default_encoders(),
         "browser": next(
             (path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None
         ),
     }
+
+
+def default_encoders() -> dict[str, str]:
+    """What the notebooks use unless told otherwise: modality → encoder."""
+    parameters = declared_parameters(find_notebooks(["02_embeddings"])[0])
+    return {modality: parameters[f"{modality}_encoder"] for modality in ("text", "image")}
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
@@ -101,7 +109,8 @@ def sentences(report: dict[str, Any]) -> list[str]:
         state = "is missing" if entry["found"] is None else f"is {entry['found']}, wanted {entry['wanted']}"
         target = f'".[{entry["extra"]}]"' if entry["extra"] else "."
         lines.append(f"  {entry['name']} {state}: pip install -c constraints.txt -e {target}")
-    lines += ["", "Encoders"]
+    used = ", ".join(f"{name} for {modality}" for modality, name in report["default_encoders"].items())
+    lines += ["", f"Encoders (the notebooks use {used})"]
     for entry in report["encoders"]:
         lines.append(
             f"  {entry['spec']:26} {entry['modality']:6} {'needs ' + entry['missing'] if entry['missing'] else 'ready'}"
