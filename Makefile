@@ -42,7 +42,7 @@ clean:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "Setting up .venv: pinned packages, 1 to 5 minutes and about 2.5 GB (more with a CUDA build of torch)"
+	@echo "Setting up .venv: pinned packages, 1 to 5 minutes and 2 to 2.5 GB (more with a CUDA build of torch)"
 	$(PIP) --editable .
 	@touch $@
 
