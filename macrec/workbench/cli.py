@@ -98,6 +98,20 @@ def datasets(
 
 
 @app.command()
+def sids(
+    file: Annotated[Path, typer.Argument(help="Semantic IDs as .parquet or .json.")],
+    as_json: AsJson = False,
+    size: Annotated[int | None, typer.Option(help="Codewords per level, where the file does not say.")] = None,
+) -> None:
+    """Print the health of anybody's semantic IDs: conflicts, utilization, perplexity, prefixes."""
+    from macrec.quantization.health import codebook_health
+    from macrec.quantization.semantic_ids import load_semantic_ids
+
+    health = codebook_health(load_semantic_ids(file, size))
+    typer.echo(json.dumps(health.to_json(), indent=2) if as_json else str(health))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what is installed, what is missing and what would be used."""
     from macrec.workbench.doctor import examine, sentences

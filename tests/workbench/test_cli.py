@@ -45,6 +45,17 @@ def test_an_unknown_built_in_catalog_is_refused(name):
     assert code == 2 and not out and err.startswith(f'macrec: There is no built-in catalog "{name}"; write curio')
 
 
+def test_the_health_of_semantic_ids_is_printed(tmp_path):
+    (tmp_path / "ids.json").write_text('{"0": ["<a_1>", "<b_0>"], "1": ["<a_1>", "<b_0>"], "2": ["<a_0>", "<b_3>"]}')
+    code, out, _ = macrec("sids", tmp_path / "ids.json", "--json", "--size", "4")
+    health = json.loads(out)
+    assert code == 0 and health["distinct"] == 2 and health["levels"][1]["utilization"] == 0.5
+    code, out, _ = macrec("sids", tmp_path / "ids.json")
+    assert code == 0 and "3 items, 2 distinct IDs" in out and "conflict rate 33.3333%" in out
+    code, out, err = macrec("sids", tmp_path / "gone.json")
+    assert code == 2 and not out and err.endswith("there is no such file; check the path, or fetch the file.\n")
+
+
 def test_doctor_reports_every_requirement_as_json():
     code, out, _ = macrec("doctor", "--json")
     report = json.loads(out)

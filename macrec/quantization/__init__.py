@@ -1,0 +1,1 @@
+"""From vectors to semantic IDs: codebooks, and the tables they leave behind."""
