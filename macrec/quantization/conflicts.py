@@ -1,0 +1,342 @@
+"""Conflicts: items that share a semantic ID, and their resolution at the least added distortion.
+
+Of every group that shares a tuple of codes the best reconstructed item keeps it. The others queue up, best
+reconstructed first, and each takes the free tuple that reconstructs it best. What "best" ranges over is widened only
+on demand: first the tuples that differ in the last level, then, where all of those are taken, in the last two levels,
+and so on. An item therefore keeps as long a prefix of its codes as it can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from macrec.errors import DataError
+
+Codes = NDArray[np.int32]
+Keys = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+CHUNK = 1 << 20
+"""Distances to last-level codewords held at a time: 8 MB."""
+
+
+@dataclass(frozen=True)
+class ConflictReport:
+    """What resolving the conflicts of `items` items took.
+
+    `groups`: tuples of codes that several items shared. `rate_before`, `rate_after`: (N - distinct tuples) / N.
+    `moved`: items whose codes changed. `added_distortion`: growth of the squared reconstruction error, mean over all N
+    items. `deepest`: how many levels, counted from the last, had to be opened for some item (0: nothing moved).
+    """
+
+    items: int
+    groups: int
+    rate_before: float
+    rate_after: float
+    moved: int
+    added_distortion: float
+    deepest: int
+
+
+def resolve_conflicts(
+    codes: NDArray[np.integer],
+    vectors: NDArray[np.floating],
+    codebooks: Sequence[NDArray[np.floating]],
+    *,
+    mode: Literal["greedy", "hungarian"] = "greedy",
+    saturated: Literal["raise", "extra_level"] = "raise",
+) -> tuple[Codes, ConflictReport]:
+    """Give every item codes of its own: `[N, L]` int32, and a report.
+
+    `codes` `[N, L]`: the codes chosen so far; `vectors` `[N, d]`: the encoder outputs that they reconstruct as a sum of
+    codewords; `codebooks`: one `[K_l, d]` per level. The error of an item is its squared distance to that sum.
+
+    mode "greedy" guarantees, for any input that fits:
+    - Tuples are distinct. Items without conflict, and of each group the one with the least error (then the lowest
+      row), keep their codes.
+    - The others are served one after another by (error, row). Each receives, of the tuples free at its turn that share
+      its first L - m codes, the one with the least error, ties by the lower tuple; m is the smallest number of opened
+      levels for which one is free. The sum over all items is not a global minimum: it depends on that order.
+    - Errors are float64; candidates whose errors agree to rounding count as tied in no particular order.
+
+    mode "hungarian" first assigns all items of every bucket (equal first L - 1 codes) that holds a conflict and fits
+    in the last level to last codes at the least total error of that bucket, moving items without conflict too where
+    that pays. The remaining buckets go the greedy way.
+
+    More items than tuples: DataError, or with saturated="extra_level" codes `[N, L + 1]`, where nothing moves and the
+    last column counts the items of a group by (error, row) from 0.
+
+    Cost: one sort of N keys; per moved item O(K d) for one opened level, O(K^2) for two, O(K^m) for m. Exact duplicates
+    with equal codes that stand next to each other in the queue are served together, for the price of one.
+
+    Raises DataError for arrays that do not fit each other, and ValueError where the tuples outnumber 2^62.
+    """
+    if mode not in ("greedy", "hungarian"):
+        raise ValueError(f'mode must be "greedy" or "hungarian", got {mode!r}')
+    if saturated not in ("raise", "extra_level"):
+        raise ValueError(f'saturated must be "raise" or "extra_level", got {saturated!r}')
+    table, books = checked(codes, vectors, codebooks)
+    sizes = [len(book) for book in books]
+    n = len(table)
+    before = pack(table, sizes)
+    distinct, counts = np.unique(before, return_counts=True)
+    groups, rate = int((counts > 1).sum()), (n - len(distinct)) / max(n, 1)
+    if n > math.prod(sizes):
+        if saturated == "raise":
+            raise DataError(
+                f"{n} items cannot have codes of their own: {' x '.join(map(str, sizes))} codes give only "
+                f"{math.prod(sizes)} tuples",
+                fix='use larger or more codebooks, or saturated="extra_level"',
+            )
+        longer = np.column_stack([table, _places(before, vectors, table, books)])
+        return longer, ConflictReport(n, groups, rate, (n - len(np.unique(longer, axis=0))) / n, 0, 0.0, 0)
+
+    keys = before
+    if mode == "hungarian":
+        keys = _assign_buckets(keys, distinct[counts > 1], vectors, books)
+        distinct, counts = np.unique(keys, return_counts=True)
+    queue = _queue(keys, distinct[counts > 1], vectors, books)
+    after, deepest = _settle(keys, queue, distinct, vectors, books)
+
+    moved = np.flatnonzero(after != before)
+    resolved = unpack(after, sizes)
+    added = errors(resolved[moved], vectors[moved], books) - errors(table[moved], vectors[moved], books)
+    rate_after = (n - len(np.unique(after))) / max(n, 1)
+    deepest = max(deepest, int(len(moved) > 0))
+    return resolved, ConflictReport(n, groups, rate, rate_after, len(moved), float(added.sum()) / max(n, 1), deepest)
+
+
+def pack(codes: NDArray[np.integer], sizes: Sequence[int]) -> Keys:
+    """Tuples `[N, L]` as one integer each `[N]`, in the same order: mixed radix, the last level counts in ones.
+
+    Raises ValueError where the tuples of the codebook `sizes` outnumber 2^62.
+    """
+    if math.prod(sizes) > 1 << 62:
+        raise ValueError(
+            f"codebooks of {' x '.join(map(str, sizes))} codes give more than 2^62 tuples, which do not fit in 64-bit "
+            "keys: use fewer levels or smaller codebooks"
+        )
+    keys = np.zeros(len(codes), np.int64)
+    for level, size in enumerate(sizes):
+        keys *= size
+        keys += codes[:, level]
+    return keys
+
+
+def unpack(keys: Keys, sizes: Sequence[int]) -> Codes:
+    """The tuples `[N, L]` of packed keys `[N]`."""
+    codes = np.empty((len(keys), len(sizes)), np.int32)
+    for level in reversed(range(len(sizes))):
+        keys, codes[:, level] = np.divmod(keys, sizes[level])
+    return codes
+
+
+def errors(codes: NDArray[np.integer], vectors: NDArray[np.floating], books: Sequence[Floats]) -> Floats:
+    """Squared distance `[N]` of every vector `[N, d]` to the sum of its codewords."""
+    rest = _residuals(codes, vectors, books)
+    squared: Floats = np.einsum("nd,nd->n", rest, rest)
+    return squared
+
+
+def checked(
+    codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
+) -> tuple[Codes, list[Floats]]:
+    """The codes as int32 and the codebooks as float64, if they fit each other; DataError otherwise."""
+    if vectors.ndim != 2 or codes.shape != (len(vectors), len(codebooks)) or not len(codebooks):
+        raise DataError(
+            f"codes {codes.shape} do not fit vectors {vectors.shape} and {len(codebooks)} codebooks",
+            fix="pass codes [N, L], vectors [N, d] and L codebooks [K, d]",
+        )
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise DataError(f"codes are {codes.dtype}", fix="pass integers")
+    for level, book in enumerate(codebooks):
+        if book.ndim != 2 or book.shape[1] != vectors.shape[1] or not len(book) or not np.isfinite(book).all():
+            raise DataError(
+                f"the codebook of level {level} has shape {book.shape} or values that are not finite",
+                fix=f"pass finite codewords [K, {vectors.shape[1]}]",
+            )
+        wrong = np.flatnonzero((codes[:, level] < 0) | (codes[:, level] >= len(book)))
+        if len(wrong):
+            raise DataError(
+                f"code {codes[wrong[0], level]} at level {level} is not in a codebook of {len(book)}",
+                row=f"item {wrong[0]}",
+                fix=f"use codes from 0 to {len(book) - 1}",
+            )
+    wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(wrong):
+        raise DataError("the vector is not finite", row=f"item {wrong[0]}", fix="check the encoder that made it")
+    return codes.astype(np.int32), [book.astype(np.float64) for book in codebooks]
+
+
+def _residuals(codes: NDArray[np.integer], vectors: NDArray[np.floating], books: Sequence[Floats]) -> Floats:
+    """What the codewords of the given levels leave of every vector `[N, d]`."""
+    rest = vectors.astype(np.float64)
+    for level, book in enumerate(books):
+        rest -= book[codes[:, level]]
+    return rest
+
+
+def _ranked(keys: Keys, shared: Keys, vectors: NDArray[np.floating], books: list[Floats]) -> tuple[Keys, Floats, Keys]:
+    """Items whose key is among the sorted `shared`, by (key, error, row): rows, errors and places in the group."""
+    if not len(shared):
+        return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
+    rows = np.flatnonzero(shared[np.searchsorted(shared, keys).clip(max=len(shared) - 1)] == keys)
+    error = errors(unpack(keys[rows], [len(book) for book in books]), vectors[rows], books)
+    order = np.lexsort((rows, error, keys[rows]))
+    rows, error = rows[order], error[order]
+    place = np.arange(len(rows)) - np.searchsorted(keys[rows], keys[rows])
+    return rows, error, place
+
+
+def _queue(keys: Keys, shared: Keys, vectors: NDArray[np.floating], books: list[Floats]) -> Keys:
+    """Rows of the items that must move, by (error, row): all of a group but its best."""
+    rows, error, place = _ranked(keys, shared, vectors, books)
+    rows, error = rows[place > 0], error[place > 0]
+    return rows[np.lexsort((rows, error))]
+
+
+def _places(keys: Keys, vectors: NDArray[np.floating], table: Codes, books: list[Floats]) -> Codes:
+    """The place of every item in its group by (error, row), from 0."""
+    rows, _, place = _ranked(keys, np.unique(keys), vectors, books)
+    places = np.empty(len(table), np.int32)
+    places[rows] = place
+    return places
+
+
+class _Taken:
+    """Keys in use: those of the start, sorted, and those taken since, kept sorted in a buffer with room for all."""
+
+    def __init__(self, keys: Keys, room: int) -> None:
+        self.keys, self.buffer, self.used = keys, np.empty(room, np.int64), 0
+
+    def within(self, low: int, span: int) -> Keys:
+        """Taken keys of `[low, low + span)`, less `low`."""
+        since = self.buffer[: self.used]
+        a, b = self.keys.searchsorted((low, low + span))
+        c, d = since.searchsorted((low, low + span))
+        found: Keys = (self.keys[a:b] if c == d else np.concatenate((self.keys[a:b], since[c:d]))) - low
+        return found
+
+    def add(self, keys: Keys) -> None:
+        end = self.used + len(keys)
+        if len(keys) == 1:
+            at = int(self.buffer[: self.used].searchsorted(keys[0]))
+            self.buffer[at + 1 : end] = self.buffer[at : self.used]
+            self.buffer[at] = keys[0]
+        else:
+            self.buffer[self.used : end] = keys
+            self.buffer[:end].sort()
+        self.used = end
+
+
+def _settle(
+    keys: Keys, queue: Keys, distinct: Keys, vectors: NDArray[np.floating], books: list[Floats]
+) -> tuple[Keys, int]:
+    """Serve the queue in order; the keys of all items `[N]` afterwards, and the most levels opened for one."""
+    if not len(queue):
+        return keys, 0
+    sizes = [len(book) for book in books]
+    levels, last = len(books), books[-1]
+    codes, targets = unpack(keys[queue], sizes), vectors[queue].astype(np.float64)
+    # A run: neighbors in the queue that are the same vector with the same codes, so with the same candidates.
+    differs = (targets[1:] != targets[:-1]).any(1) | (keys[queue[1:]] != keys[queue[:-1]])
+    starts = np.concatenate(([0], np.flatnonzero(differs) + 1))
+    bounds = np.append(starts, len(queue)).tolist()
+    taken, after, deepest = _Taken(distinct, len(queue)), keys.copy(), 1
+    half = (last * last).sum(1) / 2
+    chunk = max(1, CHUNK // len(last))
+    for run, (begin, end) in enumerate(pairwise(bounds)):
+        if run % chunk == 0:
+            ahead = starts[run : run + chunk]
+            # Squared distance up to a factor of 2 and a constant of the item, which do not change the order.
+            scores = half - _residuals(codes[ahead], targets[ahead], books[:-1]) @ last.T
+        for opened in range(1, levels + 1):
+            span = math.prod(sizes[levels - opened :])
+            low = int(keys[queue[begin]]) // span * span
+            if opened == 1:
+                chosen = low + _best_free(scores[run % chunk], taken.within(low, span), end - begin)[0]
+            else:
+                prefix = codes[begin : begin + 1, : levels - opened]
+                rest = _residuals(prefix, targets[begin : begin + 1], books[: levels - opened])[0]
+                chosen = _best_of_levels(rest, books[levels - opened :], low, taken, end - begin)
+            if len(chosen):
+                after[queue[begin : begin + len(chosen)]] = chosen
+                taken.add(chosen)
+                begin += len(chosen)
+                deepest = max(deepest, opened)
+            if begin == end:
+                break
+    return after, deepest
+
+
+def _best_free(scores: Floats, taken: Keys, n: int) -> tuple[Keys, Floats]:
+    """Up to n places with the lowest scores, lowest first, ties by place, without the taken; and their scores."""
+    scores[taken] = np.inf
+    if n == 1:
+        best = np.array([scores.argmin()])
+    elif n < len(scores) // 4:
+        near = np.flatnonzero(scores <= np.partition(scores, n - 1)[n - 1])
+        best = near[np.argsort(scores[near], kind="stable")[:n]]
+    else:
+        best = np.argsort(scores, kind="stable")[:n]
+    found = scores[best]
+    free = found < np.inf
+    return best[free], found[free]
+
+
+def _best_of_levels(rest: Floats, books: list[Floats], low: int, taken: _Taken, n: int) -> Keys:
+    """Up to n free keys with the least error when all levels of `books` (two or more) are open, best first.
+
+    `rest` `[d]` is what the kept prefix leaves, `low` the first key of that prefix. The last two levels are searched
+    jointly: |r - a - b|^2 = |r|^2 + (|a|^2 - 2 r.a) + (|b|^2 - 2 r.b) + 2 a.b, and a.b is shared by all.
+    """
+    first, second = books[-2:]
+    cross = 2 * first @ second.T
+    square, square_second = (first * first).sum(1), (second * second).sum(1)
+    span = cross.size
+    keys, found = np.zeros(0, np.int64), np.zeros(0)
+    for base, left in zip(range(low, low + math.prod(map(len, books)), span), _leads(rest, books[:-2]), strict=True):
+        used = taken.within(base, span)
+        if len(used) == span:
+            continue
+        line = square_second - 2 * second @ left
+        scores = cross + ((square - 2 * first @ left + left @ left)[:, None] + line)
+        places, values = _best_free(scores.ravel(), used, n)
+        keys, found = np.concatenate((keys, base + places)), np.concatenate((found, values))
+        best = np.argsort(found, kind="stable")[:n]
+        keys, found = keys[best], found[best]
+    return keys
+
+
+def _leads(rest: Floats, books: list[Floats]) -> Iterator[Floats]:
+    """What every combination of codewords, in the order of their keys, leaves of `rest` `[d]`."""
+    for chosen in product(*books):
+        yield rest - sum(chosen, np.zeros_like(rest))
+
+
+def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], books: list[Floats]) -> Keys:
+    """Keys after the minimum-cost assignment of every bucket that holds a shared key and fits in the last level."""
+    last = books[-1]
+    prefixes = keys // len(last)
+    crowded = np.unique(shared // len(last))
+    order = np.argsort(prefixes, kind="stable")
+    begins = np.searchsorted(prefixes[order], crowded)
+    ends = np.searchsorted(prefixes[order], crowded, side="right")
+    after = keys.copy()
+    half = (last * last).sum(1) / 2
+    sizes = [len(book) for book in books]
+    for prefix, begin, end in zip(crowded, begins, ends, strict=True):
+        if end - begin <= len(last):
+            rows = order[begin:end]
+            rest = _residuals(unpack(keys[rows], sizes), vectors[rows], books[:-1])
+            item, code = linear_sum_assignment(half - rest @ last.T)
+            after[rows[item]] = prefix * len(last) + code
+    return after
