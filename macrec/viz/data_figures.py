@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from macrec.data.card import DatasetCard
 from macrec.data.dataset import Dataset
-from macrec.viz.theme import FUSED, IMAGE, MUTED, REFERENCE, TEXT
+from macrec.viz.theme import FUSED, IMAGE, MUTED, REFERENCE, TEXT, empty_figure
 
 
 def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
@@ -72,10 +72,7 @@ def popularity_curve(counts: NDArray[np.int64], points: int = 300) -> tuple[NDAr
 def ceiling_figure(rows: dict[str, dict[str, float]], metric: str = "HR@10") -> tuple[go.Figure, str]:
     """One bar per ranker (name → metrics), the oracle's in black; and its sentence."""
     if not rows:
-        figure = go.Figure(layout={"height": 160, "title": "Nothing to test"})
-        figure.update_xaxes(visible=False)
-        figure.update_yaxes(visible=False)
-        return figure, "No user has 3 events, so there is no test item and nothing to reach."
+        return empty_figure("Nothing to test"), "No user has 3 events, so there is no test item and nothing to reach."
     names = list(rows)
     colors = {"oracle": REFERENCE, "reads only": TEXT, "sees only": IMAGE}
     values = [rows[name][metric] for name in names]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from macrec.encoders.neighbors import Agreement
-from macrec.viz.theme import CATEGORICAL, FUSED, INK, MODALITY, MUTED, OUTLINE, REFERENCE, SYMBOLS
+from macrec.viz.theme import CATEGORICAL, FUSED, INK, MODALITY, MUTED, OUTLINE, REFERENCE, SYMBOLS, empty_figure
 
 Floats = NDArray[np.float32]
 
@@ -150,9 +150,7 @@ def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
 def agreement_figure(agreement: Agreement) -> tuple[go.Figure, str]:
     """How many of the nearest items text and image have in common, as a histogram; and its sentence."""
     if agreement.mean is None:
-        figure = go.Figure(layout={"height": 160, "title": "Nothing to compare"})
-        figure.update_xaxes(visible=False)
-        figure.update_yaxes(visible=False)
+        figure = empty_figure("Nothing to compare")
         return figure, "Here no item has both a text and a picture, so there are no neighborhoods to compare."
     counts = np.bincount(agreement.overlap, minlength=agreement.k + 1)
     share = counts / counts.sum()

@@ -64,6 +64,12 @@ TEMPLATE = go.layout.Template(
 _numbers = itertools.count(1)
 
 
+def empty_figure(title: str) -> go.Figure:
+    """The figure of a view that has nothing to show; its title and sentence say why."""
+    hidden = {"visible": False}
+    return go.Figure(layout={"height": 160, "title": title, "xaxis": hidden, "yaxis": hidden})
+
+
 def show(figure: go.Figure, description: str, gallery: Gallery | None = None) -> None:
     """Display a final figure so that JupyterLab, VS Code, nbviewer and an exported page all show it.
 
