@@ -100,10 +100,10 @@ def test_inertia_never_rises_and_is_that_of_the_labels(options):
 
 
 def test_no_cluster_stays_empty():
-    x = normal(200, 3)
+    x = normal(200, 3) + 50
     lost = torch.cat([x[:10], torch.full((6, 3), 1e3) + torch.arange(6)[:, None]])
     result = kmeans(x, 16, 0, init=lost)
-    assert len(result.labels.unique()) == 16 and result.centroids.abs().max() < 10
+    assert len(result.labels.unique()) == 16 and (result.centroids - 50).abs().max() < 10
 
 
 @pytest.mark.parametrize("sample", [5, 50_000])
@@ -168,6 +168,11 @@ def test_spherical_clusters_ignore_length_and_survive_rows_of_zeros():
     holed = torch.cat([x, torch.zeros(40, 8)])
     result = kmeans(holed, 6, 0, spherical=True)
     torch.testing.assert_close(result.centroids.norm(dim=1), torch.ones(6))
+
+
+def test_directions_that_cancel_out_leave_their_centroid_where_it_was():
+    x = torch.tensor([[1.0, 0], [-1, 0]])
+    assert kmeans(x, 1, 0, spherical=True, init=torch.tensor([[0.0, 2]])).centroids.tolist() == [[0, 1]]
 
 
 def test_all_rows_the_same_make_one_cluster():
