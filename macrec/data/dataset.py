@@ -124,11 +124,11 @@ def item_table(frame: pl.DataFrame, *, file: Path | str) -> pl.DataFrame:
     items = frame.select(*columns, pl.exclude(list(ITEM_COLUMNS)))
     empty = items["item_id"].is_null() | (items["item_id"] == "")
     if empty.any():
-        row = int(empty.arg_true()[0])
+        row = first_true(empty)
         raise DataError("the id is empty", file=file, row=row + 1, field="item_id", fix="give every item an id")
     repeated = ~items["item_id"].is_first_distinct()
     if repeated.any():
-        row = int(repeated.arg_true()[0])
+        row = first_true(repeated)
         raise DataError(
             f'the id "{items["item_id"][row]}" occurs again',
             file=file,

@@ -242,7 +242,7 @@ def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
     packed = packed.with_columns(pl.col("item_id").cast(pl.String)).filter(pl.col("item_id").is_not_null())
     repeated = ~packed["item_id"].is_first_distinct()
     if repeated.any():
-        row = int(repeated.arg_true()[0])
+        row = first_true(repeated)
         what = f'the id "{packed["item_id"][row]}" occurs again'
         raise DataError(what, file=file, row=row + 1, field="item_id", fix="keep one picture per item")
     data = items.select("item_id", "image").join(packed, on="item_id", how="left", maintain_order="left")

@@ -262,13 +262,7 @@ def _explain_json(path: Path, piece: Piece, schema: Mapping[str, Field], require
                 if name in required:
                     raise DataError("the field is missing", file=path, row=row, field=name, fix="fill it in")
             elif not _fits(value, kind):
-                raise DataError(
-                    f"the value {_brief(value)} is not {_kind_name(kind)}",
-                    file=path,
-                    row=row,
-                    field=name,
-                    fix="correct it",
-                )
+                raise _misfit(value, kind, path, row, name)
 
 
 def _explain_csv(
@@ -300,13 +294,13 @@ def _explain_csv(
                 if name in required:
                     raise DataError("the field is empty", file=path, row=row, field=name, fix="fill it in")
             elif pl.Series([value]).cast(kind, strict=False).null_count():
-                raise DataError(
-                    f"the value {_brief(value)} is not {_kind_name(kind)}",
-                    file=path,
-                    row=row,
-                    field=name,
-                    fix="correct it",
-                )
+                raise _misfit(value, kind, path, row, name)
+
+
+def _misfit(value: Any, kind: Field, path: Path, row: int, name: str) -> DataError:
+    """The error for a value of the wrong kind."""
+    what = f"the value {_brief(value)} is not {_kind_name(kind)}"
+    return DataError(what, file=path, row=row, field=name, fix="correct it")
 
 
 def _fits(value: Any, kind: Field) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from macrec.data.dataset import first_true
 from macrec.data.reading import existing_file, parse_json
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
@@ -202,7 +203,7 @@ def read_json_ids(path: Path) -> SemanticIds:
     spelled = names.list.join(" ")
     differing = spelled != spelled[0]
     if differing.any():
-        row = int(differing.arg_true()[0])
+        row = first_true(differing)
         raise DataError(
             f"the levels are called {spelled[row]} here and {spelled[0]} elsewhere",
             file=path,
@@ -219,13 +220,13 @@ def matrix(codes: pl.Series, path: Path) -> NDArray[np.int64]:
     lengths = codes.list.len()
     odd = (lengths != lengths[0]).fill_null(True)
     if odd.any():
-        row = int(odd.arg_true()[0])
+        row = first_true(odd)
         what = f"the item has {lengths[row] or 0} codes where the first has {lengths[0]}"
         raise DataError(what, file=path, row=row + 1, field="codes", fix="give every item one code per level")
     flat = codes.explode(empty_as_null=False)
     bad = (flat < 0).fill_null(True) | (flat >= 2**31)
     if bad.any():
-        row = int(bad.arg_true()[0]) // int(lengths[0])
+        row = first_true(bad) // int(lengths[0])
         raise DataError(
             "a code is missing, negative or too large", file=path, row=row + 1, field="codes", fix="correct it"
         )

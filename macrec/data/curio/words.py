@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.curio.vocabulary import BRANDS, CATEGORIES, MATERIALS, PURPOSES, VARIANTS
+from macrec.data.dataset import first_true
 from macrec.errors import DataError
 
 Levels = NDArray[np.integer]
@@ -191,7 +192,7 @@ def levels(factors: pl.DataFrame, name: str, count: int) -> Levels:
     found = column(factors, name)
     wrong = (found < 0) | (found >= count)
     if wrong.any():
-        row = int(wrong.arg_true()[0])
+        row = first_true(wrong)
         raise DataError(
             f"there is no level {found[row]}",
             file="factors",
