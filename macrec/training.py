@@ -1,11 +1,29 @@
-"""The one training loop: a generator of events. It prints nothing and draws nothing; sinks do."""
+"""The one training loop: a generator of events. It prints nothing and draws nothing; sinks do.
+
+Every random draw of a training is a function of its seed and the step, never of what was drawn before. So a training
+that is interrupted and resumed from its checkpoint goes on exactly as if nothing had happened, bit for bit on the CPU.
+"""
 
 from __future__ import annotations
 
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from macrec.checkpoint import Checkpoint
+
+Usage = dict[str, tuple[NDArray[np.int64], ...]]
 
 
 @dataclass(frozen=True)
@@ -23,4 +41,307 @@ class Event:
     seconds: float
     losses: dict[str, float]
     measured: dict[str, float] = field(default_factory=dict)
-    usage: dict[str, tuple[NDArray[np.int64], ...]] = field(default_factory=dict)
+    usage: Usage = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """What `train` trains: a module, its loss at every step and how it is measured."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Everything that is learned or remembered between steps, as parameters and buffers."""
+
+    def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to minimize at `step`, counted from 0, and the named terms to report."""
+
+    def stepped(self, step: int) -> None:
+        """Called when the optimizer has made `step`."""
+
+    def measure(self) -> tuple[dict[str, float], Usage]:
+        """The numbers and code counts of an event; must leave the module as it is."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep the weights whose names begin with `prefix` from the measurement at which `metric` was best."""
+
+    metric: str
+    best: Literal["lowest", "highest"] = "lowest"
+    prefix: str = ""
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether `value` beats the best one so far."""
+        return than is None or (value < than if self.best == "lowest" else value > than)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train with AdamW.
+
+    `steps` in all; an event every `report_every` steps, measured every `measure_every`, and at the last. The learning
+    rate climbs over `warmup` steps, then falls by a cosine to zero ("cosine") or stays ("constant"). `clip`: the
+    largest norm of the gradient. `keep`: weights to take from the best measurement rather than from the last step;
+    with `patience`, training stops after so many measurements without a better value of the first of them.
+    """
+
+    steps: int
+    report_every: int = 10
+    measure_every: int = 100
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: int = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: float | None = None
+    keep: tuple[Keep, ...] = ()
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.report_every < 1 or self.measure_every < 1:
+            raise ValueError("steps, report_every and measure_every must be 1 or more")
+        if self.patience is not None and not self.keep:
+            raise ValueError("patience needs keep, which names the metric to wait for")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step`."""
+        climb = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "constant":
+            return self.learning_rate * climb
+        done = max(0.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        return self.learning_rate * climb * (1 + math.cos(math.pi * done)) / 2
+
+
+def train(
+    task: Task, plan: Plan, checkpoint: Checkpoint | None = None, checkpoint_seconds: float = 30.0
+) -> Generator[Event, None, None]:
+    """Train `task.module` in place, yielding an event every `plan.report_every` steps.
+
+    With a `checkpoint` the state is kept every `checkpoint_seconds`, at an interrupt and at the end. A training that
+    has one goes on from there: the events so far are yielded again, at once, then come the new ones; a finished
+    training only yields its events. Ctrl-C (a kernel interrupt) waits for the step to be whole, so the module, and
+    the checkpoint, are always those of a step.
+
+    Raises FloatingPointError, naming the term, when a loss is not finite, and what `Checkpoint.load` raises.
+    """
+    loop = _Loop(task, plan)
+    if checkpoint is not None and (found := checkpoint.load()) is not None:
+        loop.restore(*found)
+        yield from list(loop.events)
+    saved, last_save = loop.step, time.monotonic()
+    with _flushing_denormals():
+        try:
+            while not loop.finished:
+                with _whole_steps():
+                    event = loop.advance()
+                due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
+                if checkpoint is not None and event is not None and due:
+                    with _whole_steps():
+                        checkpoint.save(loop.step, *loop.state())
+                    saved, last_save = loop.step, time.monotonic()
+                if event is not None:
+                    yield event
+        except (KeyboardInterrupt, GeneratorExit):
+            if checkpoint is not None and loop.step > saved:
+                with _whole_steps():
+                    checkpoint.save(loop.step, *loop.state())
+            raise
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `drain` returns: all events, and whether an interrupt cut the training short."""
+
+    events: list[Event]
+    stopped: bool
+
+
+def drain(events: Generator[Event, None, None] | Iterator[Event], *sinks: Callable[[Event], None]) -> Trained:
+    """Run a training to its end, handing every event to every sink; sinks with `close` are closed.
+
+    An interrupt ends the training and is swallowed: what was learned so far is in the module, and the cells that
+    follow work with it. Everything else that is raised goes on, after the sinks are closed.
+    """
+    seen: list[Event] = []
+    stopped = False
+    try:
+        for event in events:
+            seen.append(event)
+            for sink in sinks:
+                sink(event)
+    except KeyboardInterrupt:
+        stopped = True
+        if isinstance(events, Generator):
+            events.close()
+    finally:
+        for sink in sinks:
+            getattr(sink, "close", lambda: None)()
+    return Trained(seen, stopped)
+
+
+class _Loop:
+    """The state of a training between two steps."""
+
+    def __init__(self, task: Task, plan: Plan) -> None:
+        self.task, self.plan = task, plan
+        self.optimizer = torch.optim.AdamW(
+            [parameter for parameter in task.module.parameters() if parameter.requires_grad],
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+        )
+        self.step, self.seconds, self.finished = 0, 0.0, False
+        self.events: list[Event] = []
+        self.sums: dict[str, Tensor] = {}
+        self.summed = 0
+        self.best: dict[str, float] = {}
+        self.best_weights: dict[str, Tensor] = {}
+        self.waited = 0
+
+    def advance(self) -> Event | None:
+        """One step; an event when one is due."""
+        begin = time.perf_counter()
+        self.task.module.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate(self.step)
+        devices = {parameter.device for parameter in self.task.module.parameters() if parameter.is_cuda}
+        with torch.random.fork_rng(
+            devices
+        ):  # dropout draws from the global generator: set it by step, then put it back
+            torch.manual_seed(_mixed(self.plan.seed, self.step))
+            loss, terms = self.task.losses(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.plan.clip is not None:
+            nn.utils.clip_grad_norm_(self.task.module.parameters(), self.plan.clip)
+        self.optimizer.step()
+        self.task.stepped(self.step)
+        self.step += 1
+        for name, value in {"loss": loss, **terms}.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.summed += 1
+        last = self.step == self.plan.steps
+        measuring = last or self.step % self.plan.measure_every == 0
+        event = self._report(measuring, begin) if measuring or self.step % self.plan.report_every == 0 else None
+        self.seconds += time.perf_counter() - begin
+        if last or (self.plan.patience is not None and self.waited >= self.plan.patience):
+            self.finished = True
+            if self.best_weights:
+                self.task.module.load_state_dict(self.best_weights, strict=False)
+        return event
+
+    def _report(self, measuring: bool, begin: float) -> Event:
+        losses = {name: float(value) / self.summed for name, value in self.sums.items()}
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                steps = f"steps {self.step - self.summed + 1} to {self.step}"
+                raise FloatingPointError(f"{name} is {value} in {steps}: lower the learning rate or its weight")
+        self.sums, self.summed = {}, 0
+        measured: dict[str, float] = {}
+        usage: Usage = {}
+        if measuring:
+            self.task.module.eval()
+            measured, usage = self.task.measure()
+            self._keep(measured)
+        event = Event(
+            self.step, self.plan.steps, self.seconds + time.perf_counter() - begin, losses, measured, usage
+        )  # fmt: skip
+        self.events.append(event)
+        return event
+
+    def _keep(self, measured: Mapping[str, float]) -> None:
+        for number, keep in enumerate(self.plan.keep):
+            better = keep.better(measured[keep.metric], self.best.get(keep.metric))
+            if better:
+                self.best[keep.metric] = measured[keep.metric]
+                for name, value in self.task.module.state_dict().items():
+                    if name.startswith(keep.prefix):
+                        self.best_weights[name] = value.clone()
+            if number == 0:
+                self.waited = 0 if better else self.waited + 1
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything a resumption needs: tensors by name, and plain values."""
+        tensors = {f"module.{name}": value for name, value in self.task.module.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
+        tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+        last_usage = next((number for number in reversed(range(len(self.events))) if self.events[number].usage), -1)
+        for modality, levels in self.events[last_usage].usage.items() if last_usage >= 0 else ():
+            for level, counts in enumerate(levels):
+                tensors[f"usage.{modality}.{level}"] = torch.from_numpy(counts)
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "finished": self.finished,
+            "summed": self.summed,
+            "best": self.best,
+            "waited": self.waited,
+            "usage_of": last_usage,
+            "events": [[event.step, event.seconds, event.losses, event.measured] for event in self.events],
+        }
+        return tensors, state
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Become the loop whose `state` this was; of the code counts of its events only the last ones were kept."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
+
+        self.task.module.load_state_dict(part("module."))
+        device = next(self.task.module.parameters()).device
+        self.best_weights = {name: value.to(device) for name, value in part("best.").items()}
+        self.sums = {name: value.to(device) for name, value in part("sum.").items()}
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimizer.").items():
+            index, _, slot = key.partition(".")
+            slots.setdefault(int(index), {})[slot] = value
+        self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        usage: dict[str, list[NDArray[np.int64]]] = {}
+        for key in sorted(part("usage."), key=lambda key: int(key.rpartition(".")[2])):
+            usage.setdefault(key.rpartition(".")[0], []).append(tensors[f"usage.{key}"].numpy())
+        self.step, self.seconds, self.finished = state["step"], state["seconds"], state["finished"]
+        self.summed, self.best, self.waited = state["summed"], state["best"], state["waited"]
+        counts = {modality: tuple(levels) for modality, levels in usage.items()}
+        self.events = [
+            Event(step, self.plan.steps, seconds, losses, measured, counts if number == state["usage_of"] else {})
+            for number, (step, seconds, losses, measured) in enumerate(state["events"])
+        ]
+
+
+def _mixed(seed: int, step: int) -> int:
+    """One 63-bit seed of two numbers."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def generator_for(seed: int, *purpose: int) -> torch.Generator:
+    """A CPU generator for one purpose of a training: equal numbers give equal draws, whatever was drawn before."""
+    generator = torch.Generator()
+    generator.manual_seed(int(np.random.SeedSequence((seed, *purpose)).generate_state(1, np.uint64)[0] >> 1))
+    return generator
+
+
+@contextmanager
+def _whole_steps() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done, so that no step and no checkpoint is torn; idle off the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held and callable(before):
+        before(*held[-1])
+
+
+@contextmanager
+def _flushing_denormals() -> Iterator[None]:
+    """Treat numbers below 1e-38 as zero while training: a CPU takes many times longer to multiply them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

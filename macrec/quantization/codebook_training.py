@@ -1,0 +1,238 @@
+"""Training a cross-modal RQ-VAE on a catalog: batches, warm-up, codebook initialization, revival, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrec.encoders.embeddings import Embeddings
+from macrec.quantization.cross_modal import CrossModalRQVAE
+from macrec.quantization.health import codebook_health, mutual_information
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.training import Keep, Plan, Usage, generator_for
+
+PLAIN, SHUFFLE, REVIVE, SAMPLE = range(4)
+"""What a random draw is for; see `generator_for`."""
+
+
+@dataclass(frozen=True)
+class CodebookRecipe:
+    """How long and in which order things happen; the defaults follow section 3.7 of the specification.
+
+    `epochs` over all items in batches of about `batch`; `plain`: the share of them at the start in which the
+    autoencoder learns without codebooks, which then start by k-means of all latents (`kmeans_init` "data"), of the
+    first batch ("batch", as the published code does) or stay random ("none"). `ramp`: the share of the steps over
+    which the cross-modal weights climb from zero. `revive`: dead codewords move to random residuals after every epoch,
+    but for the last 5 percent. `standardize`: scale every dimension to mean 0 and deviation 1.
+    """
+
+    epochs: int = 200
+    batch: int = 2048
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    plain: float = 0.05
+    kmeans_init: Literal["data", "batch", "none"] = "data"
+    ramp: float = 0.25
+    revive: bool = True
+    standardize: bool = True
+    keep: Literal["last", "two_best"] = "last"
+    seed: int = 0
+
+    def compat(self) -> CodebookRecipe:
+        """As the published code trains: raw inputs, codebooks from one batch, no ramp, no revival, a constant rate.
+
+        It keeps two checkpoints: text codes come from the epoch with the fewest text conflicts, image codes from the
+        one with the fewest image conflicts.
+        """
+        return CodebookRecipe(
+            epochs=self.epochs, batch=self.batch, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
+            schedule="constant", plain=0.0, kmeans_init="batch", ramp=0.0, revive=False, standardize=False,
+            keep="two_best", seed=self.seed,
+        )  # fmt: skip
+
+
+class CodebookTask:
+    """A `Task` for `macrec.training.train`: a cross-modal RQ-VAE, the vectors of a catalog and its pseudo-labels.
+
+    `embeddings`: modality → vectors of N items; `labels`: modality → pseudo-labels `[N]`, -1 for an absent item, as
+    `macrec.alignment.pseudo_labels` makes them. Measures the catalog, or `sample` random items of it.
+    """
+
+    def __init__(
+        self,
+        module: CrossModalRQVAE,
+        embeddings: Mapping[str, Embeddings],
+        labels: Mapping[str, NDArray[np.int32]],
+        recipe: CodebookRecipe,
+        sample: int = 100_000,
+    ) -> None:
+        self.module, self.recipe = module, recipe
+        self.x: dict[str, Tensor] = {}
+        device = next(module.parameters()).device
+        for name in module.modalities:
+            if recipe.standardize:
+                module.branch(name).standardize_like(embeddings[name])
+                vectors = embeddings[name].standardized()
+            else:
+                vectors = np.asarray(embeddings[name].values, np.float32)
+            self.x[name] = torch.from_numpy(vectors).to(device)
+        self.labels = {name: torch.from_numpy(labels[name]).long().to(device) for name in module.modalities}
+        self.items = len(self.x[module.modalities[0]])
+        self.per_epoch = max(1, round(self.items / recipe.batch))
+        self.steps = recipe.epochs * self.per_epoch
+        self.plain_steps = round(recipe.plain * recipe.epochs) * self.per_epoch
+        chosen = torch.arange(self.items)
+        if self.items > sample:
+            chosen = torch.randperm(self.items, generator=generator_for(recipe.seed, SAMPLE))[:sample].sort().values
+        self.measured = chosen.to(device)
+        self._order: tuple[int, Tensor] | None = None
+        self._latents: dict[str, Tensor] = {}
+
+    def plan(self, reports: int = 200, measurements: int = 40) -> Plan:
+        """The plan of this training, with about so many events and measurements."""
+        keep = tuple(
+            Keep(f"conflict_rate/{name}", "lowest", f"branches.{name}.") for name in self.module.modalities
+        )  # fmt: skip
+        return Plan(
+            steps=self.steps,
+            report_every=max(1, self.steps // reports),
+            measure_every=max(1, self.steps // measurements),
+            learning_rate=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            schedule=self.recipe.schedule,
+            keep=keep if self.recipe.keep == "two_best" else (),
+            seed=self.recipe.seed,
+        )
+
+    def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss of one batch and its terms; contrastive terms are reported as the sum over levels."""
+        rows = self.batch(step)
+        quantize = step >= self.plain_steps
+        if quantize:
+            self._start_codebooks(rows)
+        outputs = self.module({name: x[rows] for name, x in self.x.items()}, quantize)
+        labels = {name: label[rows] for name, label in self.labels.items()}
+        terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, PLAIN, step))
+        weights = self.module.weights(self.ramp(step))
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        self._latents = {}
+        for name, output in outputs.items():
+            if output.quantized is not None:
+                self.module.branch(name).quantizer.observe(output.quantized)
+                self._latents[name] = output.latent.detach()
+        return loss, summed_over_levels(terms)
+
+    def stepped(self, step: int) -> None:
+        """At the end of an epoch, let dead codewords start anew."""
+        done = (step + 1) / self.steps
+        if not self.recipe.revive or (step + 1) % self.per_epoch or done > 0.95:
+            return
+        for number, (name, latents) in enumerate(self._latents.items()):
+            self.module.branch(name).quantizer.revive(latents, generator_for(self.recipe.seed, REVIVE, step, number))
+
+    def measure(self) -> tuple[dict[str, float], Usage]:
+        """Conflict rate, dead codes, and per level utilization and perplexity, of every modality's own codes."""
+        measured: dict[str, float] = {}
+        usage: Usage = {}
+        for name, ids in self.semantic_ids(rows=self.measured).items():
+            health = codebook_health(ids)
+            measured[f"conflict_rate/{name}"] = health.conflict_rate
+            measured[f"dead_codes/{name}"] = float(sum(level.dead_codes for level in health.levels))
+            for level, found in enumerate(health.levels):
+                measured[f"utilization/{name}/{level}"] = found.utilization
+                measured[f"perplexity/{name}/{level}"] = found.perplexity
+            columns = zip(ids.codes.T, ids.sizes, strict=True)
+            usage[name] = tuple(np.bincount(column, minlength=size) for column, size in columns)
+        return measured, usage
+
+    def batch(self, step: int) -> Tensor:
+        """The rows of the batch of `step`: every epoch is one random order of all items, cut into equal parts."""
+        epoch, part = divmod(step, self.per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            order = torch.randperm(self.items, generator=generator_for(self.recipe.seed, SHUFFLE, epoch))
+            self._order = epoch, order.to(self.measured.device)
+        return self._order[1].tensor_split(self.per_epoch)[part]
+
+    def ramp(self, step: int) -> float:
+        """The factor of the cross-modal weights at `step`."""
+        climb = self.recipe.ramp * self.steps
+        return min(1.0, (step - self.plain_steps + 1) / climb) if climb else 1.0
+
+    @torch.no_grad()
+    def latents(self, rows: Tensor | None = None) -> dict[str, Tensor]:
+        """The encoder outputs `[n, width]` of every modality, of `rows` or of all items."""
+        self.module.eval()
+        size = 1 << 16
+        found = {}
+        for name, x in self.x.items():
+            chosen = x if rows is None or len(rows) == len(x) else x[rows]
+            found[name] = torch.cat([self.module.branch(name).encoder(part) for part in torch.split(chosen, size)])
+        return found
+
+    def semantic_ids(self, item_ids: pl.Series | None = None, rows: Tensor | None = None) -> dict[str, SemanticIds]:
+        """The codes of every modality as they stand, conflicts and all. Codebooks are named like "text_a"."""
+        found = {}
+        for name, latents in self.latents(rows).items():
+            quantizer = self.module.branch(name).quantizer
+            codes = quantizer.encode(latents).cpu().numpy()
+            names = tuple(f"{name}_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[: codes.shape[1]])
+            found[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, item_ids)
+        return found
+
+    @torch.no_grad()
+    def reconstruction(self) -> dict[str, float]:
+        """The mean squared error of the decoded codes over all items and dimensions, modality by modality."""
+        found = {}
+        for name, latents in self.latents().items():
+            branch = self.module.branch(name)
+            words = branch.quantizer.decode(branch.quantizer.encode(latents))
+            total: float = sum(
+                float((branch.decoder(part) - x).square().double().sum())
+                for part, x in zip(torch.split(words, 1 << 16), torch.split(self.x[name], 1 << 16), strict=True)
+            )
+            found[name] = total / self.x[name].numel()
+        return found
+
+    def _start_codebooks(self, rows: Tensor) -> None:
+        if self.recipe.kmeans_init == "none":
+            return
+        for number, name in enumerate(self.module.modalities):
+            quantizer = self.module.branch(name).quantizer
+            if not quantizer.initialized:
+                latents = self.latents(None if self.recipe.kmeans_init == "data" else rows)[name]
+                self.module.train()
+                quantizer.initialize(latents, self.recipe.seed + 100 * number)
+
+
+def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Terms named TERM/MODALITY/LEVEL added up over their levels; the others as they are."""
+    found: dict[str, Tensor] = {}
+    for name, value in terms.items():
+        short = "/".join(name.split("/")[:2])
+        found[short] = found[short] + value if short in found else value
+    return found
+
+
+def cross_modal_information(
+    ids: SemanticIds, labels: NDArray[np.int32], others: Mapping[str, NDArray[np.int32]]
+) -> list[float]:
+    """Per level, what the codes tell about the pseudo-labels of the other modalities, in nats, mean over them.
+
+    `labels` `[N]` are the modality's own, of which only -1 matters: items that lack a modality are left out.
+    """
+    found = []
+    for level in range(ids.num_levels):
+        values = []
+        for other in others.values():
+            both = (labels >= 0) & (other >= 0)
+            values.append(mutual_information(ids.codes[both, level], other[both]))
+        found.append(float(np.mean(values)))
+    return found
