@@ -76,6 +76,7 @@ class CodebookTask:
     ) -> None:
         self.module, self.recipe = module, recipe
         self.x: dict[str, Tensor] = {}
+        self.unit: dict[str, Tensor] = {}
         device = next(module.parameters()).device
         for name in module.modalities:
             if recipe.standardize:
@@ -84,6 +85,8 @@ class CodebookTask:
             else:
                 vectors = np.asarray(embeddings[name].values, np.float32)
             self.x[name] = torch.from_numpy(vectors).to(device)
+            std = torch.from_numpy(embeddings[name].std).to(device)
+            self.unit[name] = torch.ones_like(std) if recipe.standardize else std
         self.labels = {name: torch.from_numpy(labels[name]).long().to(device) for name in module.modalities}
         self.items = len(self.x[module.modalities[0]])
         self.per_epoch = max(1, round(self.items / recipe.batch))
@@ -189,13 +192,16 @@ class CodebookTask:
 
     @torch.no_grad()
     def reconstruction(self) -> dict[str, float]:
-        """The mean squared error of the decoded codes over all items and dimensions, modality by modality."""
+        """The mean squared error of the decoded codes over all items and dimensions, modality by modality.
+
+        In units of each dimension's deviation, whether the model was trained on standardized vectors or on raw ones.
+        """
         found = {}
         for name, latents in self.latents().items():
             branch = self.module.branch(name)
             words = branch.quantizer.decode(branch.quantizer.encode(latents))
             total: float = sum(
-                float((branch.decoder(part) - x).square().double().sum())
+                float(((branch.decoder(part) - x) / self.unit[name]).square().double().sum())
                 for part, x in zip(torch.split(words, 1 << 16), torch.split(self.x[name], 1 << 16), strict=True)
             )
             found[name] = total / self.x[name].numel()
@@ -222,17 +228,20 @@ def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def cross_modal_information(
-    ids: SemanticIds, labels: NDArray[np.int32], others: Mapping[str, NDArray[np.int32]]
+    ids: SemanticIds, modality: str, labels: Mapping[str, NDArray[np.int32]], seed: int = 0, shuffles: int = 5
 ) -> list[float]:
-    """Per level, what the codes tell about the pseudo-labels of the other modalities, in nats, mean over them.
+    """Per level, what the codes of `modality` tell about the pseudo-labels of the others, in nats above chance.
 
-    `labels` `[N]` are the modality's own, of which only -1 matters: items that lack a modality are left out.
+    Many codes and many labels on few items share information by accident: the mean over `shuffles` random orders of
+    the labels is taken off. Items that lack one of the two modalities are left out. The mean over the others.
     """
-    found = []
-    for level in range(ids.num_levels):
-        values = []
-        for other in others.values():
-            both = (labels >= 0) & (other >= 0)
-            values.append(mutual_information(ids.codes[both, level], other[both]))
-        found.append(float(np.mean(values)))
-    return found
+    rng = np.random.default_rng(seed)
+    found = np.zeros(ids.num_levels)
+    others = [other for name, other in labels.items() if name != modality]
+    for other in others:
+        both = (labels[modality] >= 0) & (other >= 0)
+        orders = [rng.permutation(other[both]) for _ in range(shuffles)]
+        for level, column in enumerate(ids.codes[both].T):
+            chance = np.mean([mutual_information(column, order) for order in orders])
+            found[level] += (mutual_information(column, other[both]) - chance) / len(others)
+    return found.tolist()

@@ -1,0 +1,148 @@
+"""What the published code of MACRec really optimizes, measured beside the corrected form (specification 0 and 3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrec.quantization.conflicts import resolve_conflicts
+from macrec.quantization.conflicts_official import resolve_official
+from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.quantization.residual_quantizer import ResidualGrad
+
+FORMS: dict[str, ResidualGrad] = {"published": "none", "corrected": "encoder"}
+
+
+def gradient_by_level(
+    x: Mapping[str, Tensor], labels: Mapping[str, Tensor], config: CrossModalConfig, seed: int = 0
+) -> pl.DataFrame:
+    """The norm of the encoders' gradient of the contrastive term on each level alone, in both forms.
+
+    `x`: modality → standardized vectors `[B, d]`; `labels`: modality → pseudo-labels `[B]`. Codebooks start by
+    k-means, the labels are used in both forms: only the way residuals are computed differs. Columns: form, level,
+    gradient.
+    """
+    levels = len(config.rqvae.sizes)
+    rows: list[dict[str, Any]] = []
+    for form, residual_grad in FORMS.items():
+        for level in range(levels):
+            only = replace(
+                config,
+                rqvae=replace(config.rqvae, residual_grad=residual_grad),
+                lambda_con=tuple(float(other == level) for other in range(levels)),
+                lambda_align=0.0,
+            )
+            model = started(x, only, seed)
+            terms = model.losses(model(x), labels)
+            torch.stack([term for name, term in terms.items() if name.startswith("contrastive")]).sum().backward()  # type: ignore[no-untyped-call]
+            squares = [
+                parameter.grad.square().sum()
+                for name in model.modalities
+                for parameter in model.branch(name).encoder.parameters()
+                if parameter.grad is not None
+            ]
+            rows.append({"form": form, "level": level, "gradient": float(torch.stack(squares).sum().sqrt())})
+    return pl.DataFrame(rows)
+
+
+def positives_found(labels: Mapping[str, NDArray[np.integer]], batch: int, seed: int = 0) -> pl.DataFrame:
+    """The share of anchors of a random batch that find an item with their label, looked up in both ways.
+
+    The published code reads labels from JSON, builds its lists of items under *text* keys, and asks for them with
+    *whole numbers*. Columns: form, modality, share.
+    """
+    rows: list[dict[str, Any]] = []
+    for modality, all_labels in labels.items():
+        chosen = np.random.default_rng(seed).permutation(len(all_labels))[:batch]
+        batch_labels = all_labels[chosen].tolist()
+        for form, key in (("published", str), ("corrected", int)):
+            members: dict[str | int, list[int]] = {}
+            for item, label in enumerate(batch_labels):
+                members.setdefault(key(label), []).append(item)
+            found = [label >= 0 and len(members.get(label, [])) > 1 for label in batch_labels]
+            rows.append({"form": form, "modality": modality, "share": float(np.mean(found))})
+    return pl.DataFrame(rows)
+
+
+def loss_under_shuffled_labels(
+    x: Mapping[str, Tensor], labels: Mapping[str, Tensor], config: CrossModalConfig, shuffles: int = 8, seed: int = 0
+) -> pl.DataFrame:
+    """The contrastive loss with the true pseudo-labels and with shuffled ones: does it read them at all?
+
+    Columns: form, labels ("true" or "shuffled"), loss (sum over modalities, on the vectors that enter level 0).
+    """
+    levels = len(config.rqvae.sizes)
+    first = (1.0, *(0.0,) * (levels - 1))
+    forms = {
+        "published": replace(config.compat(), lambda_con=first),
+        "corrected": replace(config, lambda_con=first, lambda_align=0.0),
+    }
+    generator = torch.Generator().manual_seed(seed)
+    size = len(next(iter(labels.values())))
+    orders = [torch.randperm(size, generator=generator) for _ in range(shuffles)]
+    rows: list[dict[str, Any]] = []
+    for form, chosen in forms.items():
+        model = started(x, chosen, seed)
+        with torch.no_grad():
+            outputs = model(x)
+            for name, order in [("true", torch.arange(size)), *(("shuffled", order) for order in orders)]:
+                terms = model.losses(outputs, {modality: label[order] for modality, label in labels.items()})
+                loss = sum(float(term) for key, term in terms.items() if key.startswith("contrastive"))
+                rows.append({"form": form, "labels": name, "loss": loss})
+    return pl.DataFrame(rows)
+
+
+def resolvers(
+    codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
+) -> pl.DataFrame:
+    """Conflicts resolved by the published procedure, under NumPy 2 and as it was meant, and by least distortion.
+
+    Columns: form, left (items that still share an ID: N - distinct), moved, added (growth of the squared error, mean
+    over all items).
+    """
+    as_released = resolve_official(codes, vectors, codebooks, numpy2_bug=True)
+    as_meant = resolve_official(codes, vectors, codebooks)
+    ours, _ = resolve_conflicts(codes, vectors, codebooks)
+    tables = {
+        "published, NumPy 2": as_released.codes,
+        "published, as meant": as_meant.codes,
+        "least distortion": ours,
+    }
+    before = squared_errors(codes, vectors, codebooks)
+    return pl.DataFrame(
+        [
+            {
+                "form": form,
+                "left": len(table) - len(np.unique(table, axis=0)),
+                "moved": int((table != codes).any(1).sum()),
+                "added": float((squared_errors(table, vectors, codebooks) - before).mean()),
+            }
+            for form, table in tables.items()
+        ]
+    )
+
+
+def squared_errors(
+    codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
+) -> NDArray[np.float64]:
+    """The squared distance `[N]` of every vector `[N, d]` to the sum of its codewords."""
+    words = sum(book[column].astype(np.float64) for book, column in zip(codebooks, codes.T, strict=True))
+    squared: NDArray[np.float64] = np.square(vectors.astype(np.float64) - words).sum(1)
+    return squared
+
+
+def started(x: Mapping[str, Tensor], config: CrossModalConfig, seed: int) -> CrossModalRQVAE:
+    """A model for `x` whose codebooks are set by k-means of its latents."""
+    model = CrossModalRQVAE({name: rows.shape[1] for name, rows in x.items()}, config, seed)
+    with torch.no_grad():
+        for name in model.modalities:
+            branch = model.branch(name)
+            branch.quantizer.initialize(branch.encoder(x[name]), seed)
+    return model

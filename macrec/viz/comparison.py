@@ -1,0 +1,129 @@
+"""Variants side by side: a table of mean ± deviation over seeds, a figure of every seed, and the verdict in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from macrec.viz.theme import INK, MODALITY, MUTED
+
+
+class Measure(NamedTuple):
+    """A column of a comparison: how it is called, which direction is better, and how its numbers are written."""
+
+    column: str
+    title: str
+    lower_is_better: bool
+    form: str
+
+
+CODEBOOK_MEASURES = (
+    Measure("conflict_rate", "conflict rate", True, ".2%"),
+    Measure("utilization", "utilization", False, ".1%"),
+    Measure("perplexity", "perplexity", False, ".1f"),
+    Measure("information", "information on the other modality (nats)", False, ".3f"),
+    Measure("reconstruction", "reconstruction error", True, ".3f"),
+)
+
+
+def comparison_table(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOOK_MEASURES) -> pl.DataFrame:
+    """One row per variant and modality, one column per measure: mean ± standard deviation over the seeds.
+
+    `rows` has the columns variant, seed, modality and the measures. With one seed there is no deviation to give.
+    """
+    return pl.DataFrame(
+        [
+            {"variant": variant, "modality": modality}
+            | {measure.title: spread(part[measure.column], measure.form) for measure in measures}
+            for (variant, modality), part in rows.group_by("variant", "modality", maintain_order=True)
+        ]
+    )
+
+
+def spread(values: pl.Series, form: str) -> str:
+    """Mean ± sample standard deviation in the format `form`; the mean alone for one value, a dash for none."""
+    found = values.drop_nulls().drop_nans().to_numpy()
+    if len(found) < 2:
+        return f"{found[0]:{form}}" if len(found) else "–"
+    return f"{found.mean():{form}} ± {found.std(ddof=1):{form}}"
+
+
+def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOOK_MEASURES) -> tuple[go.Figure, str]:
+    """Every measure of every variant, one dot per seed and a bar at their mean; and the sentence."""
+    names = rows["variant"].unique(maintain_order=True).to_list()
+    figure = make_subplots(
+        rows=1, cols=len(measures), shared_yaxes=True, horizontal_spacing=0.025,
+        subplot_titles=[wrapped(measure.title) + ("<br>← better" if measure.lower_is_better else "<br>better →")
+                        for measure in measures],
+    )  # fmt: skip
+    modalities = rows["modality"].unique(maintain_order=True).to_list()
+    for column, measure in enumerate(measures, start=1):
+        for place, modality in enumerate(modalities):
+            part = rows.filter(pl.col("modality") == modality)
+            color = MODALITY.get(modality, INK)
+            # Modalities stand beside each other within the row of their variant.
+            offset = (place - (len(modalities) - 1) / 2) * 0.3
+            heights = [names.index(name) + offset for name in part["variant"]]
+            figure.add_scatter(
+                x=part[measure.column], y=heights, mode="markers", name=modality, legendgroup=modality,
+                showlegend=column == 1, row=1, col=column,
+                marker={"color": color, "size": 8, "symbol": ("circle", "square", "diamond")[place % 3],
+                        "opacity": 0.7},
+                customdata=list(zip(part["variant"], part["seed"], strict=True)),
+                hovertemplate="%{customdata[0]}, " + modality + ", seed %{customdata[1]}: %{x:" + measure.form
+                + "}<extra></extra>",
+            )  # fmt: skip
+            means = part.group_by("variant", maintain_order=True).agg(pl.col(measure.column).mean())
+            figure.add_scatter(
+                x=means[measure.column], y=[names.index(name) + offset for name in means["variant"]], mode="markers",
+                showlegend=False, legendgroup=modality, hoverinfo="skip", row=1, col=column,
+                marker={"color": color, "size": 14, "symbol": "line-ns-open", "line": {"width": 2}},
+            )  # fmt: skip
+        figure.update_xaxes(tickformat=measure.form.replace(".2%", ".0%").replace(".1%", ".0%"), nticks=4, col=column)
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], gridcolor="#EEEEEE"
+    )
+    figure.update_annotations(font={"size": 11, "color": MUTED})
+    figure.update_layout(
+        height=170 + 46 * len(names),
+        title="Codebooks compared",
+        legend={"orientation": "h", "x": 0, "y": -0.1, "yanchor": "top"},
+        margin={"t": 132, "l": 24},
+    )
+    seeds = rows["seed"].n_unique()
+    return figure, (
+        f"{len(names)} ways to train codebooks, {seeds} seed{'s' if seeds > 1 else ''} each (dots; ticks are means), "
+        f"compared by {', '.join(measure.title for measure in measures)}."
+    )
+
+
+def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conflict_rate") -> str:
+    """Whether `variant` has a lower `measure` than `against`, in words, seed by seed and modality by modality."""
+    paired = rows.filter(pl.col("variant") == variant).join(
+        rows.filter(pl.col("variant") == against), on=["seed", "modality"], suffix="_against"
+    )
+    parts = []
+    for (modality,), part in paired.group_by("modality", maintain_order=True):
+        ours, theirs = part[measure].to_numpy(), part[f"{measure}_against"].to_numpy()
+        lower, higher = int((ours < theirs).sum()), int((ours > theirs).sum())
+        means = f"{ours.mean():.2%} against {theirs.mean():.2%}"
+        if lower == len(part):
+            word = "lower"
+        elif higher == len(part):
+            word = "higher"
+        else:
+            word = f"no clear difference (lower in {lower}, higher in {higher} of {len(part)} seeds)"
+        parts.append(f"{modality}: {word}, {means}")
+    name = measure.replace("_", " ")
+    return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. " + "; ".join(parts) + "."
+
+
+def wrapped(title: str, width: int = 20) -> str:
+    """A title over several lines of about `width` letters."""
+    lines = [""]
+    for word in title.split():
+        lines[-1:] = [f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < width else [lines[-1], word]
+    return "<br>".join(lines)

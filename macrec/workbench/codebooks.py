@@ -1,0 +1,231 @@
+"""Codebooks in a run: trained once per setting, found again afterwards, and compared with each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from macrec.alignment.pseudo_labels import pseudo_labels
+from macrec.checkpoint import Checkpoint
+from macrec.data.dataset import Dataset
+from macrec.encoders import Embeddings
+from macrec.errors import DataError
+from macrec.quantization.codebook_training import CodebookRecipe, CodebookTask, cross_modal_information
+from macrec.quantization.conflicts import ConflictReport, resolve_conflicts
+from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.quantization.health import codebook_health
+from macrec.quantization.residual_kmeans import ResidualKMeans
+from macrec.quantization.rqvae import RQVAEConfig
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.training import Event, train
+from macrec.workbench.run import Run
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "smoke": {"projection": None, "hidden": (64,), "width": 16},
+    "demo": {"projection": None, "hidden": (512, 256, 128), "width": 32},
+    "study": {"projection": None, "hidden": (512, 256, 128), "width": 32},
+    "paper": {},
+}
+"""The autoencoder of each profile; "paper" is the network of the paper, 25 million weights for two modalities."""
+
+EPOCHS = {"smoke": 10, "demo": 100, "study": 200, "paper": 1000}
+
+
+@dataclass(frozen=True)
+class CodebookSettings:
+    """Everything that decides what codebooks come out: the model, the recipe, and the number of pseudo-labels."""
+
+    config: CrossModalConfig
+    recipe: CodebookRecipe
+    clusters: int = 512
+
+    @classmethod
+    def of(
+        cls, profile: str, *, levels: int = 4, codewords: int = 64, lambda_con: float = 0.001,
+        lambda_align: float = 0.001, clusters: int = 512, epochs: int = 0, seed: int = 0, network: str = "",
+    ) -> CodebookSettings:  # fmt: skip
+        """From the flat parameters of a notebook: `lambda_con` holds on the upper half of the levels, as in the paper.
+
+        `epochs` 0 and an empty `network` leave the choice to the profile. Raises DataError for an unknown one.
+        """
+        network = network or profile
+        if network not in NETWORKS:
+            raise DataError(f'there is no network "{network}"', fix=f"choose one of {', '.join(NETWORKS)}")
+        weights = tuple(lambda_con if level >= levels // 2 else 0.0 for level in range(levels))
+        config = CrossModalConfig(
+            RQVAEConfig(**NETWORKS[network], sizes=(codewords,) * levels), lambda_con=weights, lambda_align=lambda_align
+        )
+        return cls(config, CodebookRecipe(epochs=epochs or EPOCHS[network], batch=1024, seed=seed), clusters)
+
+    def independent(self) -> CodebookSettings:
+        """The same training without any cross-modal term."""
+        return replace(self, config=self.config.independent())
+
+    def compat(self) -> CodebookSettings:
+        """The same network, trained as the published code trains it."""
+        return replace(self, config=self.config.compat(), recipe=self.recipe.compat())
+
+    def with_lambda(self, value: float) -> CodebookSettings:
+        """The same with another contrastive weight on the levels that have one (the upper half if none has)."""
+        levels = len(self.config.lambda_con)
+        chosen = [weight > 0 or not any(self.config.lambda_con) for weight in self.config.lambda_con]
+        weights = tuple(value if chosen[level] and level >= levels // 2 else 0.0 for level in range(levels))
+        return replace(self, config=replace(self.config, lambda_con=weights))
+
+    def with_seed(self, seed: int) -> CodebookSettings:
+        """The same from another random start."""
+        return replace(self, recipe=replace(self.recipe, seed=seed))
+
+
+class Codebooks:
+    """The codebooks of one setting in one run; untrained until `events` is consumed, or a checkpoint is found.
+
+    The folder in the run's artifacts is named by everything that decides the result, so that other parameters never
+    meet old weights, and equal ones find them again.
+    """
+
+    def __init__(
+        self, run: Run, data: Dataset, embeddings: Mapping[str, Embeddings], settings: CodebookSettings
+    ) -> None:
+        self.data, self.embeddings, self.settings = data, dict(embeddings), settings
+        self.identity = {
+            "dataset": data.fingerprint,
+            "encoders": {name: found.encoder for name, found in embeddings.items()},
+            "settings": json.loads(json.dumps(asdict(settings))),
+        }
+        key = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:12]
+        self.checkpoint = Checkpoint(run.path(f"codebooks/{key}"), self.identity)
+
+    @cached_property
+    def labels(self) -> dict[str, NDArray[np.int32]]:
+        """Pseudo-labels `[N]` of every modality."""
+        seed, clusters = self.settings.recipe.seed, self.settings.clusters
+        return {name: pseudo_labels(found, clusters, seed) for name, found in self.embeddings.items()}
+
+    @cached_property
+    def task(self) -> CodebookTask:
+        """The model and its data, on the GPU where there is one."""
+        dims = {name: found.dim for name, found in self.embeddings.items()}
+        model = CrossModalRQVAE(dims, self.settings.config, self.settings.recipe.seed)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return CodebookTask(model, self.embeddings, self.labels, self.settings.recipe)
+
+    def events(self) -> Generator[Event, None, None]:
+        """Train, or go on where the checkpoint stands; what was done before comes as events too."""
+        return train(self.task, self.task.plan(), self.checkpoint)
+
+    def ids(self) -> dict[str, SemanticIds]:
+        """The semantic IDs of every modality as the quantizers give them, conflicts and all."""
+        return self.task.semantic_ids(self.data.items["item_id"])
+
+    def resolved(self) -> tuple[dict[str, SemanticIds], dict[str, ConflictReport]]:
+        """The semantic IDs after resolving conflicts, and what that took, by modality."""
+        found, reports = {}, {}
+        latents, books = self.latents(), self.books()
+        for name, ids in self.ids().items():
+            codes, reports[name] = resolve_conflicts(ids.codes, latents[name], books[name])
+            found[name] = replace(ids, codes=codes)
+        return found, reports
+
+    def latents(self) -> dict[str, NDArray[np.float32]]:
+        """The encoder outputs `[N, width]` of every modality."""
+        return {name: found.cpu().numpy() for name, found in self.task.latents().items()}
+
+    def books(self) -> dict[str, list[NDArray[np.float32]]]:
+        """The codebooks of every modality: one `[K_l, width]` per level."""
+        module = self.task.module
+        return {
+            name: [book.detach().cpu().numpy() for book in module.branch(name).quantizer.codebooks]
+            for name in module.modalities
+        }
+
+    def rows(self, variant: str) -> list[dict[str, Any]]:
+        """One row of `codebook_table` per modality."""
+        reconstruction = self.task.reconstruction()
+        return [
+            measured_row(variant, self.settings.recipe.seed, name, ids, self.labels, reconstruction[name])
+            for name, ids in self.ids().items()
+        ]
+
+
+def measured_row(
+    variant: str,
+    seed: int,
+    modality: str,
+    ids: SemanticIds,
+    labels: Mapping[str, NDArray[np.int32]],
+    reconstruction: float,
+) -> dict[str, Any]:
+    """The measures by which codebooks are compared; utilization and perplexity are means over levels."""
+    health = codebook_health(ids)
+    information = cross_modal_information(ids, modality, labels) if len(labels) > 1 else [float("nan")]
+    return {
+        "variant": variant,
+        "seed": seed,
+        "modality": modality,
+        "conflict_rate": health.conflict_rate,
+        "utilization": float(np.mean([level.utilization for level in health.levels])),
+        "perplexity": float(np.mean([level.perplexity for level in health.levels])),
+        "information": float(np.mean(information)),
+        "reconstruction": reconstruction,
+    }
+
+
+def variants(settings: CodebookSettings, sweep: Sequence[float]) -> dict[str, CodebookSettings]:
+    """The trainings that notebook 03 compares: independent, cross-modal for every λ in `sweep`, and the published code.
+
+    λ = 0 in the sweep leaves the alignment term on, "independent" has neither.
+    """
+    found = {"independent": settings.independent()}
+    found |= {f"cross-modal λ={value:g}": settings.with_lambda(value) for value in sweep}
+    return found | {"published code": settings.compat()}
+
+
+def compare(
+    run: Run,
+    data: Dataset,
+    embeddings: Mapping[str, Embeddings],
+    settings: CodebookSettings,
+    sweep: Sequence[float],
+    seeds: Sequence[int],
+) -> Generator[tuple[str, int], None, pl.DataFrame]:
+    """Train every variant from every seed, yielding (variant, seed) before each; returns their rows.
+
+    What is trained already is not trained again. Residual k-means on the standardized vectors, with as many levels and
+    codewords, joins as the variant that needs no training.
+    """  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        for name, variant in variants(settings, sweep).items():
+            yield name, seed
+            books = Codebooks(run, data, embeddings, variant.with_seed(seed))
+            for _ in books.events():
+                pass
+            rows += books.rows(name)
+        yield "residual k-means", seed
+        rows += kmeans_rows(embeddings, settings, seed)
+    return pl.DataFrame(rows)
+
+
+def kmeans_rows(embeddings: Mapping[str, Embeddings], settings: CodebookSettings, seed: int) -> list[dict[str, Any]]:
+    """One row per modality for residual k-means on the standardized vectors."""
+    labels = {name: pseudo_labels(found, settings.clusters, seed) for name, found in embeddings.items()}
+    rows = []
+    for name, found in embeddings.items():
+        x = torch.from_numpy(found.standardized())
+        sizes = settings.config.rqvae.sizes
+        fitted = ResidualKMeans(sizes, seed=seed).fit(x)
+        codes = fitted.encode(x)
+        error = float((fitted.decode(codes) - x).square().double().mean())
+        ids = SemanticIds.from_codes(codes.numpy(), sizes=sizes)
+        rows.append(measured_row("residual k-means", seed, name, ids, labels, error))
+    return rows
