@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -31,7 +32,9 @@ class Checkpoint:
         name = f"step-{step:08}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / name) as temporary:
-            save_file({key: value.detach().contiguous() for key, value in tensors.items()}, temporary)
+            # Copies, as safetensors refuses tensors that share their memory, as tied weights do.
+            whole = torch.contiguous_format
+            save_file({key: value.detach().clone(memory_format=whole) for key, value in tensors.items()}, temporary)
         # This one rename makes the new checkpoint the current one.
         write_json(self._json, {"tensors": name, "identity": self.identity, "state": state})
         for file in self.folder.glob("step-*.safetensors"):
@@ -48,7 +51,7 @@ class Checkpoint:
         fix = "remove the folder to start anew"
         try:
             found = json.loads(self._json.read_text(encoding="utf-8"))
-            tensors, state, identity = found["tensors"], found["state"], found["identity"]
+            file, state, identity = self.folder / found["tensors"], found["state"], dict(found["identity"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError("the checkpoint cannot be read", file=self._json, fix=fix) from error
         if identity != json.loads(json.dumps(self.identity)):
@@ -56,9 +59,9 @@ class Checkpoint:
             what = f"the checkpoint is of another training (it differs in {', '.join(sorted(differing))})"
             raise DataError(what, file=self._json, fix="use another folder, or " + fix)
         try:
-            return load_file(self.folder / tensors), state
+            return load_file(file), state
         except (OSError, SafetensorError) as error:
-            raise DataError("the tensors cannot be read", file=self.folder / tensors, fix=fix) from error
+            raise DataError("the tensors cannot be read", file=file, fix=fix) from error
 
     def _same(self, identity: dict[str, Any], key: str) -> bool:
         mine = json.loads(json.dumps(self.identity))

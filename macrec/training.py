@@ -128,23 +128,22 @@ def train(
         loop.restore(*found)
         yield from list(loop.events)
     saved, last_save = loop.step, time.monotonic()
-    with _flushing_denormals():
-        try:
-            while not loop.finished:
-                with _whole_steps():
-                    event = loop.advance()
-                due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
-                if checkpoint is not None and event is not None and due:
-                    with _whole_steps():
-                        checkpoint.save(loop.step, *loop.state())
-                    saved, last_save = loop.step, time.monotonic()
-                if event is not None:
-                    yield event
-        except (KeyboardInterrupt, GeneratorExit):
-            if checkpoint is not None and loop.step > saved:
+    try:
+        while not loop.finished:
+            with _whole_steps(), _flushing_denormals():
+                event = loop.advance()
+            due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
+            if checkpoint is not None and event is not None and due:
                 with _whole_steps():
                     checkpoint.save(loop.step, *loop.state())
-            raise
+                saved, last_save = loop.step, time.monotonic()
+            if event is not None:
+                yield event
+    except (KeyboardInterrupt, GeneratorExit):
+        if checkpoint is not None and loop.step > saved:
+            with _whole_steps():
+                checkpoint.save(loop.step, *loop.state())
+        raise
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class _Loop:
         self.step, self.seconds, self.finished = 0, 0.0, False
         self.events: list[Event] = []
         self.sums: dict[str, Tensor] = {}
-        self.summed = 0
+        self.counts: dict[str, int] = {}
         self.best: dict[str, float] = {}
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
@@ -218,7 +217,7 @@ class _Loop:
         for name, value in {"loss": loss, **terms}.items():
             value = value.detach().double()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.summed += 1
+            self.counts[name] = self.counts.get(name, 0) + 1
         last = self.step == self.plan.steps
         measuring = last or self.step % self.plan.measure_every == 0
         event = self._report(measuring, begin) if measuring or self.step % self.plan.report_every == 0 else None
@@ -230,18 +229,19 @@ class _Loop:
         return event
 
     def _report(self, measuring: bool, begin: float) -> Event:
-        losses = {name: float(value) / self.summed for name, value in self.sums.items()}
-        for name, value in losses.items():
+        losses = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
+        for name, value in sorted(losses.items(), key=lambda loss: loss[0] == "loss"):  # the sum is the last to blame
             if not math.isfinite(value):
-                steps = f"steps {self.step - self.summed + 1} to {self.step}"
+                steps = f"steps {self.step - self.counts['loss'] + 1} to {self.step}"
                 raise FloatingPointError(f"{name} is {value} in {steps}: lower the learning rate or its weight")
-        self.sums, self.summed = {}, 0
+        self.sums, self.counts = {}, {}
         measured: dict[str, float] = {}
         usage: Usage = {}
         if measuring:
             self.task.module.eval()
             measured, usage = self.task.measure()
-            self._keep(measured)
+            if measured:
+                self._keep(measured)
         event = Event(
             self.step, self.plan.steps, self.seconds + time.perf_counter() - begin, losses, measured, usage
         )  # fmt: skip
@@ -274,10 +274,11 @@ class _Loop:
             "step": self.step,
             "seconds": self.seconds,
             "finished": self.finished,
-            "summed": self.summed,
+            "counts": self.counts,
             "best": self.best,
             "waited": self.waited,
             "usage_of": last_usage,
+            "usage": list(self.events[last_usage].usage) if last_usage >= 0 else [],
             "events": [[event.step, event.seconds, event.losses, event.measured] for event in self.events],
         }
         return tensors, state
@@ -301,8 +302,8 @@ class _Loop:
         for key in sorted(part("usage."), key=lambda key: int(key.rpartition(".")[2])):
             usage.setdefault(key.rpartition(".")[0], []).append(tensors[f"usage.{key}"].numpy())
         self.step, self.seconds, self.finished = state["step"], state["seconds"], state["finished"]
-        self.summed, self.best, self.waited = state["summed"], state["best"], state["waited"]
-        counts = {modality: tuple(levels) for modality, levels in usage.items()}
+        self.counts, self.best, self.waited = state["counts"], state["best"], state["waited"]
+        counts = {modality: tuple(usage[modality]) for modality in state["usage"]}
         self.events = [
             Event(step, self.plan.steps, seconds, losses, measured, counts if number == state["usage_of"] else {})
             for number, (step, seconds, losses, measured) in enumerate(state["events"])
@@ -339,7 +340,7 @@ def _whole_steps() -> Iterator[None]:
 
 @contextmanager
 def _flushing_denormals() -> Iterator[None]:
-    """Treat numbers below 1e-38 as zero while training: a CPU takes many times longer to multiply them."""
+    """Treat numbers below 1e-38 as zero in a step: a CPU takes many times longer to multiply them."""
     torch.set_flush_denormal(True)
     try:
         yield

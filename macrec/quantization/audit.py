@@ -30,6 +30,7 @@ def gradient_by_level(
     gradient.
     """
     levels = len(config.rqvae.sizes)
+    x, labels = whole_items(x, labels)
     rows: list[dict[str, Any]] = []
     for form, residual_grad in FORMS.items():
         for level in range(levels):
@@ -60,13 +61,13 @@ def positives_found(labels: Mapping[str, NDArray[np.integer]], batch: int, seed:
     """
     rows: list[dict[str, Any]] = []
     for modality, all_labels in labels.items():
-        chosen = np.random.default_rng(seed).permutation(len(all_labels))[:batch]
-        batch_labels = all_labels[chosen].tolist()
+        having = all_labels[all_labels >= 0]
+        batch_labels = np.random.default_rng(seed).permutation(having)[:batch].tolist()
         for form, key in (("published", str), ("corrected", int)):
             members: dict[str | int, list[int]] = {}
             for item, label in enumerate(batch_labels):
                 members.setdefault(key(label), []).append(item)
-            found = [label >= 0 and len(members.get(label, [])) > 1 for label in batch_labels]
+            found = [len(members.get(label, [])) > 1 for label in batch_labels]
             rows.append({"form": form, "modality": modality, "share": float(np.mean(found))})
     return pl.DataFrame(rows)
 
@@ -76,7 +77,8 @@ def loss_under_shuffled_labels(
 ) -> pl.DataFrame:
     """The contrastive loss with the true pseudo-labels and with shuffled ones: does it read them at all?
 
-    Columns: form, labels ("true" or "shuffled"), loss (sum over modalities, on the vectors that enter level 0).
+    Items that lack a modality are left out, so that a shuffle moves labels and nothing else. Columns: form, labels
+    ("true" or "shuffled"), loss (sum over modalities, on the vectors that enter level 0).
     """
     levels = len(config.rqvae.sizes)
     first = (1.0, *(0.0,) * (levels - 1))
@@ -84,6 +86,7 @@ def loss_under_shuffled_labels(
         "published": replace(config.compat(), lambda_con=first),
         "corrected": replace(config, lambda_con=first, lambda_align=0.0),
     }
+    x, labels = whole_items(x, labels)
     generator = torch.Generator().manual_seed(seed)
     size = len(next(iter(labels.values())))
     orders = [torch.randperm(size, generator=generator) for _ in range(shuffles)]
@@ -136,6 +139,12 @@ def squared_errors(
     words = sum(book[column].astype(np.float64) for book, column in zip(codebooks, codes.T, strict=True))
     squared: NDArray[np.float64] = np.square(vectors.astype(np.float64) - words).sum(1)
     return squared
+
+
+def whole_items(x: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The rows that have every modality."""
+    whole = torch.stack([label >= 0 for label in labels.values()]).all(0)
+    return {name: rows[whole] for name, rows in x.items()}, {name: label[whole] for name, label in labels.items()}
 
 
 def started(x: Mapping[str, Tensor], config: CrossModalConfig, seed: int) -> CrossModalRQVAE:

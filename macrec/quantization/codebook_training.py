@@ -15,7 +15,7 @@ from torch import Tensor
 from macrec.encoders.embeddings import Embeddings
 from macrec.quantization.cross_modal import CrossModalRQVAE
 from macrec.quantization.health import codebook_health, mutual_information
-from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.training import Keep, Plan, Usage, generator_for
 
 PLAIN, SHUFFLE, REVIVE, SAMPLE = range(4)
@@ -63,7 +63,8 @@ class CodebookTask:
     """A `Task` for `macrec.training.train`: a cross-modal RQ-VAE, the vectors of a catalog and its pseudo-labels.
 
     `embeddings`: modality → vectors of N items; `labels`: modality → pseudo-labels `[N]`, -1 for an absent item, as
-    `macrec.alignment.pseudo_labels` makes them. Measures the catalog, or `sample` random items of it.
+    `macrec.alignment.pseudo_labels` makes them. An item without a modality takes no part in its branch: neither in
+    training nor in what is measured. Measures the catalog, or `sample` random items of it.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class CodebookTask:
                 module.branch(name).standardize_like(embeddings[name])
                 vectors = embeddings[name].standardized()
             else:
-                vectors = np.asarray(embeddings[name].values, np.float32)
+                vectors = np.array(embeddings[name].values, np.float32)  # a copy: the store maps files read-only
             self.x[name] = torch.from_numpy(vectors).to(device)
             std = torch.from_numpy(embeddings[name].std).to(device)
             self.unit[name] = torch.ones_like(std) if recipe.standardize else std
@@ -99,7 +100,7 @@ class CodebookTask:
         self._order: tuple[int, Tensor] | None = None
         self._latents: dict[str, Tensor] = {}
 
-    def plan(self, reports: int = 200, measurements: int = 40) -> Plan:
+    def plan(self, reports: int = 200, measurements: int = 25) -> Plan:
         """The plan of this training, with about so many events and measurements."""
         keep = tuple(
             Keep(f"conflict_rate/{name}", "lowest", f"branches.{name}.") for name in self.module.modalities
@@ -121,8 +122,8 @@ class CodebookTask:
         quantize = step >= self.plain_steps
         if quantize:
             self._start_codebooks(rows)
-        outputs = self.module({name: x[rows] for name, x in self.x.items()}, quantize)
         labels = {name: label[rows] for name, label in self.labels.items()}
+        outputs = self.module({name: x[rows] for name, x in self.x.items()}, labels, quantize)
         terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, PLAIN, step))
         weights = self.module.weights(self.ramp(step))
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -142,10 +143,17 @@ class CodebookTask:
             self.module.branch(name).quantizer.revive(latents, generator_for(self.recipe.seed, REVIVE, step, number))
 
     def measure(self) -> tuple[dict[str, float], Usage]:
-        """Conflict rate, dead codes, and per level utilization and perplexity, of every modality's own codes."""
+        """Conflict rate, dead codes, and per level utilization and perplexity, of every modality's own codes.
+
+        Nothing before the codebooks are set: codes would mean nothing yet.
+        """
         measured: dict[str, float] = {}
         usage: Usage = {}
-        for name, ids in self.semantic_ids(rows=self.measured).items():
+        if self.recipe.kmeans_init != "none" and not all(
+            self.module.branch(name).quantizer.initialized for name in self.module.modalities
+        ):
+            return measured, usage
+        for name, ids in self.semantic_ids(rows=self.measured if len(self.measured) < self.items else None).items():
             health = codebook_health(ids)
             measured[f"conflict_rate/{name}"] = health.conflict_rate
             measured[f"dead_codes/{name}"] = float(sum(level.dead_codes for level in health.levels))
@@ -167,44 +175,55 @@ class CodebookTask:
     def ramp(self, step: int) -> float:
         """The factor of the cross-modal weights at `step`."""
         climb = self.recipe.ramp * self.steps
-        return min(1.0, (step - self.plain_steps + 1) / climb) if climb else 1.0
+        return min(1.0, max(0, step - self.plain_steps + 1) / climb) if climb else 1.0
+
+    def rows_with(self, modality: str, rows: Tensor | None = None) -> Tensor:
+        """The row numbers of the items that have `modality`, of `rows` or of all."""
+        if rows is None:
+            return (self.labels[modality] >= 0).nonzero().flatten()
+        return rows[self.labels[modality][rows] >= 0]
 
     @torch.no_grad()
     def latents(self, rows: Tensor | None = None) -> dict[str, Tensor]:
-        """The encoder outputs `[n, width]` of every modality, of `rows` or of all items."""
+        """The encoder outputs `[n, width]` of every modality, for the items that have it, of `rows` or of all."""
         self.module.eval()
-        size = 1 << 16
-        found = {}
-        for name, x in self.x.items():
-            chosen = x if rows is None or len(rows) == len(x) else x[rows]
-            found[name] = torch.cat([self.module.branch(name).encoder(part) for part in torch.split(chosen, size)])
-        return found
+        return {
+            name: torch.cat(
+                [self.module.branch(name).encoder(x[part]) for part in torch.split(self.rows_with(name, rows), 1 << 16)]
+            )
+            for name, x in self.x.items()
+        }
 
     def semantic_ids(self, item_ids: pl.Series | None = None, rows: Tensor | None = None) -> dict[str, SemanticIds]:
-        """The codes of every modality as they stand, conflicts and all. Codebooks are named like "text_a"."""
+        """The codes of every modality for the items that have it, as they stand, conflicts and all.
+
+        `item_ids` `[N]` names the items; the default are their row numbers. Codebooks are named like "text_a".
+        """
+        if item_ids is None:
+            item_ids = pl.int_range(self.items, eager=True).cast(pl.String)
         found = {}
         for name, latents in self.latents(rows).items():
             quantizer = self.module.branch(name).quantizer
             codes = quantizer.encode(latents).cpu().numpy()
-            names = tuple(f"{name}_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[: codes.shape[1]])
-            found[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, item_ids)
+            names = tuple(f"{name}_{letter}" for letter in level_names(codes.shape[1]))
+            chosen = item_ids.gather(self.rows_with(name, rows).cpu().numpy())
+            found[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, chosen)
         return found
 
     @torch.no_grad()
     def reconstruction(self) -> dict[str, float]:
-        """The mean squared error of the decoded codes over all items and dimensions, modality by modality.
+        """The mean squared error of the decoded codes over items and dimensions, modality by modality.
 
         In units of each dimension's deviation, whether the model was trained on standardized vectors or on raw ones.
         """
         found = {}
         for name, latents in self.latents().items():
-            branch = self.module.branch(name)
+            branch, unit = self.module.branch(name), self.unit[name]
             words = branch.quantizer.decode(branch.quantizer.encode(latents))
-            total: float = sum(
-                float(((branch.decoder(part) - x) / self.unit[name]).square().double().sum())
-                for part, x in zip(torch.split(words, 1 << 16), torch.split(self.x[name], 1 << 16), strict=True)
-            )
-            found[name] = total / self.x[name].numel()
+            total = torch.zeros((), dtype=torch.float64, device=words.device)
+            for part, rows in zip(torch.split(words, 1 << 16), torch.split(self.rows_with(name), 1 << 16), strict=True):
+                total += ((branch.decoder(part) - self.x[name][rows]) / unit).square().double().sum()
+            found[name] = float(total) / (len(words) * len(unit))
         return found
 
     def _start_codebooks(self, rows: Tensor) -> None:
@@ -233,13 +252,15 @@ def cross_modal_information(
     """Per level, what the codes of `modality` tell about the pseudo-labels of the others, in nats above chance.
 
     Many codes and many labels on few items share information by accident: the mean over `shuffles` random orders of
-    the labels is taken off. Items that lack one of the two modalities are left out. The mean over the others.
+    the labels is taken off. `ids` has the items whose label of `modality` is not -1; `labels` `[N]` have all. The mean
+    over the others.
     """
     rng = np.random.default_rng(seed)
     found = np.zeros(ids.num_levels)
     others = [other for name, other in labels.items() if name != modality]
     for other in others:
-        both = (labels[modality] >= 0) & (other >= 0)
+        other = other[labels[modality] >= 0]  # the rows that `ids` has
+        both = other >= 0
         orders = [rng.permutation(other[both]) for _ in range(shuffles)]
         for level, column in enumerate(ids.codes[both].T):
             chance = np.mean([mutual_information(column, order) for order in orders])

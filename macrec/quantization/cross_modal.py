@@ -20,10 +20,10 @@ AlignOn = Literal["both", "encoder", "codebook"]
 class CrossModalConfig:
     """What ties the modalities: the weights of the terms and the form they take. Zero weights leave RQ-VAEs alone.
 
-    `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it; one number stands for
-    all levels. `lambda_align`: of the alignment of the reconstructed latents, whose gradient `align_on` sends to the
-    "encoder" (straight through), to the "codebook" or to "both". `temperature`, `normalize`, `positives`,
-    `self_in_denominator`: see `supervised_contrastive`.
+    `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `lambda_align`: of the
+    alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the
+    "codebook" or to "both". `temperature`, `normalize`, `positives`, `self_in_denominator`: see
+    `supervised_contrastive`.
     """
 
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
@@ -98,9 +98,17 @@ class CrossModalRQVAE(nn.Module):
         assert isinstance(branch, RQVAE)
         return branch
 
-    def forward(self, x: Mapping[str, Tensor], quantize: bool = True) -> dict[str, RQVAEOutput]:
-        """Run every branch on its standardized vectors `[B, dim]`."""
-        return {name: self.branch(name)(x[name], quantize) for name in self.modalities}
+    def forward(
+        self, x: Mapping[str, Tensor], labels: Mapping[str, Tensor] | None = None, quantize: bool = True
+    ) -> dict[str, RQVAEOutput]:
+        """Run every branch on its standardized vectors `[B, dim]`.
+
+        With `labels` (see `losses`) a branch runs on the rows that have its modality, so that nothing is learned from
+        what is not there; a modality that no row has is left out.
+        """
+        if labels is not None:
+            x = {name: x[name][labels[name] >= 0] for name in self.modalities}
+        return {name: self.branch(name)(x[name], quantize) for name in self.modalities if len(x[name])}
 
     def losses(
         self,
@@ -110,23 +118,27 @@ class CrossModalRQVAE(nn.Module):
     ) -> dict[str, Tensor]:
         """The terms of the loss by name, unweighted; a term whose weight is zero is not computed.
 
-        `labels`: modality → pseudo-labels `[B]`, -1 for an item that lacks the modality: it is then neither anchor nor
-        positive, and is left out of the alignment.
+        `outputs` are those of a pass over the same `labels`: modality → pseudo-labels `[B]`, -1 for an item that lacks
+        the modality. Outputs of a pass without codebooks have only their reconstruction. Raises ValueError when rows
+        and labels do not fit.
         """
+        for name, output in outputs.items():
+            if len(output.latent) != (labelled := int((labels[name] >= 0).sum())):
+                raise ValueError(f"{name} has {len(output.latent)} rows for {labelled} labels: pass forward the labels")
         terms: dict[str, Tensor] = {}
         for name, output in outputs.items():
             terms[f"reconstruction/{name}"] = output.reconstruction_loss
-            terms[f"quantization/{name}"] = output.quantization_loss
+            if output.quantized is not None:
+                terms[f"quantization/{name}"] = output.quantization_loss
         if any(output.quantized is None for output in outputs.values()):
             return terms
         for name, output in outputs.items():
-            others = [labels[other] for other in self.modalities if other != name]
+            rows = labels[name] >= 0
+            others = [labels[other][rows] for other in self.modalities if other != name]
             for level, weight in enumerate(self.config.lambda_con):
                 if weight and others:
-                    terms[f"contrastive/{name}/{level}"] = self._contrast(
-                        output, labels[name], others, level, generator
-                    )
-        pairs = list(combinations(self.modalities, 2))
+                    terms[f"contrastive/{name}/{level}"] = self._contrast(output, others, level, generator)
+        pairs = list(combinations(outputs, 2))
         if pairs and self.config.lambda_align:
             terms["alignment"] = torch.stack([self._align(outputs, labels, one, two) for one, two in pairs]).sum()
         return terms
@@ -141,21 +153,19 @@ class CrossModalRQVAE(nn.Module):
         return weights | {"alignment": cross_modal * self.config.lambda_align}
 
     def _contrast(
-        self, output: RQVAEOutput, mine: Tensor, others: list[Tensor], level: int, generator: torch.Generator | None
+        self, output: RQVAEOutput, others: list[Tensor], level: int, generator: torch.Generator | None
     ) -> Tensor:
         """The contrastive term on the residuals entering `level`, mean over the other modalities' labels."""
         assert output.quantized is not None
         residual = output.quantized.residuals[level]
-        terms = []
-        for other in others:
-            # An item without this modality has no residual of its own to be drawn anywhere.
-            labels = torch.where(mine >= 0, other, -1)
-            term, _ = supervised_contrastive(
+        terms = [
+            supervised_contrastive(
                 residual, labels, self.config.temperature, normalize=self.config.normalize,
                 positives=self.config.positives, self_in_denominator=self.config.self_in_denominator,
                 generator=generator,
-            )  # fmt: skip
-            terms.append(term)
+            )[0]
+            for labels in others
+        ]  # fmt: skip
         return torch.stack(terms).mean()
 
     def _align(self, outputs: Mapping[str, RQVAEOutput], labels: Mapping[str, Tensor], one: str, two: str) -> Tensor:
@@ -163,7 +173,7 @@ class CrossModalRQVAE(nn.Module):
         both = (labels[one] >= 0) & (labels[two] >= 0)
         if not both.any():
             return outputs[one].latent.sum() * 0
-        first, second = (self._aligned(outputs[name])[both] for name in (one, two))
+        first, second = (self._aligned(outputs[name])[both[labels[name] >= 0]] for name in (one, two))
         return info_nce(first, second, self.config.temperature, self.config.normalize)
 
     def _aligned(self, output: RQVAEOutput) -> Tensor:

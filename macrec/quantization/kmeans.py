@@ -7,6 +7,7 @@ rescaled here: standardize the columns first, or a few dominating ones decide al
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,8 +22,9 @@ from macrec.errors import DataError
 Rows = Tensor | NDArray[np.floating]
 """Vectors `[N, d]`: a tensor, or a numpy array or memmap, which is read chunk by chunk."""
 
-BUDGET = 1 << 26
-"""Bytes of scores and copied rows held at a time."""
+BUDGET = 1 << 25
+"""Bytes of scores and copied rows held at a time. Larger blocks glibc returns to the system and fetches anew each time,
+which takes longer than what is done with them."""
 
 REPAIRS = 10
 """Iterations beyond the limit, at most, that are spent only where a cluster is still empty."""
@@ -53,23 +55,47 @@ def nearest_codeword(x: Rows, codewords: Tensor) -> tuple[Tensor, Tensor]:
     _check_shape(x)
     if codewords.ndim != 2 or len(codewords) == 0 or codewords.shape[1] != x.shape[1]:
         raise ValueError(f"codewords must be [K, {x.shape[1]}] with K >= 1, got {list(codewords.shape)}")
-    codewords = codewords.float()
+    table = Codewords.of(codewords)
     codes = torch.empty(len(x), dtype=torch.int64, device=codewords.device)
-    squared = torch.empty(len(x), dtype=torch.float32, device=codewords.device)
-    bias = codewords.square().sum(1) / -2
-    longest = (-2 * bias).max().sqrt()
-    rounding = 4 * torch.finfo(torch.float32).eps * math.sqrt(x.shape[1])  # relative error of a score, generously
-    for part, rows in chunks(x, len(codewords), codewords.device):
-        scores = torch.addmm(bias, rows, codewords.T)
-        best, code = scores.max(1)
-        unsure = rounding * longest * (rows.norm(dim=1) + longest)
-        tied = ((scores >= (best - unsure)[:, None]).sum(1) > 1).nonzero().flatten()
-        for few in tied.split(max(1, len(rows) // 4)):  # float64 scores take twice the room
-            code[few] = _decide(rows[few], codewords)
-        codes[part] = code
-        squared[part] = (rows - codewords[code]).square().sum(1)
-    check_finite(squared[:, None])
-    return codes, squared
+    distances = torch.empty(len(x), dtype=torch.float32, device=codewords.device)
+    for part, rows in chunks(x, len(codewords) + x.shape[1], codewords.device):
+        codes[part] = code = table.nearest(rows)
+        distances[part] = table.residuals(rows, code).norm(dim=1)
+    check_finite(distances)
+    return codes, distances.square()
+
+
+@dataclass(frozen=True)
+class Codewords:
+    """Codewords `[K, d]` float32 prepared for the search among them: -½‖c‖² `[K]`, and the largest ‖c‖."""
+
+    words: Tensor
+    bias: Tensor
+    longest: Tensor
+
+    @classmethod
+    def of(cls, words: Tensor) -> Codewords:
+        """Prepare `words` `[K, d]`."""
+        words = words.float()
+        bias = words.square().sum(1) / -2
+        return cls(words, bias, (-2 * bias).max().sqrt())
+
+    def nearest(self, rows: Tensor) -> Tensor:
+        """Codes `[n]` int64 of finite float32 `rows` `[n, d]`, as `nearest_codeword` has them but all at once."""
+        rounding = 4 * torch.finfo(torch.float32).eps * math.sqrt(rows.shape[1])  # of a score, relative, generously
+        scores = torch.addmm(self.bias, rows, self.words.T)
+        best, codes = scores.max(1)
+        runner_up = scores.scatter_(1, codes[:, None], -math.inf).amax(1)
+        unsure = rounding * self.longest * (rows.norm(dim=1) + self.longest)
+        tied = (runner_up >= best - unsure).nonzero().flatten()
+        for few in torch.split(tied, max(1, len(rows) // 4)):  # float64 scores take twice the room
+            codes[few] = _decide(rows[few], self.words)
+        return codes
+
+    def residuals(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """`rows` `[n, d]` less their codewords."""
+        chosen = self.words.index_select(0, codes)
+        return torch.sub(rows, chosen, out=chosen)
 
 
 @torch.no_grad()
@@ -106,7 +132,7 @@ def kmeans(
     if init is not None and init.shape != (k, x.shape[1]):
         raise ValueError(f"init must be [{k}, {x.shape[1]}], got {list(init.shape)}")
     for part, rows in chunks(x, 0, _device(x)):
-        check_finite(rows, part.start)
+        check_finite(rows.norm(dim=1), part.start)
     if spherical:
         x = unit(x)
     # Rows of zeros have no direction: no centroid of a spherical clustering may start from one.
@@ -196,12 +222,16 @@ def take(x: Rows, which: slice | Tensor) -> Tensor:
     """Some rows of `x` as float32; of a numpy array always a copy, on the CPU."""
     if isinstance(x, Tensor):
         return x[which if isinstance(which, slice) else which.to(x.device)].float()
-    return torch.from_numpy(np.array(x[which if isinstance(which, slice) else which.cpu().numpy()], np.float32))
+    rows = torch.from_numpy(np.array(x[which if isinstance(which, slice) else which.cpu().numpy()], np.float32))
+    if isinstance(x, np.memmap) and x.mode in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
+        # Pages once read would count as ours until the whole file is. (In mode "c" they may hold changes.)
+        x._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+    return rows
 
 
-def check_finite(rows: Tensor, offset: int = 0) -> None:
-    """Raise DataError naming the first of `rows` `[n, d]` that is not finite; the first row is number `offset` + 1."""
-    finite = rows.isfinite().all(1)
+def check_finite(lengths: Tensor, offset: int = 0) -> None:
+    """Raise DataError naming the first row whose length, of `lengths` `[n]`, is not finite; row 0 is `offset` + 1."""
+    finite = lengths.isfinite()
     if not finite.all():
         what = "the vector holds NaN, infinity or a number too large to square"
         row = offset + int((~finite).nonzero()[0]) + 1
@@ -276,10 +306,14 @@ def _plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
         draws = torch.rand(trials, generator=generator, dtype=torch.float64).to(x.device) * total
         drawn = torch.searchsorted(mass, draws, right=True).clamp(max=int(squared.nonzero()[-1]))
         distances = torch.addmm(norms[drawn], x, x[drawn].T, alpha=-2) + norms[:, None]
-        best = int(torch.minimum(distances.clamp(min=0), squared[:, None]).sum(0).argmin())
+        distances.clamp_(min=0)
+        best = int(torch.minimum(distances, squared[:, None]).sum(0).argmin())
         chosen.append(int(drawn[best]))
-        # By differences: a copy of a chosen row is at distance 0 exactly and will never be drawn.
-        squared = torch.minimum(squared, (x - x[chosen[-1]]).square().sum(1))
+        found = distances[:, best]
+        # Small ones anew by differences: a copy of a chosen row is at distance 0 exactly and will never be drawn.
+        near = (found < 1e-3 * (norms + norms[chosen[-1]])).nonzero().flatten()
+        found[near] = (x[near] - x[chosen[-1]]).square().sum(1)
+        squared = torch.minimum(squared, found)
     return x[chosen]
 
 

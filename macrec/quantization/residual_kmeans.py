@@ -9,7 +9,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from macrec.quantization.kmeans import Rows, check_finite, chunks, kmeans, nearest_codeword, unit
+from macrec.quantization.kmeans import Codewords, Rows, check_finite, chunks, kmeans, unit
 
 Metric = Literal["l2", "cosine"]
 Residual = Literal["subtract", "project"]
@@ -62,7 +62,8 @@ class ResidualKMeans:
                 codewords = self._scaled(codewords, residual)
             codebooks.append(codewords)
             if level + 1 < len(self.sizes):
-                residual = torch.cat([self._step(rows, codewords)[2] for _, rows in _parts(residual, codewords)])
+                step = _Level.of(self, codewords)
+                residual = torch.cat([step.rest(rows, *step.choose(rows)) for _, rows in _parts(residual, codewords)])
         self.codebooks = codebooks
         return self
 
@@ -78,10 +79,13 @@ class ResidualKMeans:
             raise ValueError(f"x must be [n, {first.shape[1]}], got {list(x.shape)}")
         codes = torch.empty((len(x), len(self.codebooks)), dtype=torch.int32, device=first.device)
         factors = torch.empty(codes.shape, dtype=torch.float32, device=first.device)
+        steps = [_Level.of(self, codewords) for codewords in self.codebooks]
         for part, rows in _parts(x, max(self.codebooks, key=len)):
-            check_finite(rows, part.start)
-            for level, codewords in enumerate(self.codebooks):
-                codes[part, level], factors[part, level], rows = self._step(rows, codewords)
+            check_finite(rows.norm(dim=1), part.start)
+            for level, step in enumerate(steps):
+                codes[part, level], factors[part, level] = chosen = step.choose(rows)
+                if level + 1 < len(steps):
+                    rows = step.rest(rows, *chosen)
         return codes, factors
 
     def decode(self, codes: Tensor, coefficients: Tensor | None = None) -> Tensor:
@@ -103,16 +107,6 @@ class ResidualKMeans:
             total += words if coefficients is None else coefficients[:, level, None].to(total.device) * words
         return total
 
-    def _step(self, rows: Tensor, codewords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One level: codes `[n]`, the factors `[n]` of their codewords, and the residuals `[n, d]`."""
-        cosine = self.metric == "cosine"
-        codes, _ = nearest_codeword(unit(rows) if cosine else rows, unit(codewords) if cosine else codewords)
-        chosen = codewords[codes]
-        if self.residual == "subtract":
-            return codes, torch.ones(len(rows), device=rows.device), rows - chosen
-        factors = (rows * chosen).sum(1) / chosen.square().sum(1).clamp(min=torch.finfo(torch.float32).tiny)
-        return codes, factors, rows - factors[:, None] * chosen
-
     def _scaled(self, directions: Tensor, x: Rows) -> Tensor:
         """Directions `[K, d]` times the mean projection of their rows.
 
@@ -121,8 +115,9 @@ class ResidualKMeans:
         """
         total = torch.zeros(len(directions), dtype=torch.float64, device=directions.device)
         count = torch.zeros_like(total)
+        table = Codewords.of(directions)
         for _, rows in _parts(x, directions):
-            codes, _ = nearest_codeword(unit(rows), directions)
+            codes = table.nearest(unit(rows))
             total.index_add_(0, codes, (rows * directions[codes]).sum(1).double())
             count.index_add_(0, codes, torch.ones_like(codes, dtype=torch.float64))
         mean = (total / count.clamp(min=1)).float()
@@ -132,6 +127,36 @@ class ResidualKMeans:
         if not self.codebooks:
             raise ValueError("nothing is fitted yet: call fit first")
         return self.codebooks
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One level of an encoder: its codewords, and what is searched among them, the same or their directions."""
+
+    codewords: Codewords
+    searched: Codewords
+    metric: Metric
+    residual: Residual
+
+    @classmethod
+    def of(cls, quantizer: ResidualKMeans, words: Tensor) -> _Level:
+        codewords = Codewords.of(words)
+        searched = Codewords.of(unit(words)) if quantizer.metric == "cosine" else codewords
+        return cls(codewords, searched, quantizer.metric, quantizer.residual)
+
+    def choose(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `[n]` of `rows` `[n, d]`, and the factors `[n]` by which their codewords are taken off."""
+        codes = self.searched.nearest(unit(rows) if self.metric == "cosine" else rows)
+        if self.residual == "subtract":
+            return codes, torch.ones(len(rows), device=rows.device)
+        chosen = self.codewords.words[codes]
+        return codes, (rows * chosen).sum(1) / chosen.square().sum(1).clamp(min=torch.finfo(torch.float32).tiny)
+
+    def rest(self, rows: Tensor, codes: Tensor, factors: Tensor) -> Tensor:
+        """What is left of `rows` `[n, d]`."""
+        if self.residual == "subtract":
+            return self.codewords.residuals(rows, codes)
+        return rows - factors[:, None] * self.codewords.words[codes]
 
 
 def _parts(x: Rows, codewords: Tensor) -> Iterator[tuple[slice, Tensor]]:

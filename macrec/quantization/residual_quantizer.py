@@ -197,14 +197,16 @@ class ResidualQuantizer(nn.Module):
 
     def _through(self, z: Tensor, words: Tensor) -> Tensor:
         """`words` as value, with a gradient to `z`."""
+        straight = z + (words - z).detach()
         if not self.rotation:
-            return z + (words - z).detach()
+            return straight
         from_, to = normalize(z.detach(), dim=1), normalize(words, dim=1)
         between = normalize(from_ + to, dim=1)
-        scale = words.norm(dim=1, keepdim=True) / z.detach().norm(dim=1, keepdim=True).clamp(min=1e-6)
+        length = z.detach().norm(dim=1, keepdim=True)
+        scale = words.norm(dim=1, keepdim=True) / length.clamp(min=1e-6)
         reflected = z - 2 * (z * between).sum(1, keepdim=True) * between
-        turned: Tensor = scale * (reflected + 2 * (z * from_).sum(1, keepdim=True) * to)
-        return turned
+        turned = scale * (reflected + 2 * (z * from_).sum(1, keepdim=True) * to)
+        return torch.where(length < 1e-6, straight, turned)  # a vector so short has no direction to turn
 
     def _set(self, level: int, rows: Tensor, words: Tensor) -> None:
         self.codebooks[level][rows] = words
@@ -217,7 +219,7 @@ class ResidualQuantizer(nn.Module):
 
 
 def sinkhorn(squared: Tensor, epsilon: float, iterations: int = 50) -> Tensor:
-    """Soft assignment `[B, K]` float64 of squared distances `[B, K]`: rows sum to 1, columns about to B/K.
+    """Soft assignment `[B, K]` float64 of squared distances `[B, K]`: columns sum to B/K, rows about to 1.
 
     Distances are first brought to [-1, 1]; then rows and columns of exp(-d/ε) are normalized in turn (Cuturi 2013;
     MACRec code). Smaller ε stay closer to the nearest codeword.
@@ -225,10 +227,10 @@ def sinkhorn(squared: Tensor, epsilon: float, iterations: int = 50) -> Tensor:
     low, high = squared.min().double(), squared.max().double()
     middle = (low + high) / 2
     centered = (squared.double() - middle) / (high - middle + 1e-5)
-    share = torch.exp(-centered / epsilon)
+    # Rows are normalized first, so each may begin with any factor: this one keeps exp within range for every ε.
+    share = torch.exp((centered.amin(1, keepdim=True) - centered) / epsilon)
     rows, columns = share.shape
-    share /= share.sum()
     for _ in range(iterations):
         share = share / share.sum(1, keepdim=True) / rows
-        share = share / share.sum(0, keepdim=True) / columns
+        share = share / share.sum(0, keepdim=True).clamp(min=torch.finfo(share.dtype).tiny) / columns
     return share * rows

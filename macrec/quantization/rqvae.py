@@ -97,7 +97,11 @@ class RQVAE(nn.Module):
 
     @torch.no_grad()
     def latents(self, embeddings: Embeddings) -> Tensor:
-        """The encoder's outputs `[N, width]` for raw embeddings; an absent item counts as the mean. In chunks."""
+        """The encoder's outputs `[N, width]` for raw embeddings; an absent item counts as the mean. In chunks.
+
+        Sets the module to evaluation, as there is dropout.
+        """
+        self.eval()
         found = torch.empty((len(embeddings), self.config.width), device=self.mean.device)
         for rows in chunks(embeddings.values):
             present = torch.from_numpy(embeddings.present[rows]).to(found.device)

@@ -20,7 +20,7 @@ from macrec.files import replacing, write_json
 
 Codes = NDArray[np.int32]
 
-TOKEN = re.compile(r"<([A-Za-z]+)_(\d+)>")
+TOKEN = re.compile(r"<([A-Za-z]+(?:_[A-Za-z]+)*)_(\d+)>")
 
 
 @dataclass(frozen=True, eq=False)

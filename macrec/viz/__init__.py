@@ -1,28 +1,58 @@
 """What the eye sees: theme, figures, hovers. Figures are pure functions: data in, figure and one sentence out."""
 
+from macrec.viz.audit_figures import gradient_figure, positives_figure, resolver_figure
+from macrec.viz.code_tree import code_tree, code_tree_figure
+from macrec.viz.codebook_figures import code_agreement, residual_figure, residual_norms, usage_heatmap
+from macrec.viz.coded_items import item_rows, items_in
+from macrec.viz.comparison import comparison_figure, comparison_table, verdict
+from macrec.viz.conflict_explorer import conflict_explorer
 from macrec.viz.data_figures import card_figure, ceiling_figure
 from macrec.viz.embedding_figures import agreement_figure, modality_map, purity_figure
 from macrec.viz.histories import history_strip, personas
 from macrec.viz.layout import umap_layouts
+from macrec.viz.live import LiveBoard, board_svg
+from macrec.viz.nearest_codewords import nearest_codewords
 from macrec.viz.neighborhoods import examples, factors_of, neighbor_strips, purity_table
 from macrec.viz.pictures import Gallery, picture_grid
+from macrec.viz.tables import table_html
 from macrec.viz.theme import show, show_html
+from macrec.viz.training_figures import training_figure
 
 __all__ = [
     "Gallery",
+    "LiveBoard",
     "agreement_figure",
+    "board_svg",
     "card_figure",
     "ceiling_figure",
+    "code_agreement",
+    "code_tree",
+    "code_tree_figure",
+    "comparison_figure",
+    "comparison_table",
+    "conflict_explorer",
     "examples",
     "factors_of",
+    "gradient_figure",
     "history_strip",
+    "item_rows",
+    "items_in",
     "modality_map",
+    "nearest_codewords",
     "neighbor_strips",
     "personas",
     "picture_grid",
+    "positives_figure",
     "purity_figure",
     "purity_table",
+    "residual_figure",
+    "residual_norms",
+    "resolver_figure",
     "show",
     "show_html",
+    "table_html",
+    "training_figure",
     "umap_layouts",
+    "usage_heatmap",
+    "verdict",
 ]

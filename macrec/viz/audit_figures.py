@@ -22,9 +22,10 @@ PATTERN = {"published": "/", "published, NumPy 2": "/", "published, as meant": "
 
 def bars(form: str, x: list[str], y: list[float], label: list[str]) -> go.Bar:
     """Bars of one form with their values written at them."""
+    pattern = {"shape": PATTERN.get(form, ""), "fgcolor": "white", "fillmode": "overlay", "size": 6}
     return go.Bar(
         x=x, y=y, name=form, text=label, textposition="outside", cliponaxis=False,
-        marker={"color": FORM[form], "pattern": {"shape": PATTERN.get(form, ""), "fgcolor": "white", "size": 6}},
+        marker={"color": FORM[form], "pattern": pattern},
         hovertemplate="%{x}, " + form + ": %{text}<extra></extra>",
     )  # fmt: skip
 
@@ -36,7 +37,8 @@ def gradient_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
         levels = [f"level {level}" for level in part["level"]]
         figure.add_trace(bars(str(form), levels, part["gradient"].to_list(), [f"{v:.3g}" for v in part["gradient"]]))
     figure.update_yaxes(title="norm of the encoders' gradient")
-    figure.update_layout(height=360, title="Who hears the contrastive term?", legend={"x": 1, "xanchor": "right"})
+    above = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+    figure.update_layout(height=360, title="Who hears the contrastive term?", legend=above)
     deeper = table.filter(pl.col("level") > 0)
     published, ours = (deeper.filter(pl.col("form") == form)["gradient"].to_numpy() for form in FORM_PAIR)
     return figure, (

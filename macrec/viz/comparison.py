@@ -90,8 +90,8 @@ def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBO
     figure.update_layout(
         height=170 + 46 * len(names),
         title="Codebooks compared",
-        legend={"orientation": "h", "x": 0, "y": -0.1, "yanchor": "top"},
-        margin={"t": 132, "l": 24},
+        legend={"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
+        margin={"t": 132, "l": 24, "b": 76},
     )
     seeds = rows["seed"].n_unique()
     return figure, (

@@ -89,7 +89,8 @@ class Gallery:
 
 
 # Plotly's own hover labels cannot hold pictures. This finds every plotly figure of the page whose layout.meta names the
-# gallery, now or later, whoever drew it (JupyterLab's renderer or our HTML), and moves one card with the pointer.
+# gallery, now or later, whoever drew it (JupyterLab's renderer or our HTML), and moves one card with the pointer. The
+# customdata of a point is an item row, or [row, note]: lines divided by <br> that the card shows above the item.
 HOVER_JS = """(key, gallery) => {
   const macrec = window.macrec ??= {galleries: {}};
   gallery.place = new Map(gallery.rows.map((row, i) => [row, i]));
@@ -102,8 +103,17 @@ HOVER_JS = """(key, gallery) => {
     "border:1px solid #bbb;border-radius:6px;padding:6px 8px;font:12px system-ui,sans-serif;max-width:240px;" +
     "box-shadow:0 2px 8px rgba(0,0,0,.2)";
   document.body.append(card);
-  const fill = (g, i) => {
+  const fill = (g, i, note) => {
     card.replaceChildren();
+    for (const [n, text] of note ? note.split("<br>").entries() : []) {
+      card.append(Object.assign(document.createElement(n ? "div" : "b"), {textContent: text}));
+    }
+    if (i === undefined) return;
+    if (note) {
+      const example = Object.assign(document.createElement("div"), {textContent: "for example"});
+      example.style.cssText = "color:#666;margin:4px 0";
+      card.append(example);
+    }
     if (g.pictured[i]) {
       const picture = document.createElement("div"), side = 96;
       const x = -(i % g.columns) * side, y = -Math.floor(i / g.columns) * side;
@@ -136,9 +146,9 @@ HOVER_JS = """(key, gallery) => {
     plot.setAttribute("aria-label", meta.alt);
     plot.on("plotly_hover", ({points, event}) => {
       const g = macrec.galleries[plot.layout.meta.gallery];
-      const row = [points[0].customdata].flat()[0];
-      if (!g || !event || !g.place.has(row)) return;
-      fill(g, g.place.get(row));
+      const [row, note] = [points[0].customdata].flat();
+      if (!g || !event || !(g.place.has(row) || note)) return;
+      fill(g, g.place.get(row), note);
       card.style.display = "block";
       place(event);
     });

@@ -13,6 +13,8 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
 
 from macrec.alignment.pseudo_labels import pseudo_labels
 from macrec.checkpoint import Checkpoint
@@ -26,7 +28,7 @@ from macrec.quantization.health import codebook_health
 from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.quantization.rqvae import RQVAEConfig
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.training import Event, train
+from macrec.training import Event, drain, generator_for, train
 from macrec.workbench.run import Run
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -123,12 +125,19 @@ class Codebooks:
         """Train, or go on where the checkpoint stands; what was done before comes as events too."""
         return train(self.task, self.task.plan(), self.checkpoint)
 
+    def batch(self, size: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The standardized vectors `[B, d]` and the pseudo-labels `[B]` of `size` random items, by modality."""
+        rows = torch.randperm(self.data.num_items, generator=generator_for(self.settings.recipe.seed))[:size]
+        chosen = rows.sort().values.numpy()
+        x = {name: torch.from_numpy(found.standardized(chosen)) for name, found in self.embeddings.items()}
+        return x, {name: torch.from_numpy(label[chosen]).long() for name, label in self.labels.items()}
+
     def ids(self) -> dict[str, SemanticIds]:
-        """The semantic IDs of every modality as the quantizers give them, conflicts and all."""
+        """The semantic IDs of every modality, for the items that have it, as the quantizers give them."""
         return self.task.semantic_ids(self.data.items["item_id"])
 
     def resolved(self) -> tuple[dict[str, SemanticIds], dict[str, ConflictReport]]:
-        """The semantic IDs after resolving conflicts, and what that took, by modality."""
+        """The same after resolving conflicts, and what that took, by modality."""
         found, reports = {}, {}
         latents, books = self.latents(), self.books()
         for name, ids in self.ids().items():
@@ -137,7 +146,7 @@ class Codebooks:
         return found, reports
 
     def latents(self) -> dict[str, NDArray[np.float32]]:
-        """The encoder outputs `[N, width]` of every modality."""
+        """The encoder outputs `[n, width]` of every modality, for the items that have it: the rows of `ids`."""
         return {name: found.cpu().numpy() for name, found in self.task.latents().items()}
 
     def books(self) -> dict[str, list[NDArray[np.float32]]]:
@@ -190,28 +199,53 @@ def variants(settings: CodebookSettings, sweep: Sequence[float]) -> dict[str, Co
     return found | {"published code": settings.compat()}
 
 
+def what_to_compare(
+    profile: str, lambda_con: float, sweep: str = "", seeds: int = 0, seed: int = 0
+) -> tuple[list[float], list[int]]:
+    """The contrastive weights and the seeds of a comparison, from the flat parameters of a notebook.
+
+    `sweep` holds weights with commas between them; empty, and `seeds` 0, mean what the profile does: the study
+    compares five weights over three seeds, the others only `lambda_con` from `seed`. `lambda_con` is always among
+    them. Raises DataError for a sweep that is not a list of numbers of 0 or more.
+    """
+    weights = {"study": [0.0, 0.0003, 0.001, 0.003, 0.01, 0.03]}.get(profile, [])
+    if sweep:
+        try:
+            weights = [float(part) for part in sweep.split(",")]
+        except ValueError:
+            weights = [-1.0]
+        if min(weights) < 0 or not np.isfinite(weights).all():
+            what = f'the sweep "{sweep}" is no list of weights of 0 or more'
+            raise DataError(what, field="sweep", fix='write such as "0, 0.001, 0.01"')
+    starts = seeds or {"study": 3}.get(profile, 1)
+    return sorted({*weights, lambda_con}), list(range(seed, seed + starts))
+
+
 def compare(
     run: Run,
     data: Dataset,
     embeddings: Mapping[str, Embeddings],
     settings: CodebookSettings,
-    sweep: Sequence[float],
+    weights: Sequence[float],
     seeds: Sequence[int],
-) -> Generator[tuple[str, int], None, pl.DataFrame]:
-    """Train every variant from every seed, yielding (variant, seed) before each; returns their rows.
+    progress: bool = False,
+) -> pl.DataFrame:
+    """Train every variant from every seed and measure it: the rows of `measured_row`, by variant, seed and modality.
 
     What is trained already is not trained again. Residual k-means on the standardized vectors, with as many levels and
-    codewords, joins as the variant that needs no training.
-    """  # fmt: skip
+    codewords, joins as the variant that needs no training. After an interrupt the rows of what was finished are
+    returned. `progress` shows a bar.
+    """
+    trainings = [(name, seed) for name in variants(settings, weights) for seed in seeds]
     rows: list[dict[str, Any]] = []
-    for seed in seeds:
-        for name, variant in variants(settings, sweep).items():
-            yield name, seed
-            books = Codebooks(run, data, embeddings, variant.with_seed(seed))
-            for _ in books.events():
-                pass
+    with tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress) as bar:
+        for name, seed in bar:
+            bar.set_postfix_str(f"{name}, seed {seed}")
+            books = Codebooks(run, data, embeddings, variants(settings, weights)[name].with_seed(seed))
+            if drain(books.events()).stopped:
+                break
             rows += books.rows(name)
-        yield "residual k-means", seed
+    for seed in seeds:
         rows += kmeans_rows(embeddings, settings, seed)
     return pl.DataFrame(rows)
 
@@ -221,7 +255,7 @@ def kmeans_rows(embeddings: Mapping[str, Embeddings], settings: CodebookSettings
     labels = {name: pseudo_labels(found, settings.clusters, seed) for name, found in embeddings.items()}
     rows = []
     for name, found in embeddings.items():
-        x = torch.from_numpy(found.standardized())
+        x = torch.from_numpy(found.standardized(np.flatnonzero(found.present)))
         sizes = settings.config.rqvae.sizes
         fitted = ResidualKMeans(sizes, seed=seed).fit(x)
         codes = fitted.encode(x)

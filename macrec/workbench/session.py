@@ -46,6 +46,14 @@ def encode_modalities(dataset: Dataset, text: str, image: str, progress: bool = 
     return {modality: store.get(dataset, encoder_for(spec, modality), progress) for modality, spec in wanted.items()}
 
 
+def require(embeddings: dict[str, Embeddings], *modalities: str) -> None:
+    """Raise DataError, naming what there is, unless `embeddings` has all these modalities."""
+    for modality in modalities:
+        if modality not in embeddings:
+            what = f'there are no "{modality}" embeddings, only {" and ".join(embeddings)}'
+            raise DataError(what, field="modality", fix="choose one of these, or a dataset that has both")
+
+
 def encoder_for(spec: str, modality: str) -> Any:
     """The encoder that `spec` names, held to a modality. Raises DataError when it encodes another one."""
     encoder = make_encoder(spec, modality=modality) if spec.startswith("npy:") else make_encoder(spec)

@@ -39,6 +39,9 @@ def lab(tmp_path_factory) -> Iterator[str]:
         text = notebook.read_text(encoding="utf-8")
         assert 'profile = \\"demo\\"' in text
         notebook.write_text(text.replace('profile = \\"demo\\"', 'profile = \\"smoke\\"'), encoding="utf-8")
+    long = (project / "notebooks" / "03_codebooks.ipynb").read_text(encoding="utf-8")
+    assert "epochs = 0 " in long
+    (project / "notebooks" / "long.ipynb").write_text(long.replace("epochs = 0 ", "epochs = 4000 "), encoding="utf-8")
     run_notebooks(find_notebooks(["02"]), project / "runs" / "smoke", {"profile": "smoke"}, progress=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -103,9 +106,42 @@ def run_all(page, lab: str, notebook: str) -> None:
     """Open a notebook, run all its cells and wait for the last one."""
     open_notebook(page, lab, f"notebooks/{notebook}")
     page.wait_for_selector("text=| Idle", timeout=60_000)
-    page.click("css=.lm-MenuBar-itemLabel >> text=Run")
-    page.click("css=.lm-Menu-itemLabel >> text=/^Run All Cells$/")
+    choose(page, "Run", "Run All Cells")
+    wait_until_recorded(page)
+
+
+def wait_until_recorded(page) -> None:
     page.wait_for_selector("css=.jp-OutputArea-output >> text=recorded in", timeout=180_000, state="attached")
+
+
+def choose(page, menu: str, entry: str) -> None:
+    """Click an entry of JupyterLab's menu bar."""
+    page.click(f"css=.lm-MenuBar-itemLabel >> text={menu}")
+    page.click(f"css=.lm-Menu-itemLabel >> text=/^{entry}/")
+
+
+BOARD = ".jp-OutputArea-output svg[role=img]"
+
+
+def step_of(board) -> int:
+    """The step that a live board says it shows."""
+    return int(re.search(r"step ([\d,]+) of", board.text_content()).group(1).replace(",", ""))
+
+
+def boards_while_training(page, count: int) -> list[tuple[int, str]]:
+    """The step and the curves of the newest board, `count` times, each time that its step has changed."""
+    seen: list[tuple[int, str]] = []
+
+    def changed() -> bool:
+        board = page.query_selector_all(BOARD)[-1]
+        step = step_of(board)
+        if not seen or step > seen[-1][0]:
+            seen.append((step, "".join(path.get_attribute("d") or "" for path in board.query_selector_all("path"))))
+        return len(seen) >= count
+
+    page.wait_for_selector(BOARD, timeout=90_000)
+    wait_for(changed, 60, lambda: f"the board showed the steps {[step for step, _ in seen]}")
+    return seen
 
 
 def open_notebook(page, lab: str, path: str) -> None:
@@ -167,4 +203,27 @@ def test_the_data_notebook_shows_pictures_and_figures(page, lab):
     pictures = page.query_selector_all(".jp-OutputArea-output img[src^='data:image/webp']")
     assert len(pictures) > 20 and all(picture.get_attribute("alt") for picture in pictures)
     assert all(picture.evaluate("p => p.complete && p.naturalWidth > 0") for picture in pictures)
+    assert not page.problems
+
+
+def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on(page, lab, tmp_path: Path):
+    open_notebook(page, lab, "notebooks/long.ipynb")
+    page.wait_for_selector("text=| Idle", timeout=60_000)
+    choose(page, "Run", "Run All Cells")
+    seen = boards_while_training(page, 4)
+    page.screenshot(path=tmp_path / "training.png")
+    assert len({curves for _, curves in seen}) == len(seen)  # the lines grow, not only the words
+    assert len(page.query_selector_all(BOARD)) == 1  # one output, updated in place
+
+    choose(page, "Kernel", "Interrupt Kernel")
+    wait_for(lambda: "ended early" in page.query_selector(BOARD).text_content(), 30)
+    stopped = step_of(page.query_selector(BOARD))
+    assert stopped >= seen[-1][0]
+    page.screenshot(path=tmp_path / "interrupted.png")
+
+    # The interrupt ends one training, not the notebook: the cells below go on with what is there.
+    page.wait_for_function(f"document.querySelectorAll('{BOARD}').length >= 2", timeout=60_000)
+    choose(page, "Kernel", "Interrupt Kernel")
+    page.wait_for_selector("css=.js-plotly-plot", timeout=60_000)
+    assert not page.query_selector("css=.jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']")
     assert not page.problems

@@ -201,6 +201,18 @@ def test_a_row_that_is_not_finite_is_named(small_chunks, bad, row):
         nearest_codeword(x, normal(4, 3))
 
 
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_reading_a_memory_map_leaves_it_as_it_is(small_chunks, tmp_path, mode):
+    x, codewords = normal(300, 12), normal(28, 12, seed=1)
+    np.save(tmp_path / "x.npy", x.numpy())
+    mapped = np.load(tmp_path / "x.npy", mmap_mode=mode)
+    if mode != "r":
+        mapped[[3, 250]] = x[[3, 250]] = 7.0
+    for _ in range(2):
+        assert torch.equal(nearest_codeword(mapped, codewords)[0], nearest_codeword(x, codewords)[0])
+    np.testing.assert_array_equal(mapped, x.numpy())
+
+
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"x must be \[N, d\], got 1 dimension"):
         kmeans(torch.zeros(5), 2, 0)

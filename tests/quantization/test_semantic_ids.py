@@ -134,3 +134,11 @@ def test_a_size_too_small_and_an_unknown_ending_are_refused(tmp_path):
     assert load_semantic_ids(tmp_path / "ids.json", size=8).sizes == (8,)
     with pytest.raises(DataError, match=r"neither \.parquet nor"):
         ids.save(tmp_path / "ids.txt")
+
+
+def test_codebooks_named_by_modality_come_back_from_json(tmp_path):
+    ids = SemanticIds.from_codes(np.array([[0, 3], [2, 1]]), ("text_a", "text_b"))
+    ids.save(tmp_path / "ids.json")
+    back = load_semantic_ids(tmp_path / "ids.json")
+    assert back.codebooks == ids.codebooks
+    np.testing.assert_array_equal(back.codes, ids.codes)

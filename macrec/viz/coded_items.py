@@ -1,0 +1,98 @@
+"""The items behind semantic IDs: which rows of a dataset they are, and how to show them with or without one."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from numpy.typing import NDArray
+
+from macrec.data.dataset import Dataset, first_true, number_of
+from macrec.errors import DataError
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.viz.pictures import item_label, picture_grid
+
+Rows = NDArray[np.int64]
+
+
+def item_rows(ids: SemanticIds, data: Dataset) -> Rows:
+    """The row `[N]` in the dataset of every item that has a semantic ID.
+
+    Items are found by their id. IDs from a file that keeps no item ids, where items are numbered from 0, belong to a
+    dataset of as many items, in its order. Raises DataError where neither fits.
+    """
+    keys = data.items.select(pl.col("item_id").alias("id")).with_row_index("row")
+    rows = number_of(ids.item_ids, keys)
+    if not rows.null_count():
+        return rows.cast(pl.Int64).to_numpy()
+    numbered = pl.int_range(len(ids), eager=True).cast(pl.String)
+    if len(ids) == data.num_items and ids.item_ids.equals(numbered):
+        return np.arange(len(ids))
+    lost = ids.item_ids[first_true(rows.is_null())]
+    raise DataError(
+        f'the item "{lost}" has a semantic ID and is not among the {data.num_items:,} items of {data.name} '
+        f"({rows.null_count():,} of {len(ids):,} are not)",
+        fix="open the dataset that the IDs were made for, or look at the IDs without one",
+    )
+
+
+def aligned(first: SemanticIds, second: SemanticIds) -> tuple[Rows, Rows]:
+    """The rows `[n]` in either table of the items that both have, in the order of the first."""
+    keys = second.item_ids.to_frame("id").with_row_index("row")
+    found = number_of(first.item_ids, keys)
+    both = found.is_not_null()
+    return both.arg_true().cast(pl.Int64).to_numpy(), found.filter(both).cast(pl.Int64).to_numpy()
+
+
+def level_names(ids: SemanticIds) -> list[str]:
+    """A short name per level: of codebooks "text_a", "text_b" only "a", "b", unless that mixes levels up."""
+    short = [name.rsplit("_", 1)[-1] for name in ids.codebooks]
+    return short if len(set(short)) == len(short) else list(ids.codebooks)
+
+
+def spelled(ids: SemanticIds, row: int, levels: int | None = None) -> str:
+    """The first `levels` codes of an item as words (all by default): "a_12 b_7 c_0"."""
+    codes = ids.codes[row, :levels].tolist()
+    return " ".join(f"{name}_{code}" for name, code in zip(level_names(ids), codes, strict=False))
+
+
+def items_in(figure: go.Figure) -> Rows:
+    """The items that a figure's customdata names, each once: the rows its `Gallery` needs."""
+    named = {row for trace in figure.data if trace.customdata is not None for row in _named(trace.customdata)}
+    return np.array(sorted(row for row in named if row >= 0), np.int64)
+
+
+def _named(points: Iterable[Any]) -> Iterator[int]:
+    """The item of every point: a row, or [row, note]; the points of a heat map stand in lists of their own."""
+    for point in points:
+        if not isinstance(point, list | tuple | np.ndarray):
+            yield int(point)
+        elif len(point) and isinstance(point[0], list | tuple | np.ndarray):
+            yield from _named(point)
+        else:
+            yield int(point[0])
+
+
+def item_cards(
+    ids: SemanticIds, members: Sequence[int], data: Dataset | None, rows: Rows | None, notes: Sequence[str], size: int
+) -> str:
+    """Some items with a note each as HTML: pictures where the dataset has any, else titles, else ids.
+
+    `members` are rows of the IDs, `rows` `[N]` their rows in the dataset.
+    """
+    if data is not None and rows is not None and data.images.present.any():
+        return picture_grid(data, rows[list(members)].tolist(), notes, size)
+    cells = []
+    for member, note in zip(members, notes, strict=True):
+        known = data is not None and rows is not None
+        name = item_label(data, int(rows[member])) if known else f"item {ids.item_ids[member]}"  # type: ignore[arg-type,index]
+        cells.append(
+            f'<div style="width:{max(size, 150)}px;border-left:2px solid #bbb;padding-left:6px;line-height:1.25">'
+            f'{html.escape(name)}<div style="color:#666">{html.escape(note)}</div></div>'
+        )
+    style = "display:flex;flex-wrap:wrap;gap:14px;font:12px system-ui,sans-serif;color:#222;background:#fff;padding:8px"
+    return f'<div style="{style}">{"".join(cells)}</div>'
