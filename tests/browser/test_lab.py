@@ -123,6 +123,12 @@ def choose(page, menu: str, entry: str) -> None:
 BOARD = ".jp-OutputArea-output svg[role=img]"
 
 
+def photograph(page, path: Path) -> None:
+    """A screenshot with the first board in view."""
+    page.locator(BOARD).first.scroll_into_view_if_needed()
+    page.screenshot(path=path)
+
+
 def step_of(board) -> int:
     """The step that a live board says it shows."""
     return int(re.search(r"step ([\d,]+) of", board.text_content()).group(1).replace(",", ""))
@@ -211,7 +217,7 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     page.wait_for_selector("text=| Idle", timeout=60_000)
     choose(page, "Run", "Run All Cells")
     seen = boards_while_training(page, 4)
-    page.screenshot(path=tmp_path / "training.png")
+    photograph(page, tmp_path / "training.png")
     assert len({curves for _, curves in seen}) == len(seen)  # the lines grow, not only the words
     assert len(page.query_selector_all(BOARD)) == 1  # one output, updated in place
 
@@ -219,11 +225,19 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     wait_for(lambda: "ended early" in page.query_selector(BOARD).text_content(), 30)
     stopped = step_of(page.query_selector(BOARD))
     assert stopped >= seen[-1][0]
-    page.screenshot(path=tmp_path / "interrupted.png")
+    photograph(page, tmp_path / "interrupted.png")
 
     # The interrupt ends one training, not the notebook: the cells below go on with what is there.
     page.wait_for_function(f"document.querySelectorAll('{BOARD}').length >= 2", timeout=60_000)
     choose(page, "Kernel", "Interrupt Kernel")
     page.wait_for_selector("css=.js-plotly-plot", timeout=60_000)
-    assert not page.query_selector("css=.jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']")
+    assert not page.query_selector("css=.jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+
+    # Run again, the cell goes on from there.
+    choose(page, "Kernel", "Interrupt Kernel")
+    page.wait_for_selector("text=| Idle", timeout=60_000)
+    page.click(".jp-CodeCell:has-text('alone = Codebooks') .jp-InputArea-editor")
+    page.keyboard.press("Control+Enter")
+    wait_for(lambda: step_of(page.query_selector(BOARD)) > stopped, 60)
+    photograph(page, tmp_path / "resumed.png")
     assert not page.problems
