@@ -1,5 +1,6 @@
 # Two commands do everything on a machine that has Python 3.11 or newer and make:
 #   make demo    set up, then run every notebook on the built-in catalog into runs/demo
+#   make study   set up, then compare codebooks over six weights and three seeds into runs/study
 #   make test    set up, then run the linters and all tests
 # Set-up lives in .venv and is skipped when nothing changed. Versions are pinned in constraints.txt.
 
@@ -8,10 +9,13 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test lab bench notebooks pin clean
+.PHONY: demo study test lab bench notebooks pin clean
 
 demo: .venv/run.stamp
 	$(BIN)/macrec run --out runs/demo
+
+study: .venv/run.stamp
+	$(BIN)/macrec run 03 --out runs/study -p profile=study
 
 lab: .venv/run.stamp
 	$(BIN)/macrec lab

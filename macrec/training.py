@@ -153,6 +153,11 @@ class Trained:
     events: list[Event]
     stopped: bool
 
+    @property
+    def measured(self) -> dict[str, float]:
+        """The newest measurement; empty when an interrupt came before the first."""
+        return next((event.measured for event in reversed(self.events) if event.measured), {})
+
 
 def drain(events: Generator[Event, None, None] | Iterator[Event], *sinks: Callable[[Event], None]) -> Trained:
     """Run a training to its end, handing every event to every sink; sinks with `close` are closed.

@@ -79,7 +79,7 @@ class TfidfEncoder:
 
     Learned from the texts of the dataset itself, so it needs no weights and no network. Term frequencies are damped
     (1 + log tf) and each row has unit length before the SVD. Terms in fewer than `min_df` items are left out; `dim`
-    shrinks to the number of items or terms where those are fewer. An item whose text has no term left counts as
+    shrinks to the rank of the texts where that is less. An item whose text has no term left counts as
     missing: its vector would say nothing. Deterministic for a given `seed`.
     """
 
@@ -133,7 +133,9 @@ class TfidfEncoder:
         if terms.shape[1] < 2:
             raise self.too_few_terms(dataset)
         svd = TruncatedSVD(min(self.dim, *terms.shape), random_state=self.seed).fit(terms)
-        self._terms, self._components = terms, svd.components_.T.astype(np.float32)
+        # A direction beyond the rank of the terms holds rounding alone, which standardizing would blow up.
+        kept = svd.singular_values_ > np.finfo(np.float32).eps * max(terms.shape) * svd.singular_values_[0]
+        self._terms, self._components = terms, svd.components_[kept].T.astype(np.float32)
         self._fitted_to = dataset.text_fingerprint
 
     def too_few_terms(self, dataset: Dataset) -> DataError:

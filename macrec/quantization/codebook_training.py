@@ -234,7 +234,8 @@ class CodebookTask:
             if not quantizer.initialized:
                 latents = self.latents(None if self.recipe.kmeans_init == "data" else rows)[name]
                 self.module.train()
-                quantizer.initialize(latents, self.recipe.seed + 100 * number)
+                if len(latents):  # else a later batch will have the modality
+                    quantizer.initialize(latents, self.recipe.seed + 100 * number)
 
 
 def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:

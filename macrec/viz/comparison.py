@@ -101,15 +101,24 @@ def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBO
 
 
 def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conflict_rate") -> str:
-    """Whether `variant` has a lower `measure` than `against`, in words, seed by seed and modality by modality."""
+    """Whether `variant` has a lower `measure` than `against`, in words, seed by seed and modality by modality.
+
+    Only where both were measured: an interrupted comparison may lack one, and one modality alone has no information
+    on another.
+    """
+    theirs = rows.filter(pl.col("variant") == against)
     paired = rows.filter(pl.col("variant") == variant).join(
-        rows.filter(pl.col("variant") == against), on=["seed", "modality"], suffix="_against"
+        theirs, on=["seed", "modality"], suffix="_against", maintain_order="left"
     )
+    paired = paired.filter(pl.col(measure).is_not_nan(), pl.col(f"{measure}_against").is_not_nan())
+    form = {known.column: known.form for known in CODEBOOK_MEASURES}.get(measure, ".4g")
+    if not len(paired):
+        return f"There is nothing to say of {variant} and {against}: they were not both trained."
     parts = []
     for (modality,), part in paired.group_by("modality", maintain_order=True):
         ours, theirs = part[measure].to_numpy(), part[f"{measure}_against"].to_numpy()
         lower, higher = int((ours < theirs).sum()), int((ours > theirs).sum())
-        means = f"{ours.mean():.2%} against {theirs.mean():.2%}"
+        means = f"{ours.mean():{form}} against {theirs.mean():{form}}"
         if lower == len(part):
             word = "lower"
         elif higher == len(part):
@@ -117,8 +126,8 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
         else:
             word = f"no clear difference (lower in {lower}, higher in {higher} of {len(part)} seeds)"
         parts.append(f"{modality}: {word}, {means}")
-    name = measure.replace("_", " ")
-    return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. " + "; ".join(parts) + "."
+    name, nothing = measure.replace("_", " "), "There is nothing to compare"
+    return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. {'; '.join(parts) or nothing}."
 
 
 def wrapped(title: str, width: int = 20) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +22,7 @@ from macrec.alignment.pseudo_labels import pseudo_labels
 from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings
+from macrec.encoders.embeddings import chunks
 from macrec.errors import DataError
 from macrec.quantization.codebook_training import CodebookRecipe, CodebookTask, cross_modal_information
 from macrec.quantization.conflicts import ConflictReport, resolve_conflicts
@@ -57,8 +60,16 @@ class CodebookSettings:
     ) -> CodebookSettings:  # fmt: skip
         """From the flat parameters of a notebook: `lambda_con` holds on the upper half of the levels, as in the paper.
 
-        `epochs` 0 and an empty `network` leave the choice to the profile. Raises DataError for an unknown one.
+        `epochs` 0 and an empty `network` leave the choice to the profile. Raises DataError for an unknown one, and for
+        a number that cannot be used.
         """
+        counts = {"levels": (levels, 1), "codewords": (codewords, 2), "clusters": (clusters, 1), "epochs": (epochs, 0)}
+        for name, (count, least) in (counts | {"seed": (seed, 0)}).items():
+            if count < least:
+                raise DataError(f"{count} is too small", field=name, fix=f"give a whole number of {least} or more")
+        for name, weight in {"lambda_con": lambda_con, "lambda_align": lambda_align}.items():
+            if not 0 <= weight < math.inf:
+                raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
         network = network or profile
         if network not in NETWORKS:
             raise DataError(f'there is no network "{network}"', fix=f"choose one of {', '.join(NETWORKS)}")
@@ -78,9 +89,10 @@ class CodebookSettings:
 
     def with_lambda(self, value: float) -> CodebookSettings:
         """The same with another contrastive weight on the levels that have one (the upper half if none has)."""
-        levels = len(self.config.lambda_con)
-        chosen = [weight > 0 or not any(self.config.lambda_con) for weight in self.config.lambda_con]
-        weights = tuple(value if chosen[level] and level >= levels // 2 else 0.0 for level in range(levels))
+        before = self.config.lambda_con
+        upper = (level >= len(before) // 2 for level in range(len(before)))
+        chosen = (weight > 0 for weight in before) if any(before) else upper
+        weights = tuple(value if here else 0.0 for here in chosen)
         return replace(self, config=replace(self.config, lambda_con=weights))
 
     def with_seed(self, seed: int) -> CodebookSettings:
@@ -102,6 +114,7 @@ class Codebooks:
         self.identity = {
             "dataset": data.fingerprint,
             "encoders": {name: found.encoder for name, found in embeddings.items()},
+            "vectors": {name: digest(found) for name, found in embeddings.items()},
             "settings": json.loads(json.dumps(asdict(settings))),
         }
         key = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:12]
@@ -123,7 +136,7 @@ class Codebooks:
 
     def events(self) -> Generator[Event, None, None]:
         """Train, or go on where the checkpoint stands; what was done before comes as events too."""
-        return train(self.task, self.task.plan(), self.checkpoint)
+        yield from train(self.task, self.task.plan(), self.checkpoint)
 
     def batch(self, size: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The standardized vectors `[B, d]` and the pseudo-labels `[B]` of `size` random items, by modality."""
@@ -166,6 +179,14 @@ class Codebooks:
         ]
 
 
+def digest(embeddings: Embeddings) -> str:
+    """A digest of the vectors: a file made elsewhere may change while its name stays."""
+    found = hashlib.blake2b(np.packbits(embeddings.present).tobytes(), digest_size=8)
+    for rows in chunks(embeddings.values):
+        found.update(np.ascontiguousarray(embeddings.values[rows]))
+    return found.hexdigest()
+
+
 def measured_row(
     variant: str,
     seed: int,
@@ -205,9 +226,11 @@ def what_to_compare(
     """The contrastive weights and the seeds of a comparison, from the flat parameters of a notebook.
 
     `sweep` holds weights with commas between them; empty, and `seeds` 0, mean what the profile does: the study
-    compares five weights over three seeds, the others only `lambda_con` from `seed`. `lambda_con` is always among
-    them. Raises DataError for a sweep that is not a list of numbers of 0 or more.
+    compares six weights over three seeds, the others only `lambda_con` from `seed`. `lambda_con` is always among
+    them. Raises DataError for a sweep that is not a list of numbers of 0 or more, and for a negative number of seeds.
     """
+    if seeds < 0:
+        raise DataError(f"{seeds} is too small", field="seeds", fix="give a whole number of 0 or more")
     weights = {"study": [0.0, 0.0003, 0.001, 0.003, 0.01, 0.03]}.get(profile, [])
     if sweep:
         try:
@@ -238,7 +261,8 @@ def compare(
     """
     trainings = [(name, seed) for name in variants(settings, weights) for seed in seeds]
     rows: list[dict[str, Any]] = []
-    with tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress) as bar:
+    bar = tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress)
+    with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         for name, seed in bar:
             bar.set_postfix_str(f"{name}, seed {seed}")
             books = Codebooks(run, data, embeddings, variants(settings, weights)[name].with_seed(seed))

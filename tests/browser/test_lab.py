@@ -216,6 +216,7 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     open_notebook(page, lab, "notebooks/long.ipynb")
     page.wait_for_selector("text=| Idle", timeout=60_000)
     choose(page, "Run", "Run All Cells")
+    page.wait_for_selector(f"{BOARD} >> text=/conflict rate/", timeout=90_000)  # the codebooks have come in
     seen = boards_while_training(page, 4)
     photograph(page, tmp_path / "training.png")
     assert len({curves for _, curves in seen}) == len(seen)  # the lines grow, not only the words
