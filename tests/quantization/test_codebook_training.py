@@ -147,6 +147,16 @@ def test_kmeans_of_the_first_batch_sees_that_batch_only(monkeypatch):
     assert not seen and not none.module.branch("text").quantizer.initialized
 
 
+def test_codebooks_wait_for_a_batch_that_has_their_modality():
+    task = task_of(replace(RECIPE, kmeans_init="batch", plain=0.0))
+    task.labels["image"][task.batch(0)] = -1
+    for step in (0, 1):
+        task.losses(step)
+        started = [bool(task.module.branch(name).quantizer.initialized) for name in ("text", "image")]
+        assert started == [True, step == 1] and task.module.training
+    assert task.measure()[0]
+
+
 def test_the_cross_modal_weights_climb_from_zero_once_the_plain_epochs_are_over():
     task = task_of(replace(RECIPE, ramp=0.5))  # over 15 of 30 steps
     ramp = [task.ramp(step) for step in range(task.steps)]

@@ -304,6 +304,13 @@ def test_sinkhorn_is_finite_and_even_for_any_epsilon(epsilon):
     close(share.sum(0), torch.full((8,), 8.0))
 
 
+def test_sinkhorn_gives_nothing_to_a_codeword_out_of_reach():
+    """exp(-2/0.001) is zero: no share of it can be made B/K."""
+    words = torch.cat([normal(3, 3), torch.full((1, 3), 100.0)])
+    share = sinkhorn(torch.cdist(normal(30, 3, seed=1), words).square(), 0.001)
+    assert share.isfinite().all() and (share[:, 3] == 0).all() and (share.argmax(1) < 3).all()
+
+
 def test_sinkhorn_spreads_a_level_over_the_batch_in_training_only():
     """All vectors stand near one codeword of each level."""
     books = [torch.eye(4) * 3, torch.eye(4)]
