@@ -207,10 +207,11 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.step)
         devices = {parameter.device for parameter in self.task.module.parameters() if parameter.is_cuda}
-        with torch.random.fork_rng(
-            devices
-        ):  # dropout draws from the global generator: set it by step, then put it back
-            torch.manual_seed(_mixed(self.plan.seed, self.step))
+        with torch.random.fork_rng(devices):  # dropout draws from global generators: set by step, then put back
+            draw = _mixed(self.plan.seed, self.step)
+            torch.default_generator.manual_seed(draw)
+            for device in devices:
+                torch.cuda.default_generators[device.index].manual_seed(draw)
             loss, terms = self.task.losses(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -245,6 +246,9 @@ class _Loop:
         if measuring:
             self.task.module.eval()
             measured, usage = self.task.measure()
+            for name, value in measured.items():
+                if not math.isfinite(value):
+                    raise FloatingPointError(f"{name} was measured as {value} after step {self.step}")
             if measured:
                 self._keep(measured)
         event = Event(
@@ -297,7 +301,7 @@ class _Loop:
         self.task.module.load_state_dict(part("module."))
         device = next(self.task.module.parameters()).device
         self.best_weights = {name: value.to(device) for name, value in part("best.").items()}
-        self.sums = {name: value.to(device) for name, value in part("sum.").items()}
+        self.sums = {name: tensors[f"sum.{name}"].to(device) for name in state["counts"]}
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in part("optimizer.").items():
             index, _, slot = key.partition(".")

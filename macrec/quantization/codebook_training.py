@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrec.encoders.embeddings import Embeddings
+from macrec.errors import DataError
 from macrec.quantization.cross_modal import CrossModalRQVAE
 from macrec.quantization.health import codebook_health, mutual_information
 from macrec.quantization.semantic_ids import SemanticIds, level_names
@@ -46,6 +47,12 @@ class CodebookRecipe:
     keep: Literal["last", "two_best"] = "last"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ValueError(f"epochs and batch must be 1 or more, got {self.epochs} and {self.batch}")
+        if not (0 <= self.plain < 1 and 0 <= self.ramp <= 1):
+            raise ValueError(f"plain must be from 0 to below 1 and ramp from 0 to 1, got {self.plain} and {self.ramp}")
+
     def compat(self) -> CodebookRecipe:
         """As the published code trains: raw inputs, codebooks from one batch, no ramp, no revival, a constant rate.
 
@@ -65,6 +72,8 @@ class CodebookTask:
     `embeddings`: modality → vectors of N items; `labels`: modality → pseudo-labels `[N]`, -1 for an absent item, as
     `macrec.alignment.pseudo_labels` makes them. An item without a modality takes no part in its branch: neither in
     training nor in what is measured. Measures the catalog, or `sample` random items of it.
+
+    Raises ValueError where embeddings and labels differ in length, and DataError for a modality that no item has.
     """
 
     def __init__(
@@ -80,6 +89,12 @@ class CodebookTask:
         self.unit: dict[str, Tensor] = {}
         device = next(module.parameters()).device
         for name in module.modalities:
+            first = embeddings[module.modalities[0]]
+            if not len(labels[name]) == len(embeddings[name]) == len(first):
+                counts = f"{len(embeddings[name])} vectors and {len(labels[name])} labels"
+                raise ValueError(f"{name} has {counts} for {len(first)} items")
+            if not (labels[name] >= 0).any():
+                raise DataError(f"no item has the modality {name}", field="modality", fix="leave it out")
             if recipe.standardize:
                 module.branch(name).standardize_like(embeddings[name])
                 vectors = embeddings[name].standardized()

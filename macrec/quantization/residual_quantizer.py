@@ -85,7 +85,14 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("initialized", torch.tensor(False))
 
     def forward(self, z: Tensor) -> Quantized:
-        """Quantize `z` `[B, d]`. Nothing is learned here: `observe` counts codes, `revive` replaces dead codewords."""
+        """Quantize `z` `[B, d]`. Nothing is learned here: `observe` counts codes, `revive` replaces dead codewords.
+
+        Always in float32 or wider, also under autocast: close codewords differ by less than half precision can tell.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            return self._quantize(z.float() if z.dtype in (torch.float16, torch.bfloat16) else z)
+
+    def _quantize(self, z: Tensor) -> Quantized:
         residual, words = z, torch.zeros_like(z)
         residuals, codes, codebook_loss, commitment_loss = [], [], [], []
         for level, codebook in enumerate(self.codebooks):

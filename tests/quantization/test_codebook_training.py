@@ -19,11 +19,18 @@ import torch
 
 from macrec.checkpoint import Checkpoint
 from macrec.encoders.embeddings import Embeddings
-from macrec.quantization.codebook_training import CodebookRecipe, CodebookTask, summed_over_levels
+from macrec.errors import DataError
+from macrec.quantization.codebook_training import (
+    CodebookRecipe,
+    CodebookTask,
+    cross_modal_information,
+    summed_over_levels,
+)
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
 from macrec.quantization.health import codebook_health
 from macrec.quantization.residual_quantizer import ResidualQuantizer
 from macrec.quantization.rqvae import RQVAEConfig
+from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import drain, train
 
 CONFIG = CrossModalConfig(
@@ -389,3 +396,31 @@ if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[2]))
     folder = Path(sys.argv[1])
     np.savez(folder / "codes.npz", **resumable(Checkpoint(folder, {"test": "kill"})))
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch": 0}, {"plain": 1.0}, {"ramp": -0.1}])
+def test_a_recipe_that_cannot_be_followed_is_refused(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        CodebookRecipe(**bad)
+
+
+def test_a_modality_that_no_item_has_is_named():
+    vectors = {name: Embeddings.from_values(name, "toy", np.ones((4, 3), np.float32)) for name in ("text", "image")}
+    model = CrossModalRQVAE({"text": 3, "image": 3}, CONFIG)
+    labels = {"text": np.zeros(4, np.int32), "image": np.full(4, -1, np.int32)}
+    with pytest.raises(DataError, match="no item has the modality image"):
+        CodebookTask(model, vectors, labels, RECIPE)
+    with pytest.raises(ValueError, match="image has 4 vectors and 3 labels for 4 items"):
+        CodebookTask(model, vectors, labels | {"image": np.zeros(3, np.int32)}, RECIPE)
+
+
+def test_codes_that_follow_the_other_modality_tell_its_entropy_and_random_ones_nothing():
+    rng = np.random.default_rng(0)
+    other = rng.integers(0, 4, 3000).astype(np.int32)
+    own = np.zeros(3000, np.int32)
+    own[::10] = -1  # these have no ID
+    other[::7] = -1  # these have an ID, but nothing to compare it with
+    rows = own >= 0
+    codes = np.stack([np.maximum(other, 0), rng.integers(0, 4, 3000)], 1)[rows]
+    found = cross_modal_information(SemanticIds.from_codes(codes), "text", {"text": own, "image": other})
+    assert found[0] == pytest.approx(np.log(4), abs=0.01) and abs(found[1]) < 0.01

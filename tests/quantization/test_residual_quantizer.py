@@ -356,3 +356,11 @@ def test_codewords_start_from_the_seed_alone():
 def test_impossible_settings_are_refused(sizes, options):
     with pytest.raises(ValueError, match=r"must|needs"):
         ResidualQuantizer(sizes, 3, **options)
+
+
+def test_half_precision_around_it_does_not_change_the_codes():
+    quantizer, z = ResidualQuantizer((16, 16), 8, seed=1), torch.randn(64, 8)
+    quantizer.initialize(z, 0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = quantizer(z)
+    assert torch.equal(mixed.codes, quantizer(z).codes) and mixed.vectors.dtype == torch.float32
