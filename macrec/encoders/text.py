@@ -79,8 +79,8 @@ class TfidfEncoder:
 
     Learned from the texts of the dataset itself, so it needs no weights and no network. Term frequencies are damped
     (1 + log tf) and each row has unit length before the SVD. Terms in fewer than `min_df` items are left out; `dim`
-    shrinks to the rank of the texts where that is less. An item whose text has no term left counts as
-    missing: its vector would say nothing. Deterministic for a given `seed`.
+    shrinks to the rank of the texts where that is less. An item whose text has no term left counts as missing: its
+    vector would say nothing. Deterministic for a given `seed`.
     """
 
     dim: int = 256

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrec.errors import DataError
 from macrec.quantization.conflicts import resolve_conflicts
 from macrec.quantization.conflicts_official import resolve_official
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
@@ -27,9 +28,11 @@ def gradient_by_level(
 
     `x`: modality → standardized vectors `[B, d]`; `labels`: modality → pseudo-labels `[B]`. Codebooks start by
     k-means, the labels are used in both forms: only the way residuals are computed differs. Columns: form, level,
-    gradient.
+    gradient. Raises DataError for a single level, which both forms treat alike.
     """
     levels = len(config.rqvae.sizes)
+    if levels < 2:
+        raise DataError("a single level leaves no residual to look at", field="levels", fix="give 2 or more")
     x, labels = whole_items(x, labels)
     rows: list[dict[str, Any]] = []
     for form, residual_grad in FORMS.items():

@@ -47,8 +47,8 @@ def spread(values: pl.Series, form: str) -> str:
     """Mean ± sample standard deviation in the format `form`; the mean alone for one value, a dash for none."""
     found = values.drop_nulls().drop_nans().to_numpy()
     if len(found) < 2:
-        return f"{found[0]:{form}}" if len(found) else "–"
-    return f"{found.mean():{form}} ± {found.std(ddof=1):{form}}"
+        return f"{found[0]:z{form}}" if len(found) else "–"  # z: no minus before a zero
+    return f"{found.mean():z{form}} ± {found.std(ddof=1):{form}}"
 
 
 def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOOK_MEASURES) -> tuple[go.Figure, str]:
@@ -106,14 +106,14 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
     Only where both were measured: an interrupted comparison may lack one, and one modality alone has no information
     on another.
     """
-    theirs = rows.filter(pl.col("variant") == against)
+    baseline = rows.filter(pl.col("variant") == against)
     paired = rows.filter(pl.col("variant") == variant).join(
-        theirs, on=["seed", "modality"], suffix="_against", maintain_order="left"
+        baseline, on=["seed", "modality"], suffix="_against", maintain_order="left"
     )
     paired = paired.filter(pl.col(measure).is_not_nan(), pl.col(f"{measure}_against").is_not_nan())
     form = {known.column: known.form for known in CODEBOOK_MEASURES}.get(measure, ".4g")
     if not len(paired):
-        return f"There is nothing to say of {variant} and {against}: they were not both trained."
+        return f"There is nothing to say of {variant} and {against}: they were not both measured."
     parts = []
     for (modality,), part in paired.group_by("modality", maintain_order=True):
         ours, theirs = part[measure].to_numpy(), part[f"{measure}_against"].to_numpy()
@@ -126,8 +126,8 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
         else:
             word = f"no clear difference (lower in {lower}, higher in {higher} of {len(part)} seeds)"
         parts.append(f"{modality}: {word}, {means}")
-    name, nothing = measure.replace("_", " "), "There is nothing to compare"
-    return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. {'; '.join(parts) or nothing}."
+    name = measure.replace("_", " ")
+    return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. " + "; ".join(parts) + "."
 
 
 def wrapped(title: str, width: int = 20) -> str:

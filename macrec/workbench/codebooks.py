@@ -183,7 +183,7 @@ def digest(embeddings: Embeddings) -> str:
     """A digest of the vectors: a file made elsewhere may change while its name stays."""
     found = hashlib.blake2b(np.packbits(embeddings.present).tobytes(), digest_size=8)
     for rows in chunks(embeddings.values):
-        found.update(np.ascontiguousarray(embeddings.values[rows]))
+        found.update(np.ascontiguousarray(embeddings.values[rows]).data)
     return found.hexdigest()
 
 
@@ -281,7 +281,7 @@ def kmeans_rows(embeddings: Mapping[str, Embeddings], settings: CodebookSettings
     for name, found in embeddings.items():
         x = torch.from_numpy(found.standardized(np.flatnonzero(found.present)))
         sizes = settings.config.rqvae.sizes
-        fitted = ResidualKMeans(sizes, seed=seed).fit(x)
+        fitted = ResidualKMeans([min(size, len(x)) for size in sizes], seed=seed).fit(x)
         codes = fitted.encode(x)
         error = float((fitted.decode(codes) - x).square().double().mean())
         ids = SemanticIds.from_codes(codes.numpy(), sizes=sizes)

@@ -2,14 +2,21 @@
 
 import ast
 import json
+from dataclasses import replace
 
 import nbformat
 import pytest
 
+from macrec.data.curio import curio
+from macrec.data.images import NoImages
+from macrec.data.parquet import save_parquet
+from macrec.errors import DataError
 from macrec.workbench.run import Run
 from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks
 
 NOTEBOOKS = find_notebooks()
+FORMS = ("published", "corrected")
+WITHOUT_PICTURES = ("03_codebooks", "05_audit")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -49,8 +56,9 @@ def test_holds_no_logic(path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """All notebooks, executed in order on the smallest catalog."""
-    return run_notebooks(NOTEBOOKS, tmp_path_factory.mktemp("runs") / "smoke", {"profile": "smoke"}, progress=False)
+    """All notebooks, executed in order on the smallest catalog, with so few codes that some items collide."""
+    parameters = {"profile": "smoke", "codewords": 8, "clusters": 16}
+    return run_notebooks(NOTEBOOKS, tmp_path_factory.mktemp("runs") / "smoke", parameters, progress=False)
 
 
 @pytest.mark.notebook
@@ -63,6 +71,77 @@ def test_every_notebook_records_its_metrics(run):
     purity = {(row["factor"], row["modality"]): row for row in metrics["02_embeddings"]["purity"]}
     assert purity["palette", "image"]["purity"] > 2 * purity["palette", "image"]["chance"]
     assert purity["brand", "text"]["purity"] > 2 * purity["brand", "text"]["chance"]
+
+
+@pytest.mark.notebook
+def test_03_compares_all_ways_to_train(run):
+    found = run.metrics()["03_codebooks"]
+    assert not found["stopped"]
+    rows = {(row["variant"], row["modality"]): row for row in found["comparison"]}
+    named = ("independent", "cross-modal λ=0.001", "published code", "residual k-means")
+    assert list(rows) == [(variant, modality) for variant in named for modality in ("text", "image")]
+    for (variant, _), row in rows.items():
+        assert 0 <= row["conflict_rate"] <= 1 and 0 < row["utilization"] <= 1 and 1 <= row["perplexity"] <= 8
+        # The published code trains on raw vectors, which ten epochs do not suffice for.
+        assert row["reconstruction"] < (100 if variant == "published code" else 1.5)
+    for modality in ("text", "image"):
+        # What the comparison measures is what the live trainings above it ended with.
+        rate = f"conflict_rate/{modality}"
+        assert rows["independent", modality]["conflict_rate"] == found["independent"][rate]
+        assert rows["cross-modal λ=0.001", modality]["conflict_rate"] == found["measured"][rate]
+        kmeans, learned = rows["residual k-means", modality], rows["independent", modality]
+        assert kmeans["reconstruction"] < learned["reconstruction"]
+
+
+@pytest.mark.notebook
+def test_04_finds_the_codebooks_of_03_and_moves_every_item_in_conflict(run):
+    found, trained = run.metrics()["04_codebook_explorer"], run.metrics()["03_codebooks"]["measured"]
+    items = {"text": 160, "image": 150}
+    for modality, rate in found["conflict_rate"].items():
+        assert rate == trained[f"conflict_rate/{modality}"]
+        assert found["moved"][modality] == round(rate * items[modality])
+        assert 0 < found["first_codes"][modality] <= 8 and found["residual_left"][modality] > 0
+    assert found["moved"]["image"] > 0
+    assert len(list((run.folder / "artifacts" / "codebooks").iterdir())) == 3  # 04 has trained nothing of its own
+
+
+@pytest.mark.notebook
+def test_05_shows_what_the_published_code_optimizes(run):
+    found = run.metrics()["05_audit"]
+    gradients = {(row["form"], row["level"]): row["gradient"] for row in found["gradients"]}
+    assert gradients["published", 0] == gradients["corrected", 0] > 0.1
+    assert [gradients["published", level] for level in (1, 2, 3)] == [0, 0, 0]
+    assert all(gradients["corrected", level] > 0.1 for level in (1, 2, 3))
+    shares = {form: [row["share"] for row in found["positives"] if row["form"] == form] for form in FORMS}
+    assert shares["published"] == [0, 0] and min(shares["corrected"]) > 0.5
+    losses = {form: [row["loss"] for row in found["losses"] if row["form"] == form] for form in FORMS}
+    assert len(set(losses["published"])) == 1
+    assert losses["corrected"][0] < sum(losses["corrected"][1:]) / len(losses["corrected"][1:])
+    resolvers = {row["form"]: row for row in found["resolvers"]}
+    assert resolvers["least distortion"]["left"] == 0 < resolvers["published, NumPy 2"]["left"]
+    assert 0 < resolvers["least distortion"]["added"] <= resolvers["published, as meant"]["added"]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A folder with the smallest catalog, without its pictures."""
+    data = curio("tiny")
+    return save_parquet(replace(data, images=NoImages(data.num_items)), tmp_path_factory.mktemp("data") / "texts")
+
+
+@pytest.mark.notebook
+def test_03_and_04_are_complete_for_a_catalog_without_pictures(texts, tmp_path):
+    parameters = {"profile": "smoke", "codewords": 8, "clusters": 16, "dataset": str(texts)}
+    metrics = run_notebooks(find_notebooks(["03", "04"]), tmp_path, parameters, progress=False).metrics()
+    assert {(row["modality"], row["information"]) for row in metrics["03_codebooks"]["comparison"]} == {("text", None)}
+    assert set(metrics["04_codebook_explorer"]["conflict_rate"]) == {"text"}
+
+
+@pytest.mark.notebook
+def test_05_says_in_one_sentence_that_it_needs_pictures(texts, tmp_path):
+    sentence = r'^field "modality": there are no "image" embeddings, only text; choose .*both\.$'
+    with pytest.raises(DataError, match=sentence):
+        run_notebooks(find_notebooks(["05"]), tmp_path, {"profile": "smoke", "dataset": str(texts)}, progress=False)
 
 
 @pytest.mark.notebook
@@ -79,5 +158,5 @@ def test_every_figure_has_a_form_that_any_reader_can_show(run, path):
     for data in figures:
         assert "aria-label" in data["text/html"]
         traces = data["application/vnd.plotly.v1+json"]["data"]
-        assert traces and all(trace.get("x") for trace in traces)
-    assert "data:image/webp" in json.dumps(outputs)
+        assert traces and all(trace.get("x") or trace.get("values") for trace in traces)
+    assert ("data:image/webp" in json.dumps(outputs)) == (path.stem not in WITHOUT_PICTURES)
