@@ -119,10 +119,11 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
         ours, theirs = part[measure].to_numpy(), part[f"{measure}_against"].to_numpy()
         lower, higher = int((ours < theirs).sum()), int((ours > theirs).sum())
         means = f"{ours.mean():{form}} against {theirs.mean():{form}}"
+        once = " from this one seed" if len(part) == 1 else f" from all {len(part)} seeds"
         if lower == len(part):
-            word = "lower"
+            word = "lower" + once
         elif higher == len(part):
-            word = "higher"
+            word = "higher" + once
         else:
             word = f"no clear difference (lower in {lower}, higher in {higher} of {len(part)} seeds)"
         parts.append(f"{modality}: {word}, {means}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.codebook_figures import check_quantized
 from macrec.viz.coded_items import Rows, item_cards, item_rows, level_names, spelled
@@ -48,10 +49,11 @@ def nearest_codewords(
     The chosen codeword is marked, and added where it is not among the k nearest (a conflict was resolved, or codes were
     balanced). Below each are `examples` other items that have it, those with the longest common prefix first, then the
     ones nearest to the codeword. `latents` `[N, d]`, `codebooks` one `[K_l, d]` per level. Raises DataError for arrays
-    that do not fit each other, and IndexError for an item that is not there.
+    that do not fit each other, and for an item that is not there.
     """
     if not 0 <= item < len(ids):
-        raise IndexError(f"item must be from 0 to {len(ids) - 1}, got {item}")
+        fix = f"choose a row from 0 to {len(ids) - 1}"
+        raise DataError(f"there is no row {item} among the IDs", field="item", fix=fix)
     check_quantized(latents, codebooks, ids.codes)
     rows = item_rows(ids, data) if data is not None else None
     own = ids.codes[item]

@@ -123,8 +123,7 @@ class Codebooks:
     @cached_property
     def labels(self) -> dict[str, NDArray[np.int32]]:
         """Pseudo-labels `[N]` of every modality."""
-        seed, clusters = self.settings.recipe.seed, self.settings.clusters
-        return {name: pseudo_labels(found, clusters, seed) for name, found in self.embeddings.items()}
+        return catalog_labels(self.embeddings, self.settings.clusters, self.settings.recipe.seed)
 
     @cached_property
     def task(self) -> CodebookTask:
@@ -150,12 +149,22 @@ class Codebooks:
         return self.task.semantic_ids(self.data.items["item_id"])
 
     def resolved(self) -> tuple[dict[str, SemanticIds], dict[str, ConflictReport]]:
-        """The same after resolving conflicts, and what that took, by modality."""
+        """The same after resolving conflicts, and what that took, by modality.
+
+        Where there are more items than IDs, a level more counts the items of each ID.
+        """
         found, reports = {}, {}
         latents, books = self.latents(), self.books()
         for name, ids in self.ids().items():
-            codes, reports[name] = resolve_conflicts(ids.codes, latents[name], books[name])
-            found[name] = replace(ids, codes=codes)
+            codes, report = resolve_conflicts(ids.codes, latents[name], books[name], saturated="extra_level")
+            extra = codes[:, ids.num_levels :]
+            found[name] = SemanticIds.from_codes(
+                codes,
+                ids.codebooks + (f"{name}_count",) * extra.shape[1],
+                ids.sizes + tuple(int(size) for size in extra.max(0, initial=0) + 1),
+                ids.item_ids,
+            )
+            reports[name] = report
         return found, reports
 
     def latents(self) -> dict[str, NDArray[np.float32]]:
@@ -185,6 +194,17 @@ def digest(embeddings: Embeddings) -> str:
     for rows in chunks(embeddings.values):
         found.update(np.ascontiguousarray(embeddings.values[rows]).data)
     return found.hexdigest()
+
+
+def catalog_labels(embeddings: Mapping[str, Embeddings], clusters: int, seed: int) -> dict[str, NDArray[np.int32]]:
+    """Pseudo-labels `[N]` of every modality; on small catalogs fewer, of at least three items on average.
+
+    With a cluster for every item nothing would be alike, and the contrastive terms would have nothing to draw.
+    """
+    return {
+        name: pseudo_labels(found, min(clusters, max(1, int(found.present.sum()) // 3)), seed)
+        for name, found in embeddings.items()
+    }
 
 
 def measured_row(
@@ -276,7 +296,7 @@ def compare(
 
 def kmeans_rows(embeddings: Mapping[str, Embeddings], settings: CodebookSettings, seed: int) -> list[dict[str, Any]]:
     """One row per modality for residual k-means on the standardized vectors."""
-    labels = {name: pseudo_labels(found, settings.clusters, seed) for name, found in embeddings.items()}
+    labels = catalog_labels(embeddings, settings.clusters, seed)
     rows = []
     for name, found in embeddings.items():
         x = torch.from_numpy(found.standardized(np.flatnonzero(found.present)))

@@ -329,7 +329,7 @@ def test_nearest_codewords_are_nearest_to_what_the_levels_before_left(data, quan
     assert [word for word, _, _ in words] == [word for word, _ in expected]
     assert [float(number) for _, _, number in words] == pytest.approx([number for _, number in expected], rel=0.01)
     assert [bool(mark) for _, mark, _ in words] == [True, False, True, False]
-    with pytest.raises(IndexError, match=f"from 0 to {len(ids) - 1}, got -1"):
+    with pytest.raises(DataError, match=f"no row -1 among the IDs; choose a row from 0 to {len(ids) - 1}"):
         nearest_codewords(-1, ids, latents, books)
 
 

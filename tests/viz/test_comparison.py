@@ -79,10 +79,10 @@ def test_the_sentence_of_one_seed_speaks_of_one(rows):
 
 def test_the_verdict_is_lower_only_where_every_seed_is(rows):
     assert verdict(rows, "B", "A") == (
-        "Conflict rate of B compared with A. text: lower, 11.00% against 12.00%; "
+        "Conflict rate of B compared with A. text: lower from all 3 seeds, 11.00% against 12.00%; "
         "image: no clear difference (lower in 2, higher in 1 of 3 seeds), 19.33% against 20.00%."
     )
-    assert "text: higher, 12.00% against 11.00%" in verdict(rows, "A", "B")
+    assert "text: higher from all 3 seeds, 12.00% against 11.00%" in verdict(rows, "A", "B")
     assert "text: no clear difference (lower in 0, higher in 0 of 3 seeds)" in verdict(rows, "A", "A")
 
 
@@ -94,7 +94,8 @@ def test_the_verdict_pairs_seeds_whatever_their_order(rows):
 
 def test_the_verdict_writes_a_measure_as_the_table_does(rows):
     assert verdict(rows, "B", "A", "reconstruction") == (
-        "Reconstruction of B compared with A. text: higher, 0.300 against 0.250; image: lower, 0.200 against 0.250."
+        "Reconstruction of B compared with A. text: higher from all 3 seeds, 0.300 against 0.250; "
+        "image: lower from all 3 seeds, 0.200 against 0.250."
     )
 
 
@@ -104,7 +105,7 @@ def test_the_verdict_of_what_was_not_measured_says_so(rows):
     unknown = rows.with_columns(information=pl.lit(float("nan")))
     assert verdict(unknown, "B", "A", "information") == nothing.format("B")
     interrupted = rows.filter((pl.col("variant") == "A") | (pl.col("seed") == 0))
-    assert "text: lower, 9.00% against 10.00%" in verdict(interrupted, "B", "A")
+    assert "text: lower from this one seed, 9.00% against 10.00%" in verdict(interrupted, "B", "A")
 
 
 def test_titles_are_wrapped_between_words():

@@ -19,6 +19,7 @@ from macrec.workbench.codebooks import (
     NETWORKS,
     Codebooks,
     CodebookSettings,
+    catalog_labels,
     compare,
     kmeans_rows,
     variants,
@@ -350,3 +351,19 @@ def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(run, 
     books = Codebooks(run, data, text, CodebookSettings.of("smoke", epochs=2).compat())
     drain(books.events())
     assert books.rows("published code")[0]["reconstruction"] < 100
+
+
+def test_small_catalogs_have_clusters_of_three_on_average(embeddings):
+    labels = catalog_labels(embeddings, 512, 0)
+    for name, found in embeddings.items():
+        assert len(np.unique(labels[name][labels[name] >= 0])) <= found.present.sum() // 3
+    assert len(np.unique(catalog_labels(embeddings, 5, 0)["text"])) == 5
+
+
+def test_more_items_than_ids_get_a_level_that_counts(run, data, embeddings):
+    books = Codebooks(run, data, embeddings, CodebookSettings.of("smoke", levels=1, codewords=8, epochs=2))
+    drain(books.events())
+    resolved, _ = books.resolved()
+    for ids in resolved.values():
+        assert ids.num_levels == 2 and ids.codebooks[1].endswith("_count")
+        assert len(np.unique(ids.codes, axis=0)) == len(ids)
