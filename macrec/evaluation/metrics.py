@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-NOT_RANKED = 0
-"""The rank of a target that the ranking does not contain."""
+from macrec.data.ranking import NOT_RANKED
 
 
 def hit_rate(ranks: ArrayLike, k: int) -> float:
@@ -24,9 +25,16 @@ def ndcg(ranks: ArrayLike, k: int) -> float:
     >>> round(ndcg([1, 3, 11, NOT_RANKED, 7], k=10), 6)
     0.366667
     """
-    ranks = np.asarray(ranks, np.int64)
-    gains = 1.0 / np.log2(1.0 + np.maximum(ranks, 1))
-    return float(np.where(hits(ranks, k), gains, 0.0).mean())
+    return float(gains(ranks, f"NDCG@{k}").mean())
+
+
+def mrr(ranks: ArrayLike, k: int) -> float:
+    """MRR@k: the mean of 1 / rank over hits, 0 for misses.
+
+    >>> round(mrr([1, 3, 11, NOT_RANKED, 7], k=10), 6)
+    0.295238
+    """
+    return float(gains(ranks, f"MRR@{k}").mean())
 
 
 def hits(ranks: ArrayLike, k: int) -> NDArray[np.bool_]:
@@ -40,6 +48,22 @@ def hits(ranks: ArrayLike, k: int) -> NDArray[np.bool_]:
     return found
 
 
-def ranking_metrics(ranks: ArrayLike) -> dict[str, float]:
-    """HR@1, HR@5, HR@10, NDCG@5 and NDCG@10 by name."""
-    return {f"HR@{k}": hit_rate(ranks, k) for k in (1, 5, 10)} | {f"NDCG@{k}": ndcg(ranks, k) for k in (5, 10)}
+def gains(ranks: ArrayLike, metric: str) -> NDArray[np.float64]:
+    """What each query adds to a metric, `[B]`: its mean is the metric. `metric` is HR@k, NDCG@k or MRR@k.
+
+    >>> gains([1, 3, 11], "MRR@10").round(4).tolist()
+    [1.0, 0.3333, 0.0]
+    """
+    name, _, k = metric.partition("@")
+    if name not in ("HR", "NDCG", "MRR") or not k.removeprefix("-").isdecimal():
+        raise ValueError(f"a metric is HR@k, NDCG@k or MRR@k, got {metric}")
+    found = hits(ranks, int(k))
+    place = np.maximum(np.asarray(ranks, np.float64), 1.0)
+    gain = {"HR": np.ones_like(place), "NDCG": 1.0 / np.log2(1.0 + place), "MRR": 1.0 / place}[name]
+    return np.where(found, gain, 0.0)
+
+
+def ranking_metrics(ranks: ArrayLike, ks: Iterable[int] = (1, 5, 10)) -> dict[str, float]:
+    """HR@k for every k and NDCG@k for every k above 1 (NDCG@1 is HR@1), by name, hit rates first."""
+    ks = tuple(ks)
+    return {f"HR@{k}": hit_rate(ranks, k) for k in ks} | {f"NDCG@{k}": ndcg(ranks, k) for k in ks if k > 1}

@@ -1,0 +1,153 @@
+"""Full-ranking evaluation of a system: every user counts once, every item is a candidate, nothing is sampled.
+
+Give histories uncut (`leave_one_out` with a `max_history` above the longest): each system cuts them to what it reads,
+and `mask_seen` masks all that is given. A target the user has met before cannot be hit when seen items are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from macrec.data.dataset import Dataset
+from macrec.data.ranking import NOT_RANKED, Ranking, exact_ranks, top_k
+from macrec.data.split import PADDING, Samples, Split
+from macrec.errors import DataError
+from macrec.evaluation.metrics import mrr, ranking_metrics
+from macrec.systems.system import ScoringSystem, System, item_counts
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How `system` ranked the targets of U users.
+
+    `ranks` `[U]` int64 in the order of the samples, 1 is best, `NOT_RANKED` for a target that is not among the first
+    `depth`; `shown` `[N]` int64, how often each item stood among the first max(ks); `counts` `[N]`, its training
+    events; `groups`: name → mask `[U]`.
+    """
+
+    system: str
+    ranks: NDArray[np.int64]
+    shown: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    ks: tuple[int, ...]
+    depth: int
+    mask_seen: bool
+    groups: Mapping[str, Mask]
+
+    def metrics(self) -> dict[str, float]:
+        """All metrics by name, k being each of `ks`, K the largest of them and D the depth.
+
+        HR@k and NDCG@k; MRR@D; missed@D, the share of users whose target is not in the list at all (1 - missed@D is
+        the most that re-ordering the list could reach: the ceiling of a beam); coverage@K, the share of the catalog
+        that somebody is shown; novelty@K, the mean of -log2 of the shown items' share of the training events, each
+        item's events counted plus one, in bits (NaN when nothing is shown); unfilled@K, the share of places without an
+        item, which a generator has for want of valid IDs.
+        """
+        largest = max(self.ks)
+        places = len(self.ranks) * largest
+        filled = int(self.shown.sum())
+        surprise = np.log2(self.counts.sum() + len(self.counts)) - np.log2(self.counts + 1.0)
+        return self._of(self.ranks) | {
+            f"coverage@{largest}": float((self.shown > 0).mean()),
+            f"novelty@{largest}": float(self.shown @ surprise) / filled if filled else float("nan"),
+            f"unfilled@{largest}": 1.0 - filled / places,
+        }
+
+    def by_group(self) -> pl.DataFrame:
+        """One row per group, "all" first: `group`, `users`, and HR, NDCG, MRR and missed; null in an empty group."""
+        everyone = {"all": np.ones(len(self.ranks), bool)}
+        rows = [
+            {"group": name, "users": int(mask.sum())} | (self._of(self.ranks[mask]) if mask.any() else {})
+            for name, mask in (everyone | dict(self.groups)).items()
+        ]
+        schema = {"group": pl.String, "users": pl.Int64} | dict.fromkeys(self._of(self.ranks), pl.Float64)
+        return pl.DataFrame(rows, schema=schema)
+
+    def _of(self, ranks: NDArray[np.int64]) -> dict[str, float]:
+        return ranking_metrics(ranks, self.ks) | {
+            f"MRR@{self.depth}": mrr(ranks, self.depth),
+            f"missed@{self.depth}": float((ranks == NOT_RANKED).mean()),
+        }
+
+
+def evaluate(
+    system: System,
+    samples: Samples,
+    counts: NDArray[np.int64],
+    *,
+    ks: tuple[int, ...] = (1, 5, 10),
+    depth: int = 20,
+    groups: Mapping[str, Mask] | None = None,
+    mask_seen: bool = False,
+    ties: Literal["ranking", "pessimistic"] = "ranking",
+    batch: int = 1024,
+) -> Evaluation:
+    """Let `system` rank the catalog for every sample, `batch` at a time, and note where the targets stand.
+
+    `counts` `[N]`: training events per item, as `item_counts` gives them. Ranks are taken in the first `depth` places
+    of the ranking, the same for a system that scores every item and for a beam. `ties`: among items with one score the
+    ranking's own order holds, or the target comes last ("pessimistic", which needs a `ScoringSystem` and holds
+    `[batch, N]` scores at a time). `groups`: name → mask `[U]` of samples, such as `target_groups` makes.
+
+    Raises DataError when there are no samples, ValueError for arguments that do not fit each other.
+    """
+    if len(samples) == 0:
+        raise DataError("there is nobody to evaluate on", fix="give users with 3 events or more")
+    if not ks or min(ks) < 1 or depth < max(ks):
+        raise ValueError(f"ks must be 1 or more each and depth at least the largest, got {ks} and {depth}")
+    for name, mask in (groups or {}).items():
+        if mask.shape != (len(samples),) or mask.dtype != np.bool_:
+            raise ValueError(f'group "{name}" is {mask.dtype} {mask.shape} for {len(samples)} samples')
+    if ties == "pessimistic" and not isinstance(system, ScoringSystem):
+        raise ValueError(f"pessimistic ties need a system that scores every item; {system.name} does not")
+    ranks = np.zeros(len(samples), np.int64)
+    shown = np.zeros(len(counts), np.int64)
+    for begin in range(0, len(samples), batch):
+        place = np.arange(begin, min(begin + batch, len(samples)))
+        part = samples.take(place)
+        if ties == "pessimistic" and isinstance(system, ScoringSystem):
+            ranking, found = _pessimistic(system, part, depth, mask_seen)
+        else:
+            ranking = system.recommend(part, depth, mask_seen)
+            found = ranking.rank_of(part.targets)
+        if ranking.k > depth:
+            raise ValueError(f"{system.name} was asked for {depth} items and gave {ranking.k}")
+        ranks[place] = found
+        first = ranking.items[:, : max(ks)]
+        shown += np.bincount(first[first != PADDING], minlength=len(counts))
+    return Evaluation(system.name, ranks, shown, counts, tuple(ks), depth, mask_seen, dict(groups or {}))
+
+
+def _pessimistic(
+    system: ScoringSystem, samples: Samples, depth: int, mask_seen: bool
+) -> tuple[Ranking, NDArray[np.int64]]:
+    scores, seen = system.scores(samples), samples.padded() if mask_seen else None
+    ranks = exact_ranks(scores, samples.targets, seen, ties="pessimistic")
+    return top_k(scores, depth, exclude=seen), np.where(ranks <= depth, ranks, NOT_RANKED)
+
+
+def target_groups(data: Dataset, split: Split, samples: Samples, head: float = 0.2, short: int = 5) -> dict[str, Mask]:
+    """Masks `[U]` of samples by their target and by their history.
+
+    "head": the target is among the share `head` of all items with most training events (ties by item number), "tail":
+    another item met in training, "cold": never met in training; "with picture" and "without picture"; "short history":
+    at most `short` items, "long history": more. Each of the three partitions is complete.
+    """
+    counts = item_counts(split, data.num_items)
+    order = np.lexsort((np.arange(len(counts)), -counts))
+    popular = np.zeros(len(counts), bool)
+    popular[order[: round(head * len(counts))]] = True
+    cold = counts == 0
+    kinds = {"head": popular & ~cold, "tail": ~popular & ~cold, "cold": cold}
+    kinds |= {"with picture": data.images.present, "without picture": ~data.images.present}
+    brief = samples.lengths <= short
+    by_target = {name: items[samples.targets] for name, items in kinds.items()}
+    return by_target | {"short history": brief, "long history": ~brief}

@@ -1,0 +1,100 @@
+"""How much of a difference is luck: over seeds, and over users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+from macrec.evaluation.metrics import gains, hits
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n - 1 in the denominator; NaN for one run) of `runs` runs."""
+
+    mean: float
+    sd: float
+    runs: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.sd:.4f}" if self.runs > 1 else f"{self.mean:.4f}"
+
+
+def over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
+    """The spread of every metric over `runs`, each the metrics of one seed by name.
+
+    Raises ValueError when there are no runs or their metrics have different names.
+
+    >>> print(over_seeds([{"HR@10": 0.10}, {"HR@10": 0.14}])["HR@10"])
+    0.1200 ± 0.0283
+    """
+    if not runs:
+        raise ValueError("there are no runs to average")
+    if any(run.keys() != runs[0].keys() for run in runs):
+        raise ValueError("the runs do not have the same metrics")
+    found = {}
+    for name in runs[0]:
+        values = np.array([run[name] for run in runs], np.float64)
+        found[name] = Spread(float(values.mean()), float(values.std(ddof=1)) if len(runs) > 1 else np.nan, len(runs))
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """By how much system a exceeds system b in `metric`: the difference, its 95 % interval and a two-sided p-value."""
+
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}], p = {self.p:.4f}"
+
+
+def paired_bootstrap(
+    a: ArrayLike, b: ArrayLike, metric: str = "NDCG@10", resamples: int = 10_000, seed: int = 0
+) -> Comparison:
+    """Compare two systems on the same users: `a` and `b` are their ranks `[U]`, in one order.
+
+    Users are drawn again with replacement, `resamples` times. The interval holds the middle 95 % of the differences
+    so found; p is the share of them that lie as far from the observed difference as that lies from zero (the observed
+    sample counted in, so p is never 0). Exchanging a and b turns the signs.
+
+    A user counts by the difference of two gains, and few such differences are distinct: to draw users is to draw how
+    often each distinct difference comes, so the cost does not grow with U.
+
+    Raises ValueError for ranks of different lengths and for an unknown metric.
+    """
+    a, b = np.asarray(a, np.int64), np.asarray(b, np.int64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"the ranks of the same users are needed, got {a.shape} and {b.shape}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    values, counts = np.unique(gains(a, metric) - gains(b, metric), return_counts=True)
+    observed = float(values @ counts) / len(a)
+    if observed < 0:
+        turned = paired_bootstrap(b, a, metric, resamples, seed)
+        return Comparison(metric, -turned.difference, -turned.high, -turned.low, turned.p)
+    drawn = np.random.default_rng(seed).multinomial(len(a), counts / len(a), size=resamples) @ values / len(a)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    as_far = np.count_nonzero(np.abs(drawn - observed) >= observed * (1 - 1e-12))  # equal but for rounding counts
+    return Comparison(metric, observed, float(low), float(high), (as_far + 1) / (resamples + 1))
+
+
+def mcnemar(a: ArrayLike, b: ArrayLike, k: int = 10) -> float:
+    """Exact two-sided McNemar test of HR@k: the p-value for ranks `a` and `b` `[U]` of the same users.
+
+    Only users whom one system serves and the other does not say anything; without a difference they fall to either
+    side like a fair coin. 1 when there are none.
+    """
+    hit_a, hit_b = hits(a, k), hits(b, k)
+    if hit_a.shape != hit_b.shape:
+        raise ValueError(f"the ranks of the same users are needed, got {hit_a.shape} and {hit_b.shape}")
+    only_a, only_b = int((hit_a & ~hit_b).sum()), int((hit_b & ~hit_a).sum())
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0

@@ -1,0 +1,38 @@
+"""The same list for everyone: what was taken most often in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrec.data.dataset import Dataset
+from macrec.data.ranking import Scores
+from macrec.data.split import Samples, Split
+from macrec.systems.system import ScoringSystem, item_counts, learned
+from macrec.training import Event
+
+
+class Popularity(ScoringSystem):
+    """Score of an item: its training events. The mark that says how far habit alone carries."""
+
+    name = "popularity"
+
+    def __init__(self) -> None:
+        self._counts: NDArray[np.int64] | None = None
+
+    def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
+        """Count; there are no events."""
+        self._counts = item_counts(split, data.num_items)
+        return iter(())
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(learned(self._counts, self.name))
+
+    def scores(self, samples: Samples) -> Scores:
+        """Training events of every item, `[B, N]`, one row seen B times."""
+        counts = learned(self._counts, self.name).astype(np.float64)
+        return np.broadcast_to(counts, (len(samples), len(counts)))
