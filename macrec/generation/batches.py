@@ -1,0 +1,142 @@
+"""Batches for the generator, drawn from code tables by array arithmetic: no strings, no Python per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrec.alignment.tasks import CodeTask
+from macrec.data.split import Samples
+from macrec.generation.vocabulary import EOS, PAD, Vocabulary
+from macrec.quantization.semantic_ids import SemanticIds
+
+
+class TokenBatch(NamedTuple):
+    """What a generator reads and shall write.
+
+    `source` `[B, S]` int64: prompt, IDs of the history from the oldest to the newest item, `EOS`, then `PAD`; `mask`
+    `[B, S]` bool: what is not padding; `target` `[B, L]` int64: the tokens of the next ID, `PAD` beyond its levels;
+    `task` `[B]` int64.
+    """
+
+    source: Tensor
+    mask: Tensor
+    target: Tensor
+    task: Tensor
+
+
+class CodeTables:
+    """The tokens of all items in every modality, and what else turns samples into tokens, on one device.
+
+    `ids`: modality → semantic IDs of the same N items, in the order of the item table; `tasks` decide the prompts.
+    """
+
+    def __init__(
+        self,
+        ids: Mapping[str, SemanticIds],
+        tasks: Sequence[CodeTask],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.ids, self.tasks, self.device = dict(ids), tuple(tasks), torch.device(device)
+        self.modalities = tuple(ids)
+        if len({len(table) for table in ids.values()}) > 1:
+            raise ValueError("the tables must have the same items, got " + ", ".join(map(repr, ids.values())))
+        self.vocabulary = Vocabulary.of(ids, {task.name: task.prompt for task in tasks if task.prompt})
+        self.levels = torch.tensor([table.num_levels for table in ids.values()], device=device)
+        longest = int(self.levels.max())
+        tokens = np.full((len(ids), len(next(iter(ids.values()))), longest), PAD, np.int64)
+        allowed = np.zeros((len(ids), longest, len(self.vocabulary)), bool)
+        for row, table in enumerate(ids.values()):
+            tokens[row, :, : table.num_levels] = self.vocabulary.tokens(table)
+            allowed[row, : table.num_levels] = self.vocabulary.level_mask(table)
+        self.tokens = torch.from_numpy(tokens).to(device)
+        """`[M, N, L]`: the tokens of every item in every modality."""
+        self.allowed = torch.from_numpy(allowed).to(device)
+        """`[M, L, V]`: the tokens that are possible at a level of a modality."""
+        prompts = np.full((len(self.tasks), max((task.prompt for task in tasks), default=0)), PAD, np.int64)
+        for row, task in enumerate(self.tasks):
+            if task.prompt:
+                prompts[row, : task.prompt] = self.vocabulary.prompt(task.name)
+        self.prompts = torch.from_numpy(prompts).to(device)
+        self.prompt_length = torch.tensor([task.prompt for task in tasks], device=device)
+        self.source = torch.tensor([self.modalities.index(task.source) for task in tasks], device=device)
+        self.target = torch.tensor([self.modalities.index(task.target) for task in tasks], device=device)
+
+    def sources(self, task: Tensor, items: Tensor, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens `[B, S]` and their mask for histories `items[start:start + length]`, `[B]` each, of `task` `[B]`."""
+        levels = self.levels[self.source[task]]
+        prompt = self.prompt_length[task]
+        end = prompt + levels * length  # the place of EOS
+        place = torch.arange(int(end.max()) + 1, device=self.device) if len(task) else torch.arange(1)
+        inside = place - prompt[:, None]
+        history = (inside >= 0) & (place < end[:, None])
+        which = torch.where(history, inside, 0)
+        row = items[start[:, None] + which // levels[:, None]].long()
+        tokens = self.tokens[self.source[task][:, None], row, which % levels[:, None]]
+        tokens = torch.where(history, tokens, PAD)
+        tokens = torch.where(place == end[:, None], EOS, tokens)
+        if self.prompts.shape[1]:
+            begins = self.prompts[task][:, place.clamp(max=self.prompts.shape[1] - 1)]
+            tokens = torch.where(place < prompt[:, None], begins, tokens)
+        return tokens, place <= end[:, None]
+
+
+class TaskSamples:
+    """The training samples of all tasks: every sequence task has the samples of the split, every item task all items.
+
+    Sample number i belongs to the task whose range it falls in. `order` shuffles them so that batches hold sources of
+    about one length, and `batch` turns numbers into tokens.
+    """
+
+    def __init__(self, tables: CodeTables, train: Samples) -> None:
+        self.tables = tables
+        items = len(next(iter(tables.ids.values())))
+        # One flat array of items: the events, then every item once, so that an item task is a history of one.
+        flat = np.concatenate([train.items, np.arange(items, dtype=np.int32)])
+        single = np.arange(len(train.items), len(flat), dtype=np.int64)
+        starts, lengths, targets, tasks = [], [], [], []
+        for number, task in enumerate(tables.tasks):
+            sequence = task.kind == "sequence"
+            starts.append(train.start if sequence else single)
+            lengths.append(train.lengths if sequence else np.ones(items, np.int64))
+            targets.append(train.target if sequence else single)
+            tasks.append(np.full(len(starts[-1]), number, np.int64))
+        levels, prompts = tables.levels.cpu().numpy(), tables.prompt_length.cpu().numpy()
+        task_of, length = np.concatenate(tasks), np.concatenate(lengths)
+        self.width = prompts[task_of] + levels[tables.source.cpu().numpy()[task_of]] * length + 1
+        self.items = torch.from_numpy(flat).to(tables.device)
+        self.start, self.length, self.target, self.task = (
+            torch.from_numpy(values).to(tables.device)
+            for values in (np.concatenate(starts), length, np.concatenate(targets), task_of)
+        )
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+    def order(self, batch: int, seed: int | Sequence[int]) -> list[NDArray[np.int64]]:
+        """The batches of one epoch: all samples once, shuffled, those of a batch about equally wide.
+
+        Samples are shuffled, sorted by width within pools of 50 batches, cut, and the batches shuffled: a pool is large
+        enough that almost nothing is padded, and small enough that batches are not the same in every epoch.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        shuffled = rng.permutation(len(self))
+        batches: list[NDArray[np.int64]] = []
+        for begin in range(0, len(self), 50 * batch):
+            pool = shuffled[begin : begin + 50 * batch]
+            pool = pool[np.argsort(self.width[pool], kind="stable")]
+            batches += [pool[at : at + batch] for at in range(0, len(pool), batch)]
+        return [batches[at] for at in rng.permutation(len(batches))]
+
+    def batch(self, rows: NDArray[np.int64]) -> TokenBatch:
+        """The tokens of the samples `rows` `[B]`."""
+        which = torch.from_numpy(rows).to(self.tables.device)
+        task = self.task[which]
+        source, mask = self.tables.sources(task, self.items, self.start[which], self.length[which])
+        target = self.tables.tokens[self.tables.target[task], self.items[self.target[which]].long()]
+        return TokenBatch(source, mask, target, task)

@@ -1,0 +1,107 @@
+"""Constrained beam search: only IDs that exist, scored by the model level by level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from macrec.data.ranking import Ranking
+from macrec.generation.trie import CodeTrie
+
+Normalize = Literal["children", "level"]
+
+
+class Scorer(Protocol):
+    """A model that scores the codes of the next level for every beam of B users."""
+
+    def first(self) -> Tensor:
+        """Logits `[B, 1, K_0]` of the codes of level 0."""
+
+    def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
+        """Logits `[B, W, K_level]`, after beam w has become beam `parents[:, w]` followed by `codes[:, w]`."""
+
+
+@dataclass(frozen=True)
+class BeamStep:
+    """One level of a search: what was kept, `[B, W]` each, best first.
+
+    `parents`: the beam of the level before it came from; `codes`; `nodes` of the trie, -1 for a beam that does not
+    exist; `scores`: log-probability so far. `allowed` `[B, W before]`: children that each beam had.
+    """
+
+    parents: Tensor
+    codes: Tensor
+    nodes: Tensor
+    scores: Tensor
+    allowed: Tensor
+
+
+@dataclass
+class Trace:
+    """Collects the steps of a search for looking at them."""
+
+    steps: list[BeamStep] = field(default_factory=list)
+
+
+@torch.no_grad()
+def beam_search(
+    scorer: Scorer,
+    trie: CodeTrie,
+    width: int,
+    k: int | None = None,
+    *,
+    normalize: Normalize = "children",
+    seen: Tensor | None = None,
+    trace: Trace | None = None,
+) -> Ranking:
+    """The `k` best items (default: `width`) of every user by Σ log p(code | codes before), keeping `width` prefixes.
+
+    `normalize` "children": probabilities are taken over the codes that exist after the prefix, so that those of all
+    items sum to 1; "level": over all codewords of the level, as the plain softmax of the model says. `seen` `[B, T]`:
+    item rows never to return, -1 for none; they still take part in the probabilities. Exact, equal to scoring every
+    item, when `width` is at least the number of prefixes at every depth. Raises ValueError for a width below 1.
+    """
+    if width < 1:
+        raise ValueError(f"width must be 1 or more, got {width}")
+    logits = scorer.first()
+    users, device = len(logits), logits.device
+    nodes = torch.zeros((users, 1), dtype=torch.int64, device=device)
+    scores = torch.zeros((users, 1), device=device)
+    seen_leaves = None
+    if seen is not None:
+        seen_leaves = torch.where(seen >= 0, trie.leaf[seen.clamp(min=0)].long(), -1).sort(1).values
+    for level in range(trie.levels):
+        children = trie.children(level, nodes)
+        log_p = child_log_probabilities(logits, children.codes, children.exists, normalize)
+        total = scores[..., None] + log_p
+        if level == trie.levels - 1 and seen_leaves is not None:
+            total = total.masked_fill(contains(seen_leaves, children.nodes), -torch.inf)
+        flat = total.flatten(1)
+        scores, best = flat.topk(min(width, flat.shape[1]), dim=1)
+        parents = best // children.codes.shape[-1]
+        codes = children.codes.flatten(1).gather(1, best)
+        nodes = torch.where(scores > -torch.inf, children.nodes.flatten(1).gather(1, best), -1)
+        if trace is not None:
+            trace.steps.append(BeamStep(parents, codes, nodes, scores, children.exists.sum(-1)))
+        if level + 1 < trie.levels:
+            logits = scorer.next(level + 1, parents, codes)
+    items, found = trie.expand(nodes, scores, k or width)
+    return Ranking(items.cpu().numpy(), found.cpu().numpy())
+
+
+def child_log_probabilities(logits: Tensor, codes: Tensor, exists: Tensor, normalize: Normalize) -> Tensor:
+    """log p `[B, W, C]` of the children's `codes` under `logits` `[B, W, K]`; -inf where there is no child."""
+    chosen = logits.float().gather(-1, codes).masked_fill(~exists, -torch.inf)
+    over = chosen if normalize == "children" else logits.float()
+    total = over.logsumexp(-1, keepdim=True)
+    return torch.where(exists, chosen - total, -torch.inf)
+
+
+def contains(rows: Tensor, values: Tensor) -> Tensor:
+    """Whether each of `values` `[B, ...]` is in the same user's sorted `rows` `[B, T]`; -1 never is."""
+    flat = values.flatten(1).contiguous()
+    place = torch.searchsorted(rows, flat).clamp(max=rows.shape[1] - 1)
+    return ((rows.gather(1, place) == flat) & (flat >= 0)).view_as(values)

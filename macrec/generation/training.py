@@ -1,0 +1,163 @@
+"""Training the generator: several tasks in one stream of batches, and the implicit alignment beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from macrec.alignment.implicit import implicit_alignment, misaligned, pooled
+from macrec.data.split import Samples
+from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
+from macrec.generation.transformer import T5
+from macrec.generation.vocabulary import EOS, PAD
+from macrec.training import Keep, Plan, Usage, generator_for
+
+IGNORED = -100
+"""What `cross_entropy` skips."""
+
+
+@dataclass(frozen=True)
+class GeneratorRecipe:
+    """How the generator learns; the defaults are those of the specification, section 5.6, for one machine.
+
+    `epochs` over all samples of all tasks in batches of `batch`. `softmax` "level": a token competes with those of its
+    own codebook; "vocabulary": with all, as published. `lambda_implicit` weighs the implicit alignment of
+    `implicit_items` random items per step; `implicit` "official" pairs them as the published code does. `patience`:
+    stop after so many measurements without a better `monitor`.
+    """
+
+    epochs: int = 200
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.01
+    clip: float = 1.0
+    softmax: Literal["level", "vocabulary"] = "level"
+    lambda_implicit: float = 0.01
+    implicit_items: int = 256
+    implicit: Literal["paired", "official"] = "paired"
+    temperature: float = 0.1
+    monitor: str = "NDCG@10/validation"
+    patience: int | None = 10
+    seed: int = 0
+
+
+class GeneratorTraining:
+    """A `Task` for `macrec.training.train`: a T5, the tokens of a catalog, and the training samples of its tasks.
+
+    `measure_with` gives the numbers of a measurement, such as NDCG@10 on validation users.
+    """
+
+    def __init__(
+        self,
+        module: T5,
+        tables: CodeTables,
+        train: Samples,
+        recipe: GeneratorRecipe,
+        measure_with: Callable[[], dict[str, float]] | None = None,
+    ) -> None:
+        self.module, self.tables, self.recipe = module, tables, recipe
+        self.samples = TaskSamples(tables, train)
+        self.per_epoch = len(self.samples.order(recipe.batch, 0))
+        self.measure_with = measure_with
+        self._epoch: tuple[int, list[NDArray[np.int64]]] | None = None
+
+    def plan(self, reports: int = 200, measurements: int = 20) -> Plan:
+        """The plan of this training, with about so many events and measurements, the best weights kept."""
+        steps = self.recipe.epochs * self.per_epoch
+        keep = (Keep(self.recipe.monitor, "highest"),) if self.measure_with is not None else ()
+        return Plan(
+            steps=steps,
+            report_every=max(1, steps // reports),
+            measure_every=max(1, steps // measurements),
+            learning_rate=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            warmup=round(self.recipe.warmup * steps),
+            clip=self.recipe.clip,
+            keep=keep,
+            patience=self.recipe.patience if keep else None,
+            seed=self.recipe.seed,
+        )
+
+    def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generation loss of one batch, nats per token, and the implicit alignment; reported task by task."""
+        batch = self.batch(step)
+        per_row = self.generation_loss(batch)
+        loss = per_row.mean()
+        terms = {}
+        for number, task in enumerate(self.tables.tasks):
+            mine = batch.task == number
+            if mine.any():
+                terms[task.name] = per_row[mine].mean()
+        if self.recipe.lambda_implicit and len(self.tables.modalities) > 1:
+            implicit = self.implicit_loss(batch, step)
+            loss = loss + self.recipe.lambda_implicit * implicit
+            terms["implicit"] = implicit
+        return loss, terms
+
+    def stepped(self, step: int) -> None:
+        """Nothing is left to do after a step."""
+
+    def measure(self) -> tuple[dict[str, float], Usage]:
+        """What `measure_with` says."""
+        return (self.measure_with() if self.measure_with is not None else {}), {}
+
+    def batch(self, step: int) -> TokenBatch:
+        """The tokens of the batch of `step`."""
+        epoch, part = divmod(step, self.per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, self.samples.order(self.recipe.batch, (self.recipe.seed, epoch))
+        return self.samples.batch(self._epoch[1][part])
+
+    def generation_loss(self, batch: TokenBatch) -> Tensor:
+        """-log p of the target's tokens, mean over its levels, `[B]`."""
+        logits = self.module(batch.source, batch.mask, batch.target).float()
+        if self.recipe.softmax == "level":
+            logits = logits.masked_fill(~self.tables.allowed[self.tables.target[batch.task]], -torch.inf)
+        target = batch.target.masked_fill(batch.target == PAD, IGNORED)
+        # A level that a table does not have allows no token: give it any, it is not counted.
+        logits = torch.where((target == IGNORED)[..., None], 0.0, logits)
+        per_token = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORED, reduction="none")
+        return per_token.view(target.shape).sum(1) / (target != IGNORED).sum(1)
+
+    def implicit_loss(self, batch: TokenBatch, step: int) -> Tensor:
+        """The implicit alignment of random items between every pair of modalities, or as published."""
+        if self.recipe.implicit == "official":
+            return self._official_implicit(batch)
+        items = self.tables.tokens.shape[1]
+        generator = generator_for(self.recipe.seed, 1, step)
+        chosen = torch.randperm(items, generator=generator)[: self.recipe.implicit_items].to(self.tables.device)
+        views = [self.item_tokens(number, chosen) for number in range(len(self.tables.modalities))]
+        terms = [
+            implicit_alignment(self.module.encode, first, second, self.recipe.temperature)
+            for place, first in enumerate(views)
+            for second in views[place + 1 :]
+        ]
+        return torch.stack(terms).sum()
+
+    def item_tokens(self, modality: int, items: Tensor) -> tuple[Tensor, Tensor]:
+        """The ID of each of `items` `[S]` and `EOS`, `[S, L + 1]`, and a mask that hides nothing."""
+        levels = int(self.tables.levels[modality])
+        tokens = self.tables.tokens[modality, items][:, :levels]
+        tokens = torch.nn.functional.pad(tokens, (0, 1), value=EOS)
+        return tokens, torch.ones_like(tokens, dtype=torch.bool)
+
+    def _official_implicit(self, batch: TokenBatch) -> Tensor:
+        """Anchors are the item rows of the batch, candidates the targets of *all* its rows; numbered apart (G1)."""
+        single = torch.tensor([task.kind == "item" for task in self.tables.tasks], device=self.tables.device)
+        rows = single[batch.task]
+        if not rows.any():
+            return batch.source.new_zeros((), dtype=torch.float32)
+        prompt = self.tables.prompt_length[batch.task[rows]]
+        place = torch.arange(batch.source.shape[1], device=self.tables.device)
+        mask = batch.mask[rows] & (place >= prompt[:, None])
+        anchors = pooled(self.module.encode, batch.source[rows].masked_fill(~mask, PAD), mask)
+        targets = torch.nn.functional.pad(batch.target, (0, 1), value=EOS)
+        return misaligned(anchors, pooled(self.module.encode, targets, targets != PAD), self.recipe.temperature)

@@ -1,0 +1,161 @@
+"""The generator end to end on small catalogs: it learns pairs by heart, and every way of asking it agrees."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from macrec.alignment.implicit import implicit_alignment
+from macrec.alignment.tasks import code_tasks
+from macrec.data.histories import Histories
+from macrec.data.split import Samples, leave_one_out
+from macrec.generation.batches import CodeTables
+from macrec.generation.paths import DecodingOptions, PathDecoder, PathScorer
+from macrec.generation.training import GeneratorRecipe, GeneratorTraining
+from macrec.generation.transformer import T5, T5Config
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.training import drain, train
+
+
+def tables_of(items=24, seed=0, modalities=("text", "image")):
+    """Tables of unique codes for `items` items."""
+    rng = np.random.default_rng(seed)
+    ids = {}
+    for name in modalities:
+        codes = np.stack(np.unravel_index(rng.permutation(5**3)[:items], (5, 5, 5)), 1)
+        ids[name] = SemanticIds.from_codes(codes, tuple(f"{name}_{letter}" for letter in "abc"), (5, 5, 5))
+    return CodeTables(ids, code_tasks(modalities))
+
+
+@pytest.fixture(scope="module")
+def overfitted():
+    """64 samples of distinct histories, learned by heart."""
+    rng = np.random.default_rng(1)
+    tables = tables_of(40)
+    events = rng.integers(0, 40, 64 * 4).astype(np.int32)
+    at = np.arange(64, dtype=np.int64) * 4
+    samples = Samples(events, np.arange(64, dtype=np.int32), at, at + 3)
+    config = replace(T5Config.named("tiny"), d_model=64, num_layers=1, num_decoder_layers=1, dropout_rate=0.0)
+    model = T5(len(tables.vocabulary), config, seed=3)
+    recipe = GeneratorRecipe(epochs=200, batch=512, learning_rate=1e-2, weight_decay=0.0)
+    training = GeneratorTraining(model, tables, samples, recipe)
+    events_seen = drain(train(training, training.plan())).events
+    return model.eval(), tables, samples, events_seen
+
+
+def test_the_generator_learns_pairs_by_heart(overfitted):  # T21
+    model, tables, samples, events = overfitted
+    last = [event.losses["text→text, sequence"] for event in events if "text→text, sequence" in event.losses][-1]
+    assert last < 0.05
+    decoder = PathDecoder(model, tables, DecodingOptions(width=5, batch=16))
+    ranking = decoder.recommend(samples, 5)
+    assert (ranking.rank_of(samples.targets) == 1).all()
+
+
+def test_scores_of_candidates_are_those_of_the_beam(overfitted):
+    model, tables, samples, _ = overfitted
+    decoder = PathDecoder(model, tables, DecodingOptions(width=7))
+    few = samples.take(np.arange(6))
+    for path in decoder.paths:
+        ranking, scorer = decoder._search(path, few, 7, False)
+        np.testing.assert_allclose(decoder.scores(path, scorer, ranking.items), ranking.scores, atol=1e-4)
+
+
+def test_a_wide_beam_ranks_all_items_by_their_probability(overfitted):
+    model, tables, samples, _ = overfitted
+    decoder = PathDecoder(model, tables, DecodingOptions(width=40))
+    few = samples.take(np.arange(4))
+    path = decoder.paths[0]
+    ranking, _ = decoder._search(path, few, 40, False)
+    everything = np.tile(np.arange(40), (4, 1))
+    scores = decoder.scores(path, PathScorer(model, tables, path, few), everything)
+    assert np.exp(scores).sum(1) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(ranking.scores, -np.sort(-scores, axis=1), atol=1e-4)
+
+
+def test_users_do_not_depend_on_the_batch_they_are_in(overfitted):
+    model, tables, samples, _ = overfitted
+    one, many = (PathDecoder(model, tables, DecodingOptions(width=5, batch=size)) for size in (1, 64))
+    alone, together = one.recommend(samples, 5), many.recommend(samples, 5)
+    np.testing.assert_allclose(alone.scores, together.scores, atol=1e-4)
+
+
+def test_seen_items_are_not_recommended(overfitted):
+    model, tables, samples, _ = overfitted
+    decoder = PathDecoder(model, tables, DecodingOptions(width=20))
+    ranking = decoder.recommend(samples, 10, mask_seen=True)
+    histories = samples.padded()
+    assert not (ranking.items[:, :, None] == histories[:, None, :]).any()
+
+
+@pytest.mark.parametrize("fusion", ["union_rescore", "mean_floor", "logmeanexp", "official"])
+def test_every_fusion_ranks_distinct_items(overfitted, fusion):
+    model, tables, samples, _ = overfitted
+    decoder = PathDecoder(model, tables, DecodingOptions(width=8, fusion=fusion))
+    assert decoder.recommend(samples.take(np.arange(8)), 8).items.min() >= 0
+
+
+def test_four_paths_can_be_asked(overfitted):
+    model, tables, samples, _ = overfitted
+    names = tuple(task.name for task in tables.tasks if task.kind == "sequence")
+    decoder = PathDecoder(model, tables, DecodingOptions(width=8, paths=names))
+    assert set(decoder.by_path(samples.take(np.arange(3)), 8)) == set(names) and len(names) == 4
+    assert decoder.recommend(samples.take(np.arange(3)), 8).items.shape == (3, 8)
+    with pytest.raises(ValueError, match="no path"):
+        PathDecoder(model, tables, DecodingOptions(paths=("text→sound",)))
+
+
+def training_of(tables, recipe, histories, seed=0):
+    model = T5(len(tables.vocabulary), T5Config.named("tiny"), seed=seed)
+    return GeneratorTraining(model, tables, leave_one_out(Histories.from_lists(histories), 5).train, recipe)
+
+
+HISTORIES = [list(np.random.default_rng(user).integers(0, 24, 9)) for user in range(12)]
+
+
+def test_the_loss_of_a_row_does_not_depend_on_the_rows_beside_it():  # T22
+    training = training_of(tables_of(), GeneratorRecipe(batch=16), HISTORIES)
+    training.module.eval()
+    rows = training.samples.order(16, 0)[0]
+    together = training.generation_loss(training.samples.batch(rows))
+    alone = torch.cat([training.generation_loss(training.samples.batch(rows[at : at + 1])) for at in range(len(rows))])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_restricting_the_softmax_to_the_level_lowers_the_loss_and_nothing_else_is_possible():
+    tables = tables_of()
+    level, full = (
+        training_of(tables, GeneratorRecipe(batch=16, softmax=kind), HISTORIES) for kind in ("level", "vocabulary")
+    )
+    for training in (level, full):
+        training.module.eval()
+    batch = level.batch(0)
+    assert (level.generation_loss(batch) < full.generation_loss(batch)).all()
+
+
+def test_the_implicit_loss_pairs_items_and_the_published_one_does_not():
+    tables = tables_of()
+    paired = training_of(tables, GeneratorRecipe(batch=64, implicit_items=10), HISTORIES)
+    paired.module.eval()
+    chosen = torch.arange(10)
+    views = [paired.item_tokens(number, chosen) for number in (0, 1)]
+    order = torch.randperm(10)
+    permuted = [(tokens[order], mask[order]) for tokens, mask in views]
+    torch.testing.assert_close(
+        implicit_alignment(paired.module.encode, *views), implicit_alignment(paired.module.encode, *permuted)
+    )
+    official = training_of(tables, GeneratorRecipe(batch=64, implicit="official"), HISTORIES)
+    official.module.eval()
+    batch = next(batch for batch in map(official.batch, range(official.per_epoch)) if (batch.task >= 4).sum() > 1)
+    order = torch.arange(len(batch.task)).flip(0)
+    shuffled = type(batch)(*(part[order] for part in batch))
+    with torch.no_grad():
+        losses = [float(official._official_implicit(one)) for one in (batch, shuffled)]
+    assert abs(losses[0] - losses[1]) > 1e-6
+
+
+def test_one_modality_needs_no_alignment():
+    training = training_of(tables_of(modalities=("text",)), GeneratorRecipe(epochs=1, batch=32), HISTORIES)
+    events = list(train(training, training.plan()))
+    assert set(events[-1].losses) == {"loss", "text→text, sequence"}
