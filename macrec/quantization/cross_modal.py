@@ -20,6 +20,8 @@ AlignOn = Literal["both", "encoder", "codebook"]
 class CrossModalConfig:
     """What ties the modalities: the weights of the terms and the form they take. Zero weights leave RQ-VAEs alone.
 
+    The default weights are those that measurements support (docs/codebooks.md).
+
     `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `lambda_align`: of the
     alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the
     "codebook" or to "both". `temperature`, `normalize`, `positives`, `self_in_denominator`: see
@@ -27,7 +29,7 @@ class CrossModalConfig:
     """
 
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
-    lambda_con: tuple[float, ...] = (0.0, 0.0, 0.001, 0.001)
+    lambda_con: tuple[float, ...] = (0.0, 0.0, 0.01, 0.01)
     lambda_align: float = 0.001
     align_on: AlignOn = "both"
     temperature: float = 0.1

@@ -147,7 +147,7 @@ def test_variants_change_exactly_what_they_say():
 def test_another_weight_goes_to_the_levels_that_have_one_and_comes_back_after_zero():
     assert SETTINGS.with_lambda(0.5).config.lambda_con == (0, 0.5, 0.5)
     assert SETTINGS.with_lambda(0).config.lambda_con == (0, 0, 0)
-    assert SETTINGS.with_lambda(0).with_lambda(0.001) == SETTINGS
+    assert SETTINGS.with_lambda(0).with_lambda(0.01) == SETTINGS
     lowest = replace(SETTINGS, config=replace(SETTINGS.config, lambda_con=(0.1, 0.0, 0.2)))
     assert lowest.with_lambda(0.5).config.lambda_con == (0.5, 0, 0.5)
 
@@ -282,19 +282,19 @@ def test_kmeans_rows_reconstruct_the_standardized_vectors(embeddings):
 
 
 def test_every_variant_is_compared_from_every_seed_and_trained_once(run, data, embeddings, steps):
-    rows = compare(run, data, embeddings, SETTINGS, [0.0, 0.001], [0, 1])
-    named = ["independent", "cross-modal λ=0", "cross-modal λ=0.001", "published code"]
-    assert list(variants(SETTINGS, [0.0, 0.001])) == named
+    rows = compare(run, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1])
+    named = ["independent", "cross-modal λ=0", "cross-modal λ=0.01", "published code"]
+    assert list(variants(SETTINGS, [0.0, 0.01])) == named
     assert len(steps) == len(named) * 2 * STEPS
     keys = rows.select("variant", "seed", "modality")
     assert len(keys.unique()) == len(keys) == (len(named) + 1) * 2 * 2
     assert rows["variant"].unique(maintain_order=True).to_list() == [*named, "residual k-means"]
-    assert compare(run, data, embeddings, SETTINGS, [0.0, 0.001], [0, 1]).equals(rows)
+    assert compare(run, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1]).equals(rows)
     assert len(steps) == len(named) * 2 * STEPS
     mine = Codebooks(run, data, embeddings, SETTINGS.with_seed(1))
     drain(mine.events())
-    chosen = rows.filter(pl.col("variant") == "cross-modal λ=0.001", pl.col("seed") == 1)
-    assert chosen.to_dicts() == mine.rows("cross-modal λ=0.001")
+    chosen = rows.filter(pl.col("variant") == "cross-modal λ=0.01", pl.col("seed") == 1)
+    assert chosen.to_dicts() == mine.rows("cross-modal λ=0.01")
     assert len(steps) == len(named) * 2 * STEPS
 
 
