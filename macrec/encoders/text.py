@@ -104,6 +104,7 @@ class TfidfEncoder:
     def settings(self) -> dict[str, Any]:
         """Everything but the texts."""
         return {
+            "version": 2,  # 2: no directions beyond the rank of the texts
             "dim": self.dim,
             "fields": list(self.fields),
             "min_df": self.min_df,

@@ -16,6 +16,7 @@ from macrec.errors import DataError
 from macrec.quantization.conflicts import resolve_conflicts
 from macrec.quantization.conflicts_official import resolve_official
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.quantization.residual_quantizer import ResidualGrad
 
 FORMS: dict[str, ResidualGrad] = {"published": "none", "corrected": "encoder"}
@@ -103,6 +104,24 @@ def loss_under_shuffled_labels(
                 loss = sum(float(term) for key, term in terms.items() if key.startswith("contrastive"))
                 rows.append({"form": form, "labels": name, "loss": loss})
     return pl.DataFrame(rows)
+
+
+def crowded_codes(
+    vectors: NDArray[np.floating], codewords: int, levels: int, seed: int
+) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
+    """Codes `[N, L]` of `vectors` `[N, d]` by residual k-means, and its codebooks: few codewords make many conflicts.
+
+    Raises DataError for a number of codewords that N items or their IDs do not allow.
+    """
+    items = len(vectors)
+    if not 2 <= codewords <= items:
+        raise DataError(f"{codewords} cannot be used", field="crowded", fix=f"give a number from 2 to {items}")
+    if codewords**levels < items:
+        what = f"{codewords} codewords at {levels} levels give fewer IDs than the {items} items need"
+        raise DataError(what, field="crowded", fix="give more codewords or levels")
+    x = torch.from_numpy(np.asarray(vectors, np.float32))
+    fitted = ResidualKMeans((codewords,) * levels, seed=seed).fit(x)
+    return fitted.encode(x).numpy(), [book.numpy() for book in fitted.codebooks]
 
 
 def resolvers(

@@ -94,7 +94,7 @@ def resolve_conflicts(
             raise DataError(
                 f"{n} items cannot have codes of their own: {' x '.join(map(str, sizes))} codes give only "
                 f"{math.prod(sizes)} tuples",
-                fix='use larger or more codebooks, or saturated="extra_level"',
+                fix="use larger or more codebooks",
             )
         longer = np.column_stack([table, _places(before, vectors, table, books)])
         return longer, ConflictReport(n, groups, rate, (n - len(np.unique(longer, axis=0))) / n, 0, 0.0, 0)

@@ -126,6 +126,8 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
             word = "higher" + once
         else:
             word = f"no clear difference (lower in {lower}, higher in {higher} of {len(part)} seeds)"
+        if lower == higher == 0:
+            word = "the same" + once
         parts.append(f"{modality}: {word}, {means}")
     name = measure.replace("_", " ")
     return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. " + "; ".join(parts) + "."

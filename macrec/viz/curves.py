@@ -125,7 +125,7 @@ class Panel:
         values = values[np.isfinite(values)]
         if self.log:
             values = np.log10(values[values > 0])
-        low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+        low, high = (float(values.min()), float(values.max())) if len(values) else (-3.0 * self.log, 1.0 - self.log)
         if self.log:
             low = max(low, high - 6)
         elif 0 <= low < high / 2:

@@ -34,9 +34,10 @@ def table_html(frame: pl.DataFrame, caption: str) -> str:
         for row in frame.iter_rows(named=True)
     )
     return (
+        '<div style="overflow-x:auto">'
         f'<table style="border-collapse:collapse;background:#fff;color:{INK};font:13px {html.escape(FONT)};'
         f'font-variant-numeric:tabular-nums"><caption style="caption-side:bottom;text-align:left;padding:6px 0;'
-        f'color:#555">{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f'color:#555">{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

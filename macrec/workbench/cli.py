@@ -63,15 +63,16 @@ def run(
 ) -> None:
     """Execute the notebooks in order; keep them, their artifacts and one metrics.json in a run folder."""
     from macrec.workbench.run import project_root
-    from macrec.workbench.runner import find_notebooks, parse_parameters, run_notebooks
+    from macrec.workbench.runner import find_notebooks, parse_parameters, run_notebooks, text_parameters
 
-    given = parse_parameters(parameters or [])
+    chosen = find_notebooks(notebooks or [])
+    given = parse_parameters(parameters or [], text_parameters(chosen))
     path = Path(str(given.get("dataset", "")))
     if given.get("dataset") and path.exists():  # a path is meant from where the command is typed
         given["dataset"] = str(path.resolve())
     folder = out or project_root() / "runs" / time.strftime("%Y%m%d-%H%M%S")
     start = time.perf_counter()
-    done = run_notebooks(find_notebooks(notebooks or []), folder, given, say=typer.echo, progress=sys.stderr.isatty())
+    done = run_notebooks(chosen, folder, given, say=typer.echo, progress=sys.stderr.isatty())
     typer.echo(f"done in {time.perf_counter() - start:.0f} s: {done.folder / 'metrics.json'}")
 
 

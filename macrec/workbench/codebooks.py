@@ -63,10 +63,15 @@ class CodebookSettings:
         `epochs` 0 and an empty `network` leave the choice to the profile. Raises DataError for an unknown one, and for
         a number that cannot be used.
         """
-        counts = {"levels": (levels, 1), "codewords": (codewords, 2), "clusters": (clusters, 1), "epochs": (epochs, 0)}
-        for name, (count, least) in (counts | {"seed": (seed, 0)}).items():
-            if count < least:
-                raise DataError(f"{count} is too small", field=name, fix=f"give a whole number of {least} or more")
+        for name, count, least, most in (
+            ("levels", levels, 1, 8),
+            ("codewords", codewords, 2, 16_384),
+            ("clusters", clusters, 1, 1_000_000),
+            ("epochs", epochs, 0, 1_000_000),
+            ("seed", seed, 0, 2**31),
+        ):
+            if not least <= count <= most:
+                raise DataError(f"{count} cannot be used", field=name, fix=f"give a number from {least} to {most:,}")
         for name, weight in {"lambda_con": lambda_con, "lambda_align": lambda_align}.items():
             if not 0 <= weight < math.inf:
                 raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
@@ -138,7 +143,12 @@ class Codebooks:
         yield from train(self.task, self.task.plan(), self.checkpoint)
 
     def batch(self, size: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The standardized vectors `[B, d]` and the pseudo-labels `[B]` of `size` random items, by modality."""
+        """The standardized vectors `[B, d]` and the pseudo-labels `[B]` of `size` random items, by modality.
+
+        Raises DataError for fewer than 2.
+        """
+        if size < 2:
+            raise DataError(f"{size} cannot be used", field="batch", fix="give a number of 2 or more")
         rows = torch.randperm(self.data.num_items, generator=generator_for(self.settings.recipe.seed))[:size]
         chosen = rows.sort().values.numpy()
         x = {name: torch.from_numpy(found.standardized(chosen)) for name, found in self.embeddings.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,10 @@ def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
     return [path for path in every if not names or any(path.name.startswith(Path(name).name) for name in names)]
 
 
-def parse_parameters(texts: Sequence[str]) -> Parameters:
+def parse_parameters(texts: Sequence[str], as_text: Collection[str] = ()) -> Parameters:
     """Read `name=value` pairs; a value that is a Python or JSON literal becomes one, anything else stays text.
+
+    The values of the names in `as_text` always stay as they are written (but for quotes around them).
 
     >>> parse_parameters(["seed=3", "live=false", "rate=1e-3", "dataset=curio:tiny"])
     {'seed': 3, 'live': False, 'rate': 0.001, 'dataset': 'curio:tiny'}
@@ -55,12 +57,14 @@ def parse_parameters(texts: Sequence[str]) -> Parameters:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise DataError(f'"{text}" is not a parameter', fix="write it as name=value")
-        if value.lower() in words:
+        if name not in as_text and value.lower() in words:
             parameters[name] = words[value.lower()]
             continue
         try:
             parameters[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
+            parameters[name] = value
+        if name in as_text and not isinstance(parameters[name], str):
             parameters[name] = value
     return parameters
 
@@ -72,6 +76,12 @@ def declared_parameters(notebook: Path) -> Parameters:
     logging.getLogger("papermill").setLevel(logging.ERROR)
     found = papermill.inspect_notebook(str(notebook))
     return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+
+
+def text_parameters(notebooks: Sequence[Path]) -> set[str]:
+    """The names of the parameters of these notebooks whose default is text."""
+    defaults = (declared_parameters(notebook) for notebook in notebooks)
+    return {name for declared in defaults for name, default in declared.items() if isinstance(default, str)}
 
 
 def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from macrec.errors import DataError
 from macrec.quantization.audit import (
+    crowded_codes,
     gradient_by_level,
     loss_under_shuffled_labels,
     positives_found,
@@ -170,3 +171,17 @@ def test_squared_errors_of_a_toy():
     books = [np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[0.0, 1.0], [0.0, 3.0]])]
     errors = squared_errors(np.array([[1, 0], [0, 1]]), np.array([[2.0, 2.0], [1.0, 1.0]]), books)
     assert errors.tolist() == [1.0, 5.0]
+
+
+@pytest.mark.parametrize("codewords", [0, 1, 41])
+def test_a_number_of_codewords_that_items_do_not_allow_is_named(codewords):
+    with pytest.raises(DataError, match='field "crowded"'):
+        crowded_codes(np.random.default_rng(0).standard_normal((40, 3)), codewords, 2, 0)
+
+
+def test_fewer_ids_than_items_are_refused_and_enough_are_made():
+    vectors = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    with pytest.raises(DataError, match="fewer IDs than the 40 items"):
+        crowded_codes(vectors, 6, 2, 0)
+    codes, books = crowded_codes(vectors, 7, 2, 0)
+    assert codes.shape == (40, 2) and [len(book) for book in books] == [7, 7]

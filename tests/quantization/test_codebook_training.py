@@ -424,3 +424,17 @@ def test_codes_that_follow_the_other_modality_tell_its_entropy_and_random_ones_n
     codes = np.stack([np.maximum(other, 0), rng.integers(0, 4, 3000)], 1)[rows]
     found = cross_modal_information(SemanticIds.from_codes(codes), "text", {"text": own, "image": other})
     assert found[0] == pytest.approx(np.log(4), abs=0.01) and abs(found[1]) < 0.01
+
+
+def test_information_is_the_mean_over_the_other_modalities():
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(0, 4, (2, 3000)).astype(np.int32)
+    ids = SemanticIds.from_codes(one[:, None])
+    labels = {"text": np.zeros(3000, np.int32), "image": one, "sound": two}
+    assert cross_modal_information(ids, "text", labels)[0] == pytest.approx(np.log(4) / 2, abs=0.01)
+
+
+def test_the_published_recipe_keeps_its_rate_and_does_not_ramp():
+    recipe = CodebookRecipe(epochs=7, batch=9, seed=4).compat()
+    assert (recipe.schedule, recipe.ramp, recipe.plain, recipe.revive) == ("constant", 0.0, 0.0, False)
+    assert (recipe.epochs, recipe.batch, recipe.seed) == (7, 9, 4)

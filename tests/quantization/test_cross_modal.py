@@ -366,3 +366,11 @@ def test_impossible_settings_are_refused(wrong):
 def test_a_model_needs_a_modality():
     with pytest.raises(ValueError, match="at least one modality"):
         CrossModalRQVAE({}, SMALL)
+
+
+def test_the_published_form_undoes_every_option_of_the_quantizer():
+    rqvae = RQVAEConfig(
+        hidden=(8,), width=4, sizes=(4, 4), ema_decay=0.9, rotation=True, sinkhorn=(0.0, 0.1), residual_grad="both"
+    )
+    found = CrossModalConfig(rqvae, lambda_con=(0.0, 0.5)).compat().rqvae
+    assert (found.ema_decay, found.rotation, found.sinkhorn, found.residual_grad) == (None, False, None, "none")

@@ -364,3 +364,13 @@ def test_half_precision_around_it_does_not_change_the_codes():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = quantizer(z)
     assert torch.equal(mixed.codes, quantizer(z).codes) and mixed.vectors.dtype == torch.float32
+
+
+def test_a_revived_codeword_counts_as_one_vector_of_the_moving_average():
+    quantizer = ResidualQuantizer((4,), 2, ema_decay=0.9)
+    z = torch.tensor([[5.0, 0.0], [5.0, 1.0], [4.0, 0.0]])
+    quantizer.ema_count_0.fill_(7.0)
+    quantizer.used_0[0] = 1
+    quantizer.revive(z, torch.Generator().manual_seed(0))
+    assert quantizer.ema_count_0.tolist() == [7.0, 1.0, 1.0, 1.0]
+    assert torch.equal(quantizer.ema_sum_0[1:], quantizer.codebooks[0][1:].detach())

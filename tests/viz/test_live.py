@@ -325,3 +325,10 @@ def test_the_final_figure_of_a_training_with_losses_only_is_one_panel():
     figure, sentence = training_figure([Event(i, 9, i, {"loss": 1 / i}) for i in range(1, 6)])
     assert len(figure.data) == 1 and figure.layout.title.text == "5 steps"
     assert sentence == "Ended early: step 5 of 9 after 5 s, 1 steps/s. Loss 0.2."
+
+
+def test_a_rate_that_is_always_zero_has_an_axis_below_one():
+    events = [Event(step, 2, 1, {"loss": 1}, {"conflict_rate/text": 0.0}) for step in (1, 2)]
+    rates = next(panel for panel in panels(Curves(events), Curves(), 100) if "conflict" in panel.title)
+    assert rates.limits()[1] <= 1.6
+    assert all(tick <= 1 for tick in rates.ticks())

@@ -111,12 +111,12 @@ def test_a_profile_chooses_network_and_epochs_unless_they_are_given(profile):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"levels": 0}, 'field "levels": 0 is too small; give a whole number of 1 or more.'),
-        ({"levels": -2}, 'field "levels": -2 is too small; give a whole number of 1 or more.'),
-        ({"codewords": 1}, 'field "codewords": 1 is too small; give a whole number of 2 or more.'),
-        ({"clusters": 0}, 'field "clusters": 0 is too small; give a whole number of 1 or more.'),
-        ({"epochs": -1}, 'field "epochs": -1 is too small; give a whole number of 0 or more.'),
-        ({"seed": -1}, 'field "seed": -1 is too small; give a whole number of 0 or more.'),
+        ({"levels": 0}, 'field "levels": 0 cannot be used; give a number from 1 to 8.'),
+        ({"levels": -2}, 'field "levels": -2 cannot be used; give a number from 1 to 8.'),
+        ({"codewords": 1}, 'field "codewords": 1 cannot be used; give a number from 2 to 16,384.'),
+        ({"clusters": 0}, 'field "clusters": 0 cannot be used; give a number from 1 to 1,000,000.'),
+        ({"epochs": -1}, 'field "epochs": -1 cannot be used; give a number from 0 to 1,000,000.'),
+        ({"seed": -1}, 'field "seed": -1 cannot be used; give a number from 0 to 2,147,483,648.'),
         ({"lambda_con": -0.1}, 'field "lambda_con": -0.1 is no weight; give a number of 0 or more.'),
         ({"lambda_con": float("nan")}, 'field "lambda_con": nan is no weight; give a number of 0 or more.'),
         ({"lambda_align": float("inf")}, 'field "lambda_align": inf is no weight; give a number of 0 or more.'),
@@ -367,3 +367,4 @@ def test_more_items_than_ids_get_a_level_that_counts(run, data, embeddings):
     for ids in resolved.values():
         assert ids.num_levels == 2 and ids.codebooks[1].endswith("_count")
         assert len(np.unique(ids.codes, axis=0)) == len(ids)
+        assert ids.sizes[1] == ids.codes[:, 1].max() + 1

@@ -43,6 +43,12 @@ def test_values_keep_their_type():
     assert values == expected and all(type(values[k]) is type(expected[k]) for k in expected)
 
 
+def test_a_parameter_of_text_stays_text():
+    given = ["sweep=0, 0.001", "name=3", "other='x y'", "flag=true", "rate=0.5"]
+    values = parse_parameters(given, {"sweep", "name", "other", "flag"})
+    assert values == {"sweep": "0, 0.001", "name": "3", "other": "x y", "flag": "true", "rate": 0.5}
+
+
 @pytest.mark.parametrize("text", ["seed", "=3", "two words=1"])
 def test_what_is_no_parameter_is_refused(text):
     with pytest.raises(DataError, match="write it as name=value"):
