@@ -83,7 +83,7 @@ def test_the_verdict_is_lower_only_where_every_seed_is(rows):
         "image: no clear difference (lower in 2, higher in 1 of 3 seeds), 19.33% against 20.00%."
     )
     assert "text: higher from all 3 seeds, 12.00% against 11.00%" in verdict(rows, "A", "B")
-    assert "text: no clear difference (lower in 0, higher in 0 of 3 seeds)" in verdict(rows, "A", "A")
+    assert "text: the same from all 3 seeds" in verdict(rows, "A", "A")
 
 
 def test_the_verdict_pairs_seeds_whatever_their_order(rows):
