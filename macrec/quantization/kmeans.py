@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,15 +92,24 @@ class Codewords:
 
     def nearest(self, rows: Tensor) -> Tensor:
         """Codes `[n]` int64 of finite float32 `rows` `[n, d]`, as `nearest_codeword` has them but all at once."""
-        rounding = 4 * torch.finfo(torch.float32).eps * math.sqrt(rows.shape[1])  # of a score, relative, generously
         scores = torch.addmm(self.bias, rows, self.words.T)
+        return self.best(scores, rows.norm(dim=1), lambda few: rows[few].double())
+
+    def best(self, scores: Tensor, lengths: Tensor, exact: Callable[[Tensor], Tensor]) -> Tensor:
+        """Codes `[n]` of the largest of `scores` `[n, K]`, x·c - ½‖c‖² in float32; `scores` are overwritten.
+
+        `lengths` `[n]`: how long the vectors are at most from which the scores were computed, intermediate ones
+        included. Rows too close to call are decided by their vectors in float64, which `exact` gives for row numbers.
+        """
+        # The relative error of a score, several times what is seen.
+        rounding = torch.finfo(torch.float32).eps * max(8.0, math.sqrt(self.words.shape[1]))
         best, codes = scores.max(1)
         runner_up = scores.scatter_(1, codes[:, None], -math.inf).amax(1)
-        unsure = rounding * self.longest * (rows.norm(dim=1) + self.longest)
+        unsure = rounding * self.longest * (lengths + self.longest)
         tied = (runner_up >= best - unsure).nonzero().flatten()
         if len(tied):
-            for few in torch.split(tied, max(1, len(rows) // 4)):  # float64 scores take twice the room
-                codes[few] = self._decide(rows[few])
+            for few in torch.split(tied, max(1, len(scores) // 4)):  # float64 scores take twice the room
+                codes[few] = self._decide(exact(few))
         return codes
 
     def residuals(self, rows: Tensor, codes: Tensor) -> Tensor:
@@ -108,9 +117,9 @@ class Codewords:
         chosen = embedding(codes, self.words)  # twice as fast as indexing
         return torch.sub(rows, chosen, out=chosen)
 
-    def _decide(self, rows: Tensor) -> Tensor:
-        """The nearest codeword of each row in float64; the lowest code among those equal to 12 digits."""
-        exact, longest = rows.double(), self.longest.double()
+    def _decide(self, exact: Tensor) -> Tensor:
+        """The nearest codeword of each float64 row; the lowest code among those equal to 12 digits."""
+        longest = self.longest.double()
         scores = torch.addmm(self.exact_bias, exact, self.exact.T)
         tie = scores.max(1).values - 1e-12 * longest * (exact.norm(dim=1) + longest)
         code: Tensor = (scores >= tie[:, None]).int().argmax(1)

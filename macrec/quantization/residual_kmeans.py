@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from macrec.quantization.kmeans import Codewords, Rows, check_finite, chunks, kmeans, unit
 
@@ -79,6 +81,11 @@ class ResidualKMeans:
             raise ValueError(f"x must be [n, {first.shape[1]}], got {list(x.shape)}")
         codes = torch.empty((len(x), len(self.codebooks)), dtype=torch.int32, device=first.device)
         factors = torch.empty(codes.shape, dtype=torch.float32, device=first.device)
+        if self.metric == "l2" and self.residual == "subtract":
+            search = _Search.of(self.codebooks)
+            for part, rows in chunks(x, sum(map(len, self.codebooks)) + first.shape[1], first.device):
+                codes[part] = search.codes(rows, part.start)
+            return codes, factors.fill_(1.0)
         steps = [_Level.of(self, codewords) for codewords in self.codebooks]
         for part, rows in _parts(x, max(self.codebooks, key=len)):
             check_finite(rows.norm(dim=1), part.start)
@@ -127,6 +134,51 @@ class ResidualKMeans:
         if not self.codebooks:
             raise ValueError("nothing is fitted yet: call fit first")
         return self.codebooks
+
+
+@dataclass(frozen=True)
+class _Search:
+    """All levels of a plain residual search at once, without ever computing a residual.
+
+    With r = x - Σ c_j the score of a codeword is r·c - ½‖c‖² = x·c - Σ c_j·c - ½‖c‖²: one product of x with all
+    codewords, less rows of the products of the codewords with each other, which are known beforehand.
+    """
+
+    levels: list[Codewords]
+    words: Tensor
+    among: list[list[Tensor]]
+
+    @classmethod
+    def of(cls, codebooks: Sequence[Tensor]) -> _Search:
+        """Prepare the codebooks, `[K_l, d]` each."""
+        levels = [Codewords.of(words) for words in codebooks]
+        among = [
+            [(one.exact @ level.exact.T).float() for one in levels[:number]] for number, level in enumerate(levels)
+        ]
+        return cls(levels, torch.cat(list(codebooks)), among)
+
+    def codes(self, rows: Tensor, offset: int) -> Tensor:
+        """Codes `[n, L]` int32 of `rows` `[n, d]`, the first of which is row `offset` of all."""
+        lengths = rows.norm(dim=1)
+        check_finite(lengths, offset)
+        products = torch.split(rows @ self.words.T, [len(level.words) for level in self.levels], 1)
+        found: list[Tensor] = []
+        for level, scores, before in zip(self.levels, products, self.among, strict=True):
+            scores = scores + level.bias
+            for codes, known in zip(found, before, strict=True):
+                scores -= embedding(codes, known)
+            chosen = tuple(zip(self.levels, found, strict=False))
+            found.append(level.best(scores, lengths, partial(_residual, rows, chosen)))
+            lengths = lengths + level.longest
+        return torch.stack(found, 1).int()
+
+
+def _residual(rows: Tensor, chosen: Sequence[tuple[Codewords, Tensor]], few: Tensor) -> Tensor:
+    """Some of `rows`, less the codewords chosen for them so far, in float64."""
+    exact = rows[few].double()
+    for level, codes in chosen:
+        exact -= level.exact[codes[few]]
+    return exact
 
 
 @dataclass(frozen=True)
