@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,31 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Where Chromium is installed; tests that need it skip where it, or playwright, is absent."""
+    pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[browser]'")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    installed = next((path for name in names if (path := shutil.which(name))), None)
+    if installed is None:
+        pytest.skip("no Chromium is installed")
+    return installed
+
+
+@pytest.fixture
+def chromium(chromium_path: str) -> Iterator[Any]:
+    """A fresh headless Chromium that playwright drives."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chromium_path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-unsafe-swiftshader"],
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

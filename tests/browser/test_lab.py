@@ -16,21 +16,14 @@ import pytest
 from macrec.workbench.run import project_root
 from macrec.workbench.runner import find_notebooks, run_notebooks
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[str]:
+def lab(tmp_path_factory, chromium_path) -> Iterator[str]:
     """The address of a JupyterLab on a copy of the notebooks, set to the smallest catalog."""
     project = tmp_path_factory.mktemp("project")
     shutil.copy(project_root() / "pyproject.toml", project)
@@ -79,27 +72,21 @@ def wait_for(condition, seconds: float, explain=lambda: "") -> None:
 
 
 @pytest.fixture
-def page(lab):
+def page(chromium, lab):
     """A page of a fresh browser that notes errors and refuses everything outside this machine."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=BROWSER,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-unsafe-swiftshader"],
-        )
-        page = browser.new_page(viewport={"width": 1300, "height": 900})
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page = chromium.new_page(viewport={"width": 1300, "height": 900})
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
 
-        def local_only(route):
-            if re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", route.request.url):
-                route.continue_()
-            else:
-                page.problems.append(f"asked for {route.request.url}")
-                route.abort()
+    def local_only(route):
+        if re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", route.request.url):
+            route.continue_()
+        else:
+            page.problems.append(f"asked for {route.request.url}")
+            route.abort()
 
-        page.route("**/*", local_only)
-        yield page
-        browser.close()
+    page.route("**/*", local_only)
+    return page
 
 
 def run_all(page, lab: str, notebook: str) -> None:

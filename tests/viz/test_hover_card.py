@@ -1,7 +1,5 @@
 """Pointing at a figure in a browser shows the card of an item, and the note of a point that carries one."""
 
-import shutil
-
 import numpy as np
 import plotly.graph_objects as go
 import plotly.offline
@@ -10,20 +8,13 @@ import pytest
 from macrec.data.curio import curio
 from macrec.viz import Gallery, theme
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
-def test_the_card_shows_note_and_item_of_a_box_of_an_icicle(tmp_path, monkeypatch):
+def test_the_card_shows_note_and_item_of_a_box_of_an_icicle(tmp_path, monkeypatch, chromium):
     data = curio("tiny")
     shown = []
     monkeypatch.setattr(theme, "display", lambda output, raw=False: shown.append(output))
@@ -40,19 +31,14 @@ def test_the_card_shows_note_and_item_of_a_box_of_an_icicle(tmp_path, monkeypatc
         f"{shown[0]['text/html']}{shown[1].data}",
         encoding="utf-8",
     )
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 900, "height": 700})
-        page.goto(page_file.as_uri())
-        page.wait_for_selector(".js-plotly-plot[aria-label] path.surface")
-        seen = []
-        for x, y in ((100, 200), (450, 60), (450, 350)):
-            page.mouse.move(x, y)
-            page.wait_for_function(
-                "n => document.querySelector('.macrec-card').innerText !== n", arg=(seen or [""])[-1]
-            )
-            seen.append(page.locator(".macrec-card").inner_text())
-        browser.close()
+    page = chromium.new_page(viewport={"width": 900, "height": 700})
+    page.goto(page_file.as_uri())
+    page.wait_for_selector(".js-plotly-plot[aria-label] path.surface")
+    seen = []
+    for x, y in ((100, 200), (450, 60), (450, 350)):
+        page.mouse.move(x, y)
+        page.wait_for_function("n => document.querySelector('.macrec-card').innerText !== n", arg=(seen or [""])[-1])
+        seen.append(page.locator(".macrec-card").inner_text())
     titles = data.items["title"]
     assert seen[0].split("\n")[:4] == ["all items", "10 items", "for example", titles[0]]
     assert seen[1].split("\n")[:3] == ["a <b> & more", "for example", titles[1]]
