@@ -54,18 +54,17 @@ class Checkpoint:
             file, state, identity = self.folder / found["tensors"], found["state"], dict(found["identity"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError("the checkpoint cannot be read", file=self._json, fix=fix) from error
-        if identity != json.loads(json.dumps(self.identity)):
-            differing = [key for key in identity.keys() | self.identity.keys() if not self._same(identity, key)]
+        mine = json.loads(json.dumps(self.identity))
+        if identity != mine:
+            missing = object()
+            keys = identity.keys() | mine.keys()
+            differing = [key for key in keys if identity.get(key, missing) != mine.get(key, missing)]
             what = f"the checkpoint is of another training (it differs in {', '.join(sorted(differing))})"
             raise DataError(what, file=self._json, fix="use another folder, or " + fix)
         try:
             return load_file(file), state
         except (OSError, SafetensorError) as error:
             raise DataError("the tensors cannot be read", file=file, fix=fix) from error
-
-    def _same(self, identity: dict[str, Any], key: str) -> bool:
-        mine = json.loads(json.dumps(self.identity))
-        return key in identity and key in mine and bool(identity[key] == mine[key])
 
     @property
     def _json(self) -> Path:

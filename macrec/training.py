@@ -319,15 +319,15 @@ class _Loop:
         ]
 
 
-def _mixed(seed: int, step: int) -> int:
-    """One 63-bit seed of two numbers."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+def _mixed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def generator_for(seed: int, *purpose: int) -> torch.Generator:
     """A CPU generator for one purpose of a training: equal numbers give equal draws, whatever was drawn before."""
     generator = torch.Generator()
-    generator.manual_seed(int(np.random.SeedSequence((seed, *purpose)).generate_state(1, np.uint64)[0] >> 1))
+    generator.manual_seed(_mixed(seed, *purpose))
     return generator
 
 

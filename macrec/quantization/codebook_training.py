@@ -19,7 +19,7 @@ from macrec.quantization.health import codebook_health, mutual_information
 from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.training import Keep, Plan, Usage, generator_for
 
-PLAIN, SHUFFLE, REVIVE, SAMPLE = range(4)
+POSITIVES, SHUFFLE, REVIVE, SAMPLE = range(4)
 """What a random draw is for; see `generator_for`."""
 
 
@@ -139,7 +139,7 @@ class CodebookTask:
             self._start_codebooks(rows)
         labels = {name: label[rows] for name, label in self.labels.items()}
         outputs = self.module({name: x[rows] for name, x in self.x.items()}, labels, quantize)
-        terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, PLAIN, step))
+        terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, POSITIVES, step))
         weights = self.module.weights(self.ramp(step))
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         self._latents = {}
@@ -244,13 +244,14 @@ class CodebookTask:
     def _start_codebooks(self, rows: Tensor) -> None:
         if self.recipe.kmeans_init == "none":
             return
-        for number, name in enumerate(self.module.modalities):
-            quantizer = self.module.branch(name).quantizer
-            if not quantizer.initialized:
-                latents = self.latents(None if self.recipe.kmeans_init == "data" else rows)[name]
-                self.module.train()
-                if len(latents):  # else a later batch will have the modality
-                    quantizer.initialize(latents, self.recipe.seed + 100 * number)
+        quantizers = {name: self.module.branch(name).quantizer for name in self.module.modalities}
+        if all(quantizer.initialized for quantizer in quantizers.values()):
+            return
+        latents = self.latents(None if self.recipe.kmeans_init == "data" else rows)
+        self.module.train()
+        for number, (name, quantizer) in enumerate(quantizers.items()):
+            if not quantizer.initialized and len(latents[name]):  # else a later batch will have the modality
+                quantizer.initialize(latents[name], self.recipe.seed + 100 * number)
 
 
 def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
