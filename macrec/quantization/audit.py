@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrec.errors import DataError
-from macrec.quantization.conflicts import resolve_conflicts
+from macrec.quantization.conflicts import checked, errors, resolve_conflicts
 from macrec.quantization.conflicts_official import resolve_official
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
 from macrec.quantization.residual_kmeans import ResidualKMeans
@@ -132,6 +132,7 @@ def resolvers(
     Columns: form, left (items that still share an ID: N - distinct), moved, added (growth of the squared error, mean
     over all items).
     """
+    codes, books = checked(codes, vectors, codebooks)
     as_released = resolve_official(codes, vectors, codebooks, numpy2_bug=True)
     as_meant = resolve_official(codes, vectors, codebooks)
     ours, _ = resolve_conflicts(codes, vectors, codebooks)
@@ -140,27 +141,18 @@ def resolvers(
         "published, as meant": as_meant.codes,
         "least distortion": ours,
     }
-    before = squared_errors(codes, vectors, codebooks)
+    before = errors(codes, vectors, books)
     return pl.DataFrame(
         [
             {
                 "form": form,
                 "left": len(table) - len(np.unique(table, axis=0)),
                 "moved": int((table != codes).any(1).sum()),
-                "added": float((squared_errors(table, vectors, codebooks) - before).mean()),
+                "added": float((errors(table, vectors, books) - before).mean()),
             }
             for form, table in tables.items()
         ]
     )
-
-
-def squared_errors(
-    codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
-) -> NDArray[np.float64]:
-    """The squared distance `[N]` of every vector `[N, d]` to the sum of its codewords."""
-    words = sum(book[column].astype(np.float64) for book, column in zip(codebooks, codes.T, strict=True))
-    squared: NDArray[np.float64] = np.square(vectors.astype(np.float64) - words).sum(1)
-    return squared
 
 
 def whole_items(x: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

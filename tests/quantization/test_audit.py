@@ -14,9 +14,8 @@ from macrec.quantization.audit import (
     loss_under_shuffled_labels,
     positives_found,
     resolvers,
-    squared_errors,
 )
-from macrec.quantization.conflicts import resolve_conflicts
+from macrec.quantization.conflicts import errors, resolve_conflicts
 from macrec.quantization.conflicts_official import resolve_official
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
 from macrec.quantization.residual_kmeans import ResidualKMeans
@@ -169,8 +168,8 @@ def brute_errors(codes, vectors, books):
 
 def test_squared_errors_of_a_toy():
     books = [np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[0.0, 1.0], [0.0, 3.0]])]
-    errors = squared_errors(np.array([[1, 0], [0, 1]]), np.array([[2.0, 2.0], [1.0, 1.0]]), books)
-    assert errors.tolist() == [1.0, 5.0]
+    found = errors(np.array([[1, 0], [0, 1]]), np.array([[2.0, 2.0], [1.0, 1.0]]), books)
+    assert found.tolist() == [1.0, 5.0]
 
 
 @pytest.mark.parametrize("codewords", [0, 1, 41])
