@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,12 @@ class Checkpoint:
 
     folder: Path
     identity: dict[str, Any]
+
+    @classmethod
+    def named(cls, folder: Path, identity: dict[str, Any]) -> Checkpoint:
+        """The checkpoint in the folder of `folder` that a digest of `identity` names: one folder per training."""
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        return cls(folder / key, identity)
 
     def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Keep `tensors` and the JSON values `state`. The old checkpoint is good until the new one is complete."""

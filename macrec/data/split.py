@@ -60,6 +60,10 @@ class Samples:
         inside = places >= start[:, None]
         return np.where(inside, self.items[np.where(inside, places, 0)], PADDING).astype(np.int32)
 
+    def newest(self, count: int) -> Samples:
+        """The same samples with histories cut to their newest `count` items."""
+        return Samples(self.items, self.user, np.maximum(self.start, self.target - count), self.target)
+
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Samples:
         """The samples in `rows` (indices or a mask), in that order."""
         return Samples(self.items, self.user[rows], self.start[rows], self.target[rows])

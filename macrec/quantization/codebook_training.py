@@ -199,29 +199,37 @@ class CodebookTask:
         return rows[self.labels[modality][rows] >= 0]
 
     @torch.no_grad()
-    def latents(self, rows: Tensor | None = None) -> dict[str, Tensor]:
-        """The encoder outputs `[n, width]` of every modality, for the items that have it, of `rows` or of all."""
+    def latents(self, rows: Tensor | None = None, absent: bool = False) -> dict[str, Tensor]:
+        """The encoder outputs `[n, width]` of every modality, for the items that have it, of `rows` or of all.
+
+        With `absent` for the others too, whose standardized vector is the mean.
+        """
         self.module.eval()
         return {
             name: torch.cat(
-                [self.module.branch(name).encoder(x[part]) for part in torch.split(self.rows_with(name, rows), 1 << 16)]
+                [
+                    self.module.branch(name).encoder(x[part])
+                    for part in torch.split(self._chosen(name, rows, absent), 1 << 16)
+                ]
             )
             for name, x in self.x.items()
         }
 
-    def semantic_ids(self, item_ids: pl.Series | None = None, rows: Tensor | None = None) -> dict[str, SemanticIds]:
-        """The codes of every modality for the items that have it, as they stand, conflicts and all.
+    def semantic_ids(
+        self, item_ids: pl.Series | None = None, rows: Tensor | None = None, absent: bool = False
+    ) -> dict[str, SemanticIds]:
+        """The codes of every modality for the items that have it, as they stand, conflicts and all; see `latents`.
 
         `item_ids` `[N]` names the items; the default are their row numbers. Codebooks are named like "text_a".
         """
         if item_ids is None:
             item_ids = pl.int_range(self.items, eager=True).cast(pl.String)
         found = {}
-        for name, latents in self.latents(rows).items():
+        for name, latents in self.latents(rows, absent).items():
             quantizer = self.module.branch(name).quantizer
             codes = quantizer.encode(latents).cpu().numpy()
             names = tuple(f"{name}_{letter}" for letter in level_names(codes.shape[1]))
-            chosen = item_ids.gather(self.rows_with(name, rows).cpu().numpy())
+            chosen = item_ids.gather(self._chosen(name, rows, absent).cpu().numpy())
             found[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, chosen)
         return found
 
@@ -240,6 +248,11 @@ class CodebookTask:
                 total += ((branch.decoder(part) - self.x[name][rows]) / unit).square().double().sum()
             found[name] = float(total) / (len(words) * len(unit))
         return found
+
+    def _chosen(self, modality: str, rows: Tensor | None, absent: bool) -> Tensor:
+        if not absent:
+            return self.rows_with(modality, rows)
+        return rows if rows is not None else torch.arange(self.items, device=self.measured.device)
 
     def _start_codebooks(self, rows: Tensor) -> None:
         if self.recipe.kmeans_init == "none":

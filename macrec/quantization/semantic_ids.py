@@ -88,6 +88,18 @@ class SemanticIds:
         names = ", ".join(self.codebooks)
         return f"SemanticIds: {len(self):,} items, {self.num_levels} levels ({names}; {sizes} codewords)"
 
+    def of_items(self, item_ids: pl.Series) -> SemanticIds:
+        """The rows of these items, in this order. Raises DataError for an item that has no ID here, or two."""
+        if (twice := self.item_ids.is_duplicated()).any():
+            raise DataError(f"the item {self.item_ids.filter(twice)[0]} has two IDs", fix="keep one row per item")
+        wanted = pl.DataFrame({"item_id": item_ids.cast(pl.String)})
+        own = pl.DataFrame({"item_id": self.item_ids, "row": np.arange(len(self))})
+        rows = wanted.join(own, on="item_id", how="left", maintain_order="left")["row"]
+        if (missing := rows.is_null()).any():
+            what = f"{int(missing.sum()):,} items have no ID, such as {item_ids.filter(missing)[0]}"
+            raise DataError(what, field="item_id", fix="give IDs for every item of the catalog")
+        return SemanticIds(self.codes[rows.to_numpy()], self.codebooks, self.sizes, wanted["item_id"])
+
     def prefix_groups(self) -> NDArray[np.int64]:
         """Which items share the first l + 1 codes: group numbers `[N, L]`, 0-based per depth, in lexical order."""
         groups = np.empty(self.codes.shape, np.int64)

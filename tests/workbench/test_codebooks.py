@@ -1,4 +1,4 @@
-"""Codebooks in a run: settings change what they say, trained ones are found again, a comparison measures them."""
+"""Codebooks of a catalog: settings change what they say, trained ones are found again, a comparison measures them."""
 
 import dataclasses
 from dataclasses import replace
@@ -13,18 +13,10 @@ from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.codebook_training import CodebookTask
 from macrec.quantization.health import mutual_information
+from macrec.systems.codebooks import NETWORKS, Codebooks, CodebookSettings, catalog_labels
 from macrec.training import drain
-from macrec.workbench import Run, encode_modalities, require
-from macrec.workbench.codebooks import (
-    NETWORKS,
-    Codebooks,
-    CodebookSettings,
-    catalog_labels,
-    compare,
-    kmeans_rows,
-    variants,
-    what_to_compare,
-)
+from macrec.workbench import encode_modalities, require
+from macrec.workbench.codebook_comparison import codebook_rows, compare, kmeans_rows, variants, what_to_compare
 
 SETTINGS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4)
 STEPS = 4  # one batch an epoch
@@ -55,14 +47,14 @@ def embeddings(data):
 
 
 @pytest.fixture
-def run(tmp_path):
-    return Run.open(str(tmp_path / "run"))
+def folder(tmp_path):
+    return tmp_path / "codebooks"
 
 
 @pytest.fixture(scope="module")
 def trained(data, embeddings, tmp_path_factory):
     """Codebooks after their training."""
-    books = Codebooks(Run.open(str(tmp_path_factory.mktemp("trained"))), data, embeddings, SETTINGS)
+    books = Codebooks(tmp_path_factory.mktemp("trained"), data, embeddings, SETTINGS)
     drain(books.events())
     return books
 
@@ -171,11 +163,12 @@ def test_a_negative_number_of_seeds_is_refused():
         what_to_compare("demo", 0.001, seeds=-1)
 
 
-def test_equal_settings_find_the_trained_codebooks_again(run, data, embeddings, steps):
-    first = Codebooks(run, data, embeddings, SETTINGS)
+def test_equal_settings_find_the_trained_codebooks_again(folder, data, embeddings, steps):
+    first = Codebooks(folder, data, embeddings, SETTINGS)
     events = list(first.events())
     assert steps == list(range(STEPS)) and events[-1].step == STEPS
-    again = Codebooks(run, data, embeddings, CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4))
+    equal = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4)
+    again = Codebooks(folder, data, embeddings, equal)
     found = list(again.events())
     assert len(steps) == STEPS  # no step more
     assert [event.losses for event in found] == [event.losses for event in events]
@@ -183,7 +176,7 @@ def test_equal_settings_find_the_trained_codebooks_again(run, data, embeddings, 
         np.testing.assert_array_equal(ids.codes, again.ids()[name].codes)
 
 
-def test_whatever_decides_the_result_has_a_folder_of_its_own(run, data, embeddings):
+def test_whatever_decides_the_result_has_a_folder_of_its_own(folder, data, embeddings):
     other_vectors = {name: Embeddings.from_values(name, "made", 2 * found.values) for name, found in embeddings.items()}
     other_names = {
         name: Embeddings.from_values(name, "other", found.values, found.present) for name, found in embeddings.items()
@@ -199,13 +192,13 @@ def test_whatever_decides_the_result_has_a_folder_of_its_own(run, data, embeddin
         CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=5),
         CodebookSettings.of("demo", levels=3, codewords=6, clusters=6, epochs=4),
     ]
-    every = [Codebooks(run, data, embeddings, chosen) for chosen in settings]
-    every += [Codebooks(run, data, vectors, SETTINGS) for vectors in (other_vectors, other_names, half)]
-    every += [Codebooks(run, data, {"text": embeddings["text"]}, SETTINGS)]
-    every += [Codebooks(run, replace(data, images=NoImages(data.num_items)), embeddings, SETTINGS)]
+    every = [Codebooks(folder, data, embeddings, chosen) for chosen in settings]
+    every += [Codebooks(folder, data, vectors, SETTINGS) for vectors in (other_vectors, other_names, half)]
+    every += [Codebooks(folder, data, {"text": embeddings["text"]}, SETTINGS)]
+    every += [Codebooks(folder, replace(data, images=NoImages(data.num_items)), embeddings, SETTINGS)]
     folders = [books.checkpoint.folder for books in every]
     assert len(set(folders)) == len(folders)
-    assert all(folder.is_relative_to(run.folder / "artifacts" / "codebooks") for folder in folders)
+    assert all(found.is_relative_to(folder) for found in folders)
 
 
 def test_ids_name_the_items_that_have_the_modality_in_order(trained, data):
@@ -256,7 +249,7 @@ def test_a_batch_is_items_with_their_own_labels(trained, embeddings):
 
 
 def test_rows_measure_the_codes_that_are_there(trained):
-    for row in trained.rows("mine"):
+    for row in codebook_rows(trained, "mine"):
         name, codes = row["modality"], trained.ids()[row["modality"]].codes
         assert (row["variant"], row["seed"]) == ("mine", 0)
         assert row["conflict_rate"] == 1 - len({tuple(code) for code in codes.tolist()}) / len(codes)
@@ -281,25 +274,25 @@ def test_kmeans_rows_reconstruct_the_standardized_vectors(embeddings):
         assert other["conflict_rate"] < one["conflict_rate"]
 
 
-def test_every_variant_is_compared_from_every_seed_and_trained_once(run, data, embeddings, steps):
-    rows = compare(run, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1])
+def test_every_variant_is_compared_from_every_seed_and_trained_once(folder, data, embeddings, steps):
+    rows = compare(folder, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1])
     named = ["independent", "cross-modal λ=0", "cross-modal λ=0.01", "published code"]
     assert list(variants(SETTINGS, [0.0, 0.01])) == named
     assert len(steps) == len(named) * 2 * STEPS
     keys = rows.select("variant", "seed", "modality")
     assert len(keys.unique()) == len(keys) == (len(named) + 1) * 2 * 2
     assert rows["variant"].unique(maintain_order=True).to_list() == [*named, "residual k-means"]
-    assert compare(run, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1]).equals(rows)
+    assert compare(folder, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1]).equals(rows)
     assert len(steps) == len(named) * 2 * STEPS
-    mine = Codebooks(run, data, embeddings, SETTINGS.with_seed(1))
+    mine = Codebooks(folder, data, embeddings, SETTINGS.with_seed(1))
     drain(mine.events())
     chosen = rows.filter(pl.col("variant") == "cross-modal λ=0.01", pl.col("seed") == 1)
-    assert chosen.to_dicts() == mine.rows("cross-modal λ=0.01")
+    assert chosen.to_dicts() == codebook_rows(mine, "cross-modal λ=0.01")
     assert len(steps) == len(named) * 2 * STEPS
 
 
 @pytest.mark.parametrize("where", ["losses", "__init__"])
-def test_an_interrupt_returns_what_was_finished(run, data, embeddings, monkeypatch, where):
+def test_an_interrupt_returns_what_was_finished(folder, data, embeddings, monkeypatch, where):
     original, calls = getattr(CodebookTask, where), []
 
     def interrupted(self, *arguments):
@@ -309,14 +302,14 @@ def test_an_interrupt_returns_what_was_finished(run, data, embeddings, monkeypat
         return original(self, *arguments)
 
     monkeypatch.setattr(CodebookTask, where, interrupted)
-    rows = compare(run, data, embeddings, SETTINGS, [0.001], [0])
+    rows = compare(folder, data, embeddings, SETTINGS, [0.001], [0])
     assert rows["variant"].unique(maintain_order=True).to_list() == ["independent", "residual k-means"]
     monkeypatch.undo()
-    assert len(compare(run, data, embeddings, SETTINGS, [0.001], [0])["variant"].unique()) == 4
+    assert len(compare(folder, data, embeddings, SETTINGS, [0.001], [0])["variant"].unique()) == 4
 
 
-def test_one_modality_alone_is_compared_without_information_on_another(run, data, embeddings):
-    rows = compare(run, data, {"text": embeddings["text"]}, SETTINGS, [0.001], [0])
+def test_one_modality_alone_is_compared_without_information_on_another(folder, data, embeddings):
+    rows = compare(folder, data, {"text": embeddings["text"]}, SETTINGS, [0.001], [0])
     assert rows["modality"].unique().to_list() == ["text"]
     assert rows["information"].is_nan().all()
     assert np.isfinite(rows.select("conflict_rate", "utilization", "perplexity", "reconstruction").to_numpy()).all()
@@ -324,13 +317,13 @@ def test_one_modality_alone_is_compared_without_information_on_another(run, data
     assert alone.drop("variant").to_dicts()[0]["conflict_rate"] == together["conflict_rate"][0]
 
 
-def test_a_catalog_smaller_than_the_codebooks_is_compared_too(run, data, embeddings):
+def test_a_catalog_smaller_than_the_codebooks_is_compared_too(folder, data, embeddings):
     few = np.arange(data.num_items) < 12
     small = {
         name: Embeddings.from_values(name, "made", np.where(few[:, None], found.values, 0), found.present & few)
         for name, found in embeddings.items()
     }
-    rows = compare(run, data, small, CodebookSettings.of("smoke", epochs=2), [0.001], [0])
+    rows = compare(folder, data, small, CodebookSettings.of("smoke", epochs=2), [0.001], [0])
     assert rows["conflict_rate"].is_between(0, 1).all() and rows["utilization"].is_between(0, 1).all()
 
 
@@ -343,14 +336,14 @@ def test_required_modalities_must_be_there(embeddings):
     )
 
 
-def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(run, data):
+def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(folder, data):
     # 160 texts span fewer than 160 directions: what is left over is rounding, which has no unit to measure errors in.
     text = encode_modalities(replace(data, images=NoImages(data.num_items)), "tfidf", "hog-color")
     assert set(text) == {"text"}
     assert text["text"].std.min() > 1e-5
-    books = Codebooks(run, data, text, CodebookSettings.of("smoke", epochs=2).compat())
+    books = Codebooks(folder, data, text, CodebookSettings.of("smoke", epochs=2).compat())
     drain(books.events())
-    assert books.rows("published code")[0]["reconstruction"] < 100
+    assert codebook_rows(books, "published code")[0]["reconstruction"] < 100
 
 
 def test_small_catalogs_have_clusters_of_three_on_average(embeddings):
@@ -360,8 +353,8 @@ def test_small_catalogs_have_clusters_of_three_on_average(embeddings):
     assert len(np.unique(catalog_labels(embeddings, 5, 0)["text"])) == 5
 
 
-def test_more_items_than_ids_get_a_level_that_counts(run, data, embeddings):
-    books = Codebooks(run, data, embeddings, CodebookSettings.of("smoke", levels=1, codewords=8, epochs=2))
+def test_more_items_than_ids_get_a_level_that_counts(folder, data, embeddings):
+    books = Codebooks(folder, data, embeddings, CodebookSettings.of("smoke", levels=1, codewords=8, epochs=2))
     drain(books.events())
     resolved, _ = books.resolved()
     for ids in resolved.values():

@@ -1,22 +1,20 @@
-"""Codebooks in a run: trained once per setting, found again afterwards, and compared with each other."""
+"""Codebooks of a catalog, the first stage of a generative system: trained once per setting, then found again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from macrec.alignment.pseudo_labels import pseudo_labels
 from macrec.checkpoint import Checkpoint
@@ -24,15 +22,12 @@ from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings
 from macrec.encoders.embeddings import chunks
 from macrec.errors import DataError
-from macrec.quantization.codebook_training import CodebookRecipe, CodebookTask, cross_modal_information
+from macrec.quantization.codebook_training import CodebookRecipe, CodebookTask
 from macrec.quantization.conflicts import ConflictReport, resolve_conflicts
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
-from macrec.quantization.health import codebook_health
-from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.quantization.rqvae import RQVAEConfig
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.training import Event, drain, generator_for, train
-from macrec.workbench.run import Run
+from macrec.training import Event, generator_for, train
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "smoke": {"projection": None, "hidden": (64,), "width": 16},
@@ -106,14 +101,14 @@ class CodebookSettings:
 
 
 class Codebooks:
-    """The codebooks of one setting in one run; untrained until `events` is consumed, or a checkpoint is found.
+    """The codebooks of one setting; untrained until `events` is consumed, or a checkpoint is found.
 
-    The folder in the run's artifacts is named by everything that decides the result, so that other parameters never
+    The checkpoint's folder in `folder` is named by everything that decides the result, so that other settings never
     meet old weights, and equal ones find them again.
     """
 
     def __init__(
-        self, run: Run, data: Dataset, embeddings: Mapping[str, Embeddings], settings: CodebookSettings
+        self, folder: Path, data: Dataset, embeddings: Mapping[str, Embeddings], settings: CodebookSettings
     ) -> None:
         self.data, self.embeddings, self.settings = data, dict(embeddings), settings
         self.identity = {
@@ -122,8 +117,7 @@ class Codebooks:
             "vectors": {name: digest(found) for name, found in embeddings.items()},
             "settings": json.loads(json.dumps(asdict(settings))),
         }
-        key = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:12]
-        self.checkpoint = Checkpoint(run.path(f"codebooks/{key}"), self.identity)
+        self.checkpoint = Checkpoint.named(folder, self.identity)
 
     @cached_property
     def labels(self) -> dict[str, NDArray[np.int32]]:
@@ -158,15 +152,19 @@ class Codebooks:
         """The semantic IDs of every modality, for the items that have it, as the quantizers give them."""
         return self.task.semantic_ids(self.data.items["item_id"])
 
-    def resolved(self) -> tuple[dict[str, SemanticIds], dict[str, ConflictReport]]:
+    def resolved(self, absent: bool = False) -> tuple[dict[str, SemanticIds], dict[str, ConflictReport]]:
         """The same after resolving conflicts, and what that took, by modality.
 
-        Where there are more items than IDs, a level more counts the items of each ID.
+        Where there are more items than IDs, a level more counts the items of each ID. With `absent` there is an ID for
+        every item of the catalog, as a generator needs: an item without the modality gets a free one near that of the
+        mean vector, which tells it from the others and nothing more.
         """
         found, reports = {}, {}
-        latents, books = self.latents(), self.books()
-        for name, ids in self.ids().items():
-            codes, report = resolve_conflicts(ids.codes, latents[name], books[name], saturated="extra_level")
+        latents, books = self.task.latents(absent=absent), self.books()
+        for name, ids in self.task.semantic_ids(self.data.items["item_id"], absent=absent).items():
+            codes, report = resolve_conflicts(
+                ids.codes, latents[name].cpu().numpy(), books[name], saturated="extra_level"
+            )
             extra = codes[:, ids.num_levels :]
             found[name] = SemanticIds.from_codes(
                 codes,
@@ -189,14 +187,6 @@ class Codebooks:
             for name in module.modalities
         }
 
-    def rows(self, variant: str) -> list[dict[str, Any]]:
-        """One row of `codebook_table` per modality."""
-        reconstruction = self.task.reconstruction()
-        return [
-            measured_row(variant, self.settings.recipe.seed, name, ids, self.labels, reconstruction[name])
-            for name, ids in self.ids().items()
-        ]
-
 
 def digest(embeddings: Embeddings) -> str:
     """A digest of the vectors: a file made elsewhere may change while its name stays."""
@@ -215,105 +205,3 @@ def catalog_labels(embeddings: Mapping[str, Embeddings], clusters: int, seed: in
         name: pseudo_labels(found, min(clusters, max(1, int(found.present.sum()) // 3)), seed)
         for name, found in embeddings.items()
     }
-
-
-def measured_row(
-    variant: str,
-    seed: int,
-    modality: str,
-    ids: SemanticIds,
-    labels: Mapping[str, NDArray[np.int32]],
-    reconstruction: float,
-) -> dict[str, Any]:
-    """The measures by which codebooks are compared; utilization and perplexity are means over levels."""
-    health = codebook_health(ids)
-    information = cross_modal_information(ids, modality, labels) if len(labels) > 1 else [float("nan")]
-    return {
-        "variant": variant,
-        "seed": seed,
-        "modality": modality,
-        "conflict_rate": health.conflict_rate,
-        "utilization": float(np.mean([level.utilization for level in health.levels])),
-        "perplexity": float(np.mean([level.perplexity for level in health.levels])),
-        "information": float(np.mean(information)),
-        "reconstruction": reconstruction,
-    }
-
-
-def variants(settings: CodebookSettings, sweep: Sequence[float]) -> dict[str, CodebookSettings]:
-    """The trainings that notebook 03 compares: independent, cross-modal for every λ in `sweep`, and the published code.
-
-    λ = 0 in the sweep leaves the alignment term on, "independent" has neither.
-    """
-    found = {"independent": settings.independent()}
-    found |= {f"cross-modal λ={value:g}": settings.with_lambda(value) for value in sweep}
-    return found | {"published code": settings.compat()}
-
-
-def what_to_compare(
-    profile: str, lambda_con: float, sweep: str = "", seeds: int = 0, seed: int = 0
-) -> tuple[list[float], list[int]]:
-    """The contrastive weights and the seeds of a comparison, from the flat parameters of a notebook.
-
-    `sweep` holds weights with commas between them; empty, and `seeds` 0, mean what the profile does: the study
-    compares six weights over three seeds, the others only `lambda_con` from `seed`. `lambda_con` is always among
-    them. Raises DataError for a sweep that is not a list of numbers of 0 or more, and for a negative number of seeds.
-    """
-    if seeds < 0:
-        raise DataError(f"{seeds} is too small", field="seeds", fix="give a whole number of 0 or more")
-    weights = {"study": [0.0, 0.0003, 0.001, 0.003, 0.01, 0.03]}.get(profile, [])
-    if sweep:
-        try:
-            weights = [float(part) for part in sweep.split(",")]
-        except ValueError:
-            weights = [-1.0]
-        if min(weights) < 0 or not np.isfinite(weights).all():
-            what = f'the sweep "{sweep}" is no list of weights of 0 or more'
-            raise DataError(what, field="sweep", fix='write such as "0, 0.001, 0.01"')
-    starts = seeds or {"study": 3}.get(profile, 1)
-    return sorted({*weights, lambda_con}), list(range(seed, seed + starts))
-
-
-def compare(
-    run: Run,
-    data: Dataset,
-    embeddings: Mapping[str, Embeddings],
-    settings: CodebookSettings,
-    weights: Sequence[float],
-    seeds: Sequence[int],
-    progress: bool = False,
-) -> pl.DataFrame:
-    """Train every variant from every seed and measure it: the rows of `measured_row`, by variant, seed and modality.
-
-    What is trained already is not trained again. Residual k-means on the standardized vectors, with as many levels and
-    codewords, joins as the variant that needs no training. After an interrupt the rows of what was finished are
-    returned. `progress` shows a bar.
-    """
-    trainings = [(name, seed) for name in variants(settings, weights) for seed in seeds]
-    rows: list[dict[str, Any]] = []
-    bar = tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress)
-    with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
-        for name, seed in bar:
-            bar.set_postfix_str(f"{name}, seed {seed}")
-            books = Codebooks(run, data, embeddings, variants(settings, weights)[name].with_seed(seed))
-            if drain(books.events()).stopped:
-                break
-            rows += books.rows(name)
-    for seed in seeds:
-        rows += kmeans_rows(embeddings, settings, seed)
-    return pl.DataFrame(rows)
-
-
-def kmeans_rows(embeddings: Mapping[str, Embeddings], settings: CodebookSettings, seed: int) -> list[dict[str, Any]]:
-    """One row per modality for residual k-means on the standardized vectors."""
-    labels = catalog_labels(embeddings, settings.clusters, seed)
-    rows = []
-    for name, found in embeddings.items():
-        x = torch.from_numpy(found.standardized(np.flatnonzero(found.present)))
-        sizes = settings.config.rqvae.sizes
-        fitted = ResidualKMeans([min(size, len(x)) for size in sizes], seed=seed).fit(x)
-        codes = fitted.encode(x)
-        error = float((fitted.decode(codes) - x).square().double().mean())
-        ids = SemanticIds.from_codes(codes.numpy(), sizes=sizes)
-        rows.append(measured_row("residual k-means", seed, name, ids, labels, error))
-    return rows
