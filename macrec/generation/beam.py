@@ -11,11 +11,15 @@ from torch import Tensor
 from macrec.data.ranking import Ranking
 from macrec.generation.trie import CodeTrie
 
-Normalize = Literal["children", "level"]
+Normalize = Literal["children", "level", "vocabulary"]
+"""What the probability of a code is a share of: the codes that exist there, its codebook, or all tokens of the model.
+
+For "vocabulary" a scorer gives log-probabilities, not logits: only it knows the other tokens.
+"""
 
 
 class Scorer(Protocol):
-    """A model that scores the codes of the next level for every beam of B users."""
+    """A model that scores the codes of the next level for every beam of B users; see `Normalize` for what it gives."""
 
     def first(self) -> Tensor:
         """Logits `[B, 1, K_0]` of the codes of level 0."""
@@ -60,9 +64,11 @@ def beam_search(
     """The `k` best items (default: `width`) of every user by Σ log p(code | codes before), keeping `width` prefixes.
 
     `normalize` "children": probabilities are taken over the codes that exist after the prefix, so that those of all
-    items sum to 1; "level": over all codewords of the level, as the plain softmax of the model says. `seen` `[B, T]`:
-    item rows never to return, -1 for none; they still take part in the probabilities. Exact, equal to scoring every
-    item, when `width` is at least the number of prefixes at every depth. Raises ValueError for a width below 1.
+    items sum to 1; "level": over all codewords of the level; "vocabulary": over all tokens, as the plain softmax of the
+    model says. `seen` `[B, T]`: item rows never to return, nor others with their ID; -1 for none. They still take part
+    in the probabilities, but a prefix that leads to nothing else holds no beam, so that `width` IDs are found wherever
+    there are as many. Exact, equal to scoring every item, when `width` is at least the number of prefixes at every
+    depth. Raises ValueError for a width below 1.
     """
     if width < 1:
         raise ValueError(f"width must be 1 or more, got {width}")
@@ -70,15 +76,13 @@ def beam_search(
     users, device = len(logits), logits.device
     nodes = torch.zeros((users, 1), dtype=torch.int64, device=device)
     scores = torch.zeros((users, 1), device=device)
-    seen_leaves = None
-    if seen is not None:
-        seen_leaves = torch.where(seen >= 0, trie.leaf[seen.clamp(min=0)].long(), -1).sort(1).values
+    seen_leaves = None if seen is None else distinct_leaves(trie, seen)
     for level in range(trie.levels):
         children = trie.children(level, nodes)
         log_p = child_log_probabilities(logits, children.codes, children.exists, normalize)
         total = scores[..., None] + log_p
-        if level == trie.levels - 1 and seen_leaves is not None:
-            total = total.masked_fill(contains(seen_leaves, children.nodes), -torch.inf)
+        if seen_leaves is not None:
+            total = total.masked_fill(all_seen(trie, level + 1, children.nodes, seen_leaves), -torch.inf)
         flat = total.flatten(1)
         scores, best = flat.topk(min(width, flat.shape[1]), dim=1)
         parents = best // children.codes.shape[-1]
@@ -94,14 +98,24 @@ def beam_search(
 
 def child_log_probabilities(logits: Tensor, codes: Tensor, exists: Tensor, normalize: Normalize) -> Tensor:
     """log p `[B, W, C]` of the children's `codes` under `logits` `[B, W, K]`; -inf where there is no child."""
-    chosen = logits.float().gather(-1, codes).masked_fill(~exists, -torch.inf)
-    over = chosen if normalize == "children" else logits.float()
-    total = over.logsumexp(-1, keepdim=True)
-    return torch.where(exists, chosen - total, -torch.inf)
+    logits = logits.float()
+    chosen = logits.gather(-1, codes).masked_fill(~exists, -torch.inf)
+    if normalize == "vocabulary":
+        return chosen
+    over = chosen if normalize == "children" else logits
+    return torch.where(exists, chosen - over.logsumexp(-1, keepdim=True), -torch.inf)
 
 
-def contains(rows: Tensor, values: Tensor) -> Tensor:
-    """Whether each of `values` `[B, ...]` is in the same user's sorted `rows` `[B, T]`; -1 never is."""
-    flat = values.flatten(1).contiguous()
-    place = torch.searchsorted(rows, flat).clamp(max=rows.shape[1] - 1)
-    return ((rows.gather(1, place) == flat) & (flat >= 0)).view_as(values)
+def distinct_leaves(trie: CodeTrie, items: Tensor) -> Tensor:
+    """The leaves `[B, T]` of item rows `[B, T]`, sorted, each once; what is left over lies outside of the trie."""
+    leaves = torch.where(items >= 0, trie.leaf[items.clamp(min=0)].long(), -1).sort(1).values
+    again = torch.zeros_like(leaves, dtype=torch.bool)
+    again[:, 1:] = leaves[:, 1:] == leaves[:, :-1]
+    return leaves.masked_fill(again, trie.num_leaves).sort(1).values
+
+
+def all_seen(trie: CodeTrie, depth: int, nodes: Tensor, seen: Tensor) -> Tensor:
+    """Whether all leaves below each of `nodes` `[B, ...]` of `depth` are among the user's `distinct_leaves` `seen`."""
+    begin, end = trie.leaf_range(depth, nodes)
+    before, until = (torch.searchsorted(seen, bound.flatten(1).contiguous()).view_as(bound) for bound in (begin, end))
+    return until - before == end - begin

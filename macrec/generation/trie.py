@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +89,19 @@ class CodeTrie:
         exists = found < end[..., None]
         found = torch.where(exists, found, 0)
         return Children(found, self.code[depth][found].long(), exists)
+
+    def leaf_range(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The leaves below `nodes` `[...]` of `depth`: the first of each, and the first that is no longer below it."""
+        begin, end = nodes, nodes + 1
+        for start in self.start[depth:]:
+            begin, end = start[begin], start[end]
+        return begin.long(), end.long()
+
+    def ended(self) -> CodeTrie:
+        """The same trie with one more level, of one codeword: the token that ends a sequence, after every leaf."""
+        leaves = torch.arange(self.num_leaves + 1, dtype=torch.int32, device=self.first.device)
+        code = (*self.code, torch.zeros_like(leaves[1:]))
+        return replace(self, start=(*self.start, leaves), code=code, sizes=(*self.sizes, 1))
 
     def ancestors(self, leaves: Tensor) -> list[Tensor]:
         """The nodes on the way to `leaves` `[...]`, one tensor per depth from the root to the leaves themselves."""

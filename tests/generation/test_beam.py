@@ -139,6 +139,38 @@ def test_a_wide_beam_equals_scoring_every_item(rows, seed, normalize, data):
     np.testing.assert_allclose(-found.scores[0, : len(items)], expected, atol=1e-4)
 
 
+@settings(max_examples=150, deadline=None)
+@given(catalogs, st.integers(0, 2**32 - 1), st.integers(1, 12), st.data())
+def test_seen_prefixes_hold_no_beam(rows, seed, width, data):
+    """However narrow: as many IDs as there are beams, or all that the user has not seen; and none that they have."""
+    codes = np.array(rows)
+    ids, rng = SemanticIds.from_codes(codes, sizes=(4,) * codes.shape[1]), np.random.default_rng(seed)
+    prefixes = {tuple(row[:depth]) for row in codes.tolist() for depth in range(codes.shape[1])}
+    table = Table({prefix: tuple(rng.dirichlet(np.ones(4))) for prefix in sorted(prefixes)}, ids.sizes)
+    seen = data.draw(st.lists(st.integers(-1, len(codes) - 1), max_size=60))  # some of them more than once
+    trace = Trace()
+    seen_rows = torch.tensor([seen], dtype=torch.int64)
+    found = beam_search(table, CodeTrie.of(ids), width, len(codes), seen=seen_rows, trace=trace)
+    items = [item for item in found.items[0].tolist() if item >= 0]
+    hidden = {tuple(codes[item]) for item in seen if item >= 0}
+    open_ids = {tuple(row) for row in codes.tolist()} - hidden
+    returned = {tuple(codes[item]) for item in items}
+    assert returned <= open_ids and len(returned) == min(width, len(open_ids))
+    for depth, step in enumerate(trace.steps, 1):  # and before: as many prefixes as lead to something
+        assert (step.nodes >= 0).sum() == min(width, len({row[:depth] for row in open_ids}))
+
+
+@settings(max_examples=50, deadline=None)
+@given(catalogs)
+def test_leaf_ranges_are_the_leaves_below(rows):
+    trie = CodeTrie.of(SemanticIds.from_codes(np.array(rows)))
+    above = trie.ancestors(torch.arange(trie.num_leaves))
+    for depth, nodes in enumerate(above):
+        begin, end = trie.leaf_range(depth, torch.arange(int(nodes.max()) + 1))
+        for node, (first, last) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+            assert (nodes == node).nonzero()[:, 0].tolist() == list(range(first, last))
+
+
 @settings(max_examples=100, deadline=None)
 @given(catalogs)
 def test_the_trie_holds_exactly_the_prefixes(rows):

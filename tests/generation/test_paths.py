@@ -11,9 +11,12 @@ from macrec.alignment.tasks import code_tasks
 from macrec.data.histories import Histories
 from macrec.data.split import Samples, leave_one_out
 from macrec.generation.batches import CodeTables
+from macrec.generation.beam import beam_search
+from macrec.generation.fusion import best, candidates, fuse
 from macrec.generation.paths import DecodingOptions, PathDecoder, PathScorer
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.generation.transformer import T5, T5Config
+from macrec.generation.trie import CodeTrie
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import drain, train
 
@@ -104,6 +107,86 @@ def test_four_paths_can_be_asked(overfitted):
     assert decoder.recommend(samples.take(np.arange(3)), 8).items.shape == (3, 8)
     with pytest.raises(ValueError, match="no path"):
         PathDecoder(model, tables, DecodingOptions(paths=("text→sound",)))
+
+
+def test_only_the_newest_items_are_read_and_all_are_masked(overfitted):
+    model, tables, _, _ = overfitted
+    events = np.random.default_rng(5).permutation(40).astype(np.int32)
+    long = Samples(events, np.zeros(1, np.int32), np.array([0]), np.array([33]))
+    short = Samples(events, np.zeros(1, np.int32), np.array([30]), np.array([33]))
+    decoder = PathDecoder(model, tables, DecodingOptions(width=40, max_history=3))
+    np.testing.assert_array_equal(decoder.recommend(long, 40).items, decoder.recommend(short, 40).items)
+    masked = decoder.recommend(long, 7, mask_seen=True)
+    assert sorted(masked.items[0]) == sorted(events[33:])
+    whole = PathDecoder(model, tables, DecodingOptions(width=40, max_history=40)).recommend(long, 40)
+    assert not np.allclose(whole.scores, decoder.recommend(long, 40).scores, atol=1e-3)
+    with pytest.raises(ValueError, match="max_history must be at least 1"):
+        DecodingOptions(max_history=0)
+
+
+def test_narrow_beams_give_k_unseen_items_to_those_who_have_seen_most(overfitted):
+    model, tables, _, _ = overfitted
+    events = np.random.default_rng(6).permutation(40).astype(np.int32)
+    sample = Samples(np.append(events, events[:1]), np.zeros(1, np.int32), np.array([0]), np.array([36]))
+    decoder = PathDecoder(model, tables, DecodingOptions(width=4))
+    for ranking in decoder.by_path(sample, 4, mask_seen=True).values():
+        assert sorted(ranking.items[0]) == sorted(events[36:])
+
+
+class Uncached:
+    """The scorer of a path that computes everything anew at every step, by the whole model and with all tokens."""
+
+    def __init__(self, model, tables, source, mask, modality):
+        self.model, self.source, self.mask = model, source, mask
+        self.ranges = tables.vocabulary.ranges(tables.ids[modality])
+        self.prefixes = torch.empty(len(source), 1, 0, dtype=torch.int64)
+
+    def first(self):
+        beams = self.prefixes.shape[1]
+        unread = torch.nn.functional.pad(self.prefixes, (0, 1)).flatten(0, 1)
+        repeated = (part.repeat_interleave(beams, 0) for part in (self.source, self.mask))
+        logits = self.model(*repeated, unread)[:, -1].unflatten(0, (-1, beams))
+        return logits[..., self.ranges[self.prefixes.shape[2]]]
+
+    def next(self, level, parents, codes):
+        users = torch.arange(len(parents))[:, None]
+        tokens = codes + self.ranges[level - 1].start
+        self.prefixes = torch.cat([self.prefixes[users, parents], tokens[..., None]], 2)
+        return self.first()
+
+
+@pytest.mark.parametrize("path", range(4))
+def test_cached_beam_search_equals_uncached(overfitted, path):  # T23
+    model, tables, samples, _ = overfitted
+    events = np.concatenate([samples.items, samples.items])
+    few = Samples(
+        events, np.arange(6, dtype=np.int32), np.arange(6) * 4, np.arange(6) * 4 + np.array([1, 9, 3, 4, 2, 7])
+    )
+    which, numbers = torch.full((6,), path), (torch.from_numpy(part) for part in (few.items, few.start, few.lengths))
+    source, mask = tables.sources(which, *numbers)
+    task = tables.tasks[path]
+    trie = CodeTrie.of(tables.ids[task.target])
+    expected = beam_search(Uncached(model, tables, source, mask, task.target), trie, 6)
+    options = DecodingOptions(width=6, paths=(task.name,))
+    found = PathDecoder(model, tables, options).by_path(few, 6)[task.name]
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("names", [("text→text, sequence", "image→image, sequence"), ()])
+@pytest.mark.parametrize("fusion", ["union_rescore", "logmeanexp"])
+def test_candidates_are_scored_on_the_paths_that_missed_them(overfitted, names, fusion):
+    model, tables, samples, _ = overfitted
+    names = names or tuple(task.name for task in tables.tasks if task.kind == "sequence")
+    decoder = PathDecoder(model, tables, DecodingOptions(width=4, paths=names, fusion=fusion))
+    few = samples.take(np.arange(9))
+    items = candidates(list(decoder.by_path(few, 4).values()))
+    scores = [decoder.exact_scores(few, name).astype(np.float64) for name in names]
+    known = [np.where(items < 0, -np.inf, np.take_along_axis(one, items.clip(0), 1)) for one in scores]
+    expected = fuse([best(items, one, items.shape[1]) for one in known], fusion, 4)
+    found = decoder.recommend(few, 4)
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
 
 
 def training_of(tables, recipe, histories, seed=0):
