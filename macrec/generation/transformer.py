@@ -22,6 +22,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
+from macrec.generation.dropout import Dropout
 from macrec.generation.vocabulary import EOS, PAD
 from macrec.training import generator_for
 
@@ -184,7 +185,7 @@ class Stack(nn.Module):
         self.position_bias = _embedding(config.relative_attention_num_buckets, config.num_heads)
         self.layers = nn.ModuleList(Layer(config, decoder) for _ in range(layers))
         self.norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw the position bias."""
@@ -227,7 +228,7 @@ class Layer(nn.Module):
         self.self_attention = Attention(config)
         self.cross_attention = Attention(config) if decoder else None
         self.feed_forward = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor, bias: Tensor, memory: Tensor | None, memory_bias: Tensor | None) -> Tensor:
         """The next states of `x` `[B, T, d_model]`; `bias` `[B or 1, H, T, T]`, `memory_bias` `[B, 1, 1, S]`."""
@@ -270,6 +271,7 @@ class Attention(nn.Module):
         self.query = _linear(config.d_model, config.inner)
         self.key_value = _linear(config.d_model, 2 * config.inner)
         self.output = _linear(config.inner, config.d_model)
+        self.dropout = Dropout(config.dropout_rate)
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw the weights; small queries stand in for the division of the scores."""
@@ -292,8 +294,14 @@ class Attention(nn.Module):
         batch, length, heads, d_kv = *normed.shape[:2], self.config.num_heads, self.config.d_kv
         query = self.query(normed).view(batch, length, heads, d_kv).transpose(1, 2)
         key, value = keys_values.view(batch, -1, 2, heads, d_kv).permute(2, 0, 3, 1, 4).unbind(0)
-        rate = self.config.dropout_rate if self.training else 0.0
-        read = scaled_dot_product_attention(query, key, value, bias, dropout_p=rate, scale=1.0)
+        if self.training and self.config.dropout_rate and query.device.type == "cpu":
+            # PyTorch would take these steps too, its fused kernel having no dropout there, with a dropout that is slow.
+            scores = query @ key.transpose(2, 3)
+            scores = scores if bias is None else scores + bias
+            read = self.dropout(torch._safe_softmax(scores, -1)) @ value
+        else:
+            rate = self.config.dropout_rate if self.training else 0.0
+            read = scaled_dot_product_attention(query, key, value, bias, dropout_p=rate, scale=1.0)
         found: Tensor = self.output(read.transpose(1, 2).flatten(2))
         return found
 
@@ -305,7 +313,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.wide, self.narrow = _linear(config.d_model, config.d_ff), _linear(config.d_ff, config.d_model)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw the weights."""

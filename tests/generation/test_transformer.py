@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, dropout
 
 from macrec.encoders.torchvision_cure import import_torchvision
 from macrec.errors import DataError
+from macrec.generation.dropout import Dropout
 from macrec.generation.transformer import T5, Decoding, T5Config, position_buckets, relative_buckets
 from macrec.generation.vocabulary import PAD
 
@@ -148,7 +149,8 @@ def test_the_weights_of_hugging_face_give_its_logits(transformers, layers):
     assert torch.equal(from_dict(source, mask, target), ours(source, mask, target))
 
 
-def test_training_drops_the_units_and_gives_the_gradients_of_hugging_face(transformers):
+def test_training_drops_the_units_and_gives_the_gradients_of_hugging_face(transformers, monkeypatch):
+    monkeypatch.setattr(Dropout, "forward", lambda self, x: dropout(x, self.rate, self.training))  # their draws
     theirs = hugging_face(transformers, attn_implementation="sdpa").train()
     ours = tiny().train()
     ours.load_hugging_face(theirs)
