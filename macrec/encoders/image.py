@@ -16,6 +16,7 @@ from PIL import Image
 
 from macrec.data.dataset import Dataset
 from macrec.encoders.encoder import digest_path, library
+from macrec.encoders.rotation import rotation
 from macrec.encoders.torchvision_cure import import_torchvision
 from macrec.errors import DataError
 
@@ -80,7 +81,12 @@ class HogColorEncoder:
     @property
     def settings(self) -> dict[str, Any]:
         """The size and the number of directions."""
-        return {"size": self.size, "orientations": self.orientations, "library": library("scikit-image")}
+        return {
+            "version": 2,  # 2: rotated
+            "size": self.size,
+            "orientations": self.orientations,
+            "library": library("scikit-image"),
+        }
 
     def prepare(self, dataset: Dataset) -> None:
         """Nothing to learn."""
@@ -94,7 +100,7 @@ class HogColorEncoder:
         return np.ones(dataset.num_items, np.int32)
 
     def encode(self, dataset: Dataset, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Color part, then HOG part, `[n, d]`. Raises DataError for a picture that does not decode."""
+        """Color part and HOG part, rotated, `[n, d]`. Raises DataError for a picture that does not decode."""
 
         def load(row: int) -> tuple[Image.Image, NDArray[np.float32]]:
             picture = dataset.images.open(row)
@@ -103,7 +109,9 @@ class HogColorEncoder:
 
         with ThreadPoolExecutor(DECODERS) as pool:
             # HOG holds the interpreter lock, so it runs here while the pool decodes the pictures that follow.
-            return np.stack([np.hstack([color, self.hog(picture)]) for picture, color in pool.map(load, rows.tolist())])
+            parts = [np.hstack([color, self.hog(picture)]) for picture, color in pool.map(load, rows.tolist())]
+        vectors = np.stack(parts)
+        return np.asarray(vectors @ rotation(vectors.shape[1]), np.float32)
 
     def hog(self, picture: Image.Image) -> NDArray[np.float32]:
         """The gradient histograms of one picture of the right size, `[9 · 4 · orientations]`, of length 1.

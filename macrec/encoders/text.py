@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import TEXT_COLUMNS, Dataset
 from macrec.encoders.encoder import digest_path, library
+from macrec.encoders.rotation import rotation
 from macrec.encoders.torchvision_cure import import_torchvision
 from macrec.errors import DataError
 
@@ -75,7 +76,7 @@ def text_lengths(dataset: Dataset, fields: Sequence[str]) -> NDArray[np.integer]
 
 @dataclass
 class TfidfEncoder:
-    """TF-IDF over words and pairs of words, reduced to `dim` by a truncated SVD (latent semantic analysis).
+    """TF-IDF over words and pairs of words, reduced to `dim` by a truncated SVD (latent semantic analysis), rotated.
 
     Learned from the texts of the dataset itself, so it needs no weights and no network. Term frequencies are damped
     (1 + log tf) and each row has unit length before the SVD. Terms in fewer than `min_df` items are left out; `dim`
@@ -104,7 +105,7 @@ class TfidfEncoder:
     def settings(self) -> dict[str, Any]:
         """Everything but the texts."""
         return {
-            "version": 2,  # 2: no directions beyond the rank of the texts
+            "version": 3,  # 2: no directions beyond the rank of the texts; 3: rotated
             "dim": self.dim,
             "fields": list(self.fields),
             "min_df": self.min_df,
@@ -136,7 +137,8 @@ class TfidfEncoder:
         svd = TruncatedSVD(min(self.dim, *terms.shape), random_state=self.seed).fit(terms)
         # A direction beyond the rank of the terms holds rounding alone, which standardizing would blow up.
         kept = svd.singular_values_ > np.finfo(np.float32).eps * max(terms.shape) * svd.singular_values_[0]
-        self._terms, self._components = terms, svd.components_[kept].T.astype(np.float32)
+        components = svd.components_[kept].T.astype(np.float32)
+        self._terms, self._components = terms, components @ rotation(components.shape[1])
         self._fitted_to = dataset.text_fingerprint
 
     def too_few_terms(self, dataset: Dataset) -> DataError:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import NOT_RANKED, Ranking, exact_ranks, top_k
-from macrec.data.split import PADDING, Samples, Split
+from macrec.data.split import PADDING, Samples, Split, item_counts
 from macrec.errors import DataError
 from macrec.evaluation.metrics import mrr, ranking_metrics
-from macrec.systems.system import ScoringSystem, System, item_counts
+from macrec.evaluation.system import ScoringSystem, System
 
 Mask = NDArray[np.bool_]
 

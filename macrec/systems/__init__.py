@@ -1,8 +1,31 @@
 """One short file per recommender; all of them learn with `fit` and answer with a ranking."""
 
+from macrec.evaluation.system import ScoringSystem, System
+from macrec.systems.codebooks import Codebooks, CodebookSettings
+from macrec.systems.generative import Generative, GeneratorSettings, GivenIds, LearnedIds
 from macrec.systems.item_knn import ItemKNN
+from macrec.systems.macrec import MACRec
 from macrec.systems.markov import Markov
+from macrec.systems.mql4grec import MQL4GRec
 from macrec.systems.popularity import Popularity
-from macrec.systems.system import ScoringSystem, System
+from macrec.systems.sasrec import SASRec, SASRecRecipe
+from macrec.systems.tiger import TIGER
 
-__all__ = ["ItemKNN", "Markov", "Popularity", "ScoringSystem", "System"]
+__all__ = [
+    "TIGER",
+    "CodebookSettings",
+    "Codebooks",
+    "Generative",
+    "GeneratorSettings",
+    "GivenIds",
+    "ItemKNN",
+    "LearnedIds",
+    "MACRec",
+    "MQL4GRec",
+    "Markov",
+    "Popularity",
+    "SASRec",
+    "SASRecRecipe",
+    "ScoringSystem",
+    "System",
+]

@@ -10,8 +10,8 @@ from scipy.sparse import coo_array, csr_array, diags_array
 
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
-from macrec.data.split import Samples, Split
-from macrec.systems.system import ScoringSystem, learned, training_events
+from macrec.data.split import Samples, Split, training_events
+from macrec.evaluation.system import ScoringSystem, learned
 from macrec.training import Event
 
 

@@ -10,8 +10,8 @@ from scipy.sparse import coo_array, csr_array
 
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
-from macrec.data.split import Samples, Split
-from macrec.systems.system import ScoringSystem, item_counts, learned
+from macrec.data.split import Samples, Split, item_counts
+from macrec.evaluation.system import ScoringSystem, learned
 from macrec.training import Event
 
 

@@ -12,13 +12,12 @@ from sklearn.metrics import ndcg_score, top_k_accuracy_score
 from macrec.data import from_events, leave_one_out
 from macrec.data.curio import curio
 from macrec.data.ranking import NOT_RANKED, Ranking, top_k
-from macrec.data.split import Samples
+from macrec.data.split import Samples, item_counts
 from macrec.errors import DataError
 from macrec.evaluation.ceiling import popularity_ranks
 from macrec.evaluation.evaluate import evaluate, target_groups
 from macrec.evaluation.metrics import gains, hit_rate, mrr, ndcg
-from macrec.systems import Popularity
-from macrec.systems.system import ScoringSystem, item_counts
+from macrec.systems import Popularity, ScoringSystem
 
 
 class Table(ScoringSystem):

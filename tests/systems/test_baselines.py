@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from macrec.data import Histories, from_events, leave_one_out, load_dataset, train_part
 from macrec.data.ranking import exact_ranks
+from macrec.data.split import item_counts, training_events
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.systems import ItemKNN, Markov, Popularity
-from macrec.systems.system import item_counts, training_events
 from macrec.training import drain
 
 UNCUT = 10**6
@@ -121,7 +121,7 @@ def test_seen_items_are_masked_when_asked_and_parts_make_the_whole(system, monke
     for row in range(len(split.test)):
         seen = set(split.test.history(row).tolist())
         assert masked.items[row].tolist() == [item for item in plain.items[row] if item not in seen] + [-1] * len(seen)
-    monkeypatch.setattr("macrec.systems.system.CELLS", 4 * N)  # four users at a time
+    monkeypatch.setattr("macrec.evaluation.system.CELLS", 4 * N)  # four users at a time
     assert system.recommend(split.test, N, mask_seen=True).items.tolist() == masked.items.tolist()
     nobody = split.test.take(np.zeros(0, np.int64))
     assert system.recommend(nobody, 3).items.shape == (0, 3)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking, Scores, top_k
@@ -66,25 +65,3 @@ def learned(state: T | None, name: str) -> T:
     if state is None:
         raise RuntimeError(f"{name} has learned nothing yet: call fit first")
     return state
-
-
-def training_events(split: Split) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The user and the item of every event in a training sample, once each, `[E]` both, in order.
-
-    After `leave_one_out` that is all but the last two events of each user. A user of whom only one event is left
-    gives no sample, so that event does not count.
-    """
-    train = split.train
-    edges = np.zeros(len(train.items) + 1, np.int64)
-    np.add.at(edges, train.start, 1)
-    np.add.at(edges, train.target + 1, -1)
-    place = np.flatnonzero(np.cumsum(edges) > 0)
-    # The user of an event is that of the next training target: a sample never spans two users.
-    order = np.argsort(train.target, kind="stable")
-    user = train.user[order[np.searchsorted(train.target[order], place)]]
-    return user, train.items[place]
-
-
-def item_counts(split: Split, num_items: int) -> NDArray[np.int64]:
-    """Training events of every item, `[N]`: its popularity. An item with none is cold."""
-    return np.bincount(training_events(split)[1], minlength=num_items)

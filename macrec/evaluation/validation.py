@@ -1,0 +1,26 @@
+"""What a system is looked at by while it learns: a few users whose validation target it is to find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from macrec.data.ranking import Ranking
+from macrec.data.split import Samples, Split
+from macrec.evaluation.metrics import ranking_metrics
+
+PURPOSE = 7
+"""Tells this use of a seed from all others."""
+
+
+def validation_users(split: Split, users: int, seed: int) -> Samples:
+    """At most `users` validation samples, drawn from the seed: the same at every measurement."""
+    chosen = np.random.default_rng([seed, PURPOSE]).permutation(len(split.valid))[:users]
+    return split.valid.take(np.sort(chosen))
+
+
+def validation_metrics(recommend: Callable[[Samples, int], Ranking], samples: Samples) -> dict[str, float]:
+    """HR@10 and NDCG@10 of what `recommend` gives for `samples`, named as measurements of a training are."""
+    ranks = recommend(samples, 10).rank_of(samples.targets)
+    return {f"{name}/validation": value for name, value in ranking_metrics(ranks, (10,)).items()}

@@ -1,0 +1,226 @@
+"""What all generative recommenders share: semantic IDs for the catalog, then a generator that writes the next one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macrec.alignment.tasks import CodeTask
+from macrec.checkpoint import Checkpoint
+from macrec.data.dataset import Dataset
+from macrec.data.ranking import Ranking
+from macrec.data.split import Samples, Split
+from macrec.encoders import Embeddings
+from macrec.errors import DataError
+from macrec.evaluation.states import StateSnapshots, item_states
+from macrec.evaluation.system import learned
+from macrec.evaluation.validation import validation_metrics, validation_users
+from macrec.generation.batches import CodeTables
+from macrec.generation.paths import DecodingOptions, PathDecoder
+from macrec.generation.training import GeneratorRecipe, GeneratorTraining
+from macrec.generation.transformer import T5, T5Config
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.systems.codebooks import Codebooks, CodebookSettings
+from macrec.training import Event, train
+
+SIZES = {
+    "smoke": T5Config.named("tiny"),
+    "demo": T5Config.named("demo"),
+    "study": T5Config.named("demo"),
+    "paper": T5Config(),
+}
+"""The generator of each profile."""
+
+EPOCHS = {"smoke": 2, "demo": 10, "study": 30, "paper": 200}
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """Everything that decides what generator comes out of given semantic IDs, and how it is asked.
+
+    `validate_users`: how many users the measurements during training look at, `measurements` how often.
+    """
+
+    config: T5Config = field(default_factory=T5Config)
+    recipe: GeneratorRecipe = field(default_factory=GeneratorRecipe)
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    validate_users: int = 500
+    measurements: int = 10
+
+    @classmethod
+    def of(
+        cls, profile: str, *, epochs: int = 0, batch: int = 256, learning_rate: float = 0.003,
+        lambda_implicit: float = 0.01, beams: int = 20, size: str = "", seed: int = 0,
+    ) -> GeneratorSettings:  # fmt: skip
+        """From the flat parameters of a notebook; `epochs` 0 and an empty `size` leave the choice to the profile.
+
+        Raises DataError for an unknown profile or size, and for a number that cannot be used.
+        """
+        for name, count, least, most in (
+            ("epochs", epochs, 0, 1_000_000),
+            ("batch", batch, 1, 1_000_000),
+            ("beams", beams, 1, 1000),
+            ("seed", seed, 0, 2**31),
+        ):
+            if not least <= count <= most:
+                raise DataError(f"{count} cannot be used", field=name, fix=f"give a number from {least} to {most:,}")
+        for name, weight in {"learning_rate": learning_rate, "lambda_implicit": lambda_implicit}.items():
+            if not 0 <= weight < math.inf:
+                raise DataError(f"{weight} cannot be used", field=name, fix="give a number of 0 or more")
+        for name, choice in {"profile": profile, "size": size or profile}.items():
+            if choice not in SIZES:
+                raise DataError(f'there is no {name} "{choice}"', fix=f"choose one of {', '.join(SIZES)}")
+        return cls(
+            SIZES[size or profile],
+            GeneratorRecipe(
+                epochs or EPOCHS[profile], batch, learning_rate, lambda_implicit=lambda_implicit, seed=seed
+            ),
+            DecodingOptions(width=beams),
+        )
+
+    def without_implicit(self) -> GeneratorSettings:
+        """The same without implicit alignment."""
+        return replace(self, recipe=replace(self.recipe, lambda_implicit=0.0))
+
+
+class Ids(Protocol):
+    """Where a generative system has its semantic IDs from."""
+
+    def learn(self, data: Dataset) -> Iterator[Event]:
+        """Learn them, if they are learned."""
+
+    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+        """One ID per modality and item of the catalog, in the order of the item table."""
+
+
+@dataclass(frozen=True)
+class GivenIds:
+    """IDs that somebody has made: tables by modality, of any order and with further items."""
+
+    ids: Mapping[str, SemanticIds]
+
+    def learn(self, data: Dataset) -> Iterator[Event]:
+        """Nothing."""
+        return iter(())
+
+    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+        """The rows of the catalog's items. Raises DataError for an item without an ID."""
+        return {name: table.of_items(data.items["item_id"]) for name, table in self.ids.items()}
+
+
+@dataclass(frozen=True)
+class LearnedIds:
+    """IDs from codebooks over embeddings, kept in `folder`; those of `modalities` (default: of all that were learned).
+
+    Codebooks of several modalities may so serve systems that use one.
+    """
+
+    folder: Path
+    embeddings: Mapping[str, Embeddings]
+    settings: CodebookSettings
+    modalities: tuple[str, ...] = ()
+
+    def codebooks(self, data: Dataset) -> Codebooks:
+        """The codebooks, trained or not."""
+        return Codebooks(self.folder, data, self.embeddings, self.settings)
+
+    def learn(self, data: Dataset) -> Iterator[Event]:
+        """The training of the codebooks."""
+        return self.codebooks(data).events()
+
+    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+        """The resolved IDs of the trained codebooks."""
+        books = self.codebooks(data)
+        for _ in books.events():  # finished: only replays
+            pass
+        found = books.resolved(absent=True)[0]
+        return {name: found[name] for name in self.modalities or found}
+
+
+class Generative:
+    """A generative recommender: `ids`, the `tasks` its generator learns, and the settings of that generator.
+
+    A `System`. What it learns lies in `folder`, one folder per training, and is found again.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, ids: Ids, tasks: Sequence[CodeTask], settings: GeneratorSettings
+    ) -> None:
+        self.name, self.folder, self.ids, self.tasks, self.settings = name, folder, ids, tuple(tasks), settings
+        self._decoder: PathDecoder | None = None
+        self._training: GeneratorTraining | None = None
+        self._states: StateSnapshots | None = None
+
+    def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
+        """Both stages: first the events of the codebooks, then those of the generator."""
+        yield from self.learn_ids(data)
+        yield from self.learn_generator(data, split)
+
+    def learn_ids(self, data: Dataset) -> Iterator[Event]:
+        """The first stage."""
+        return self.ids.learn(data)
+
+    def learn_generator(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
+        """The second stage, over the IDs that the first has given."""
+        settings = self.settings
+        tables = CodeTables(self.ids.tables(data), self.tasks, "cuda" if torch.cuda.is_available() else "cpu")
+        model = T5(len(tables.vocabulary), settings.config, settings.recipe.seed).to(tables.device)
+        self._decoder = PathDecoder(model, tables, settings.decoding)
+        train_samples = split.train.newest(settings.decoding.max_history)
+        asked = validation_users(split, settings.validate_users, settings.recipe.seed)
+        measure = partial(validation_metrics, self.recommend, asked) if len(asked) else None
+        self._training = GeneratorTraining(model, tables, train_samples, settings.recipe, measure)
+        plan = self._training.plan(measurements=settings.measurements)
+        checkpoint = Checkpoint.named(self.folder, self.identity(data, tables.ids, train_samples))
+        self._states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
+        yield from train(self._states.during(self._training, plan.steps), plan, checkpoint)
+
+    def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
+        """The k best items of every history, all paths together."""
+        return self.decoder.recommend(samples, k, mask_seen)
+
+    @property
+    def decoder(self) -> PathDecoder:
+        """The generator with everything it takes to ask it. Raises RuntimeError before it has learned."""
+        return learned(self._decoder, self.name)
+
+    @property
+    def training(self) -> GeneratorTraining:
+        """The second stage's module and its samples. Raises RuntimeError before it has begun."""
+        return learned(self._training, self.name)
+
+    def states(self) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Moment of the training → modality → the encoder's mean states of every item's ID, `[N, d_model]`.
+
+        "after" are those of the weights as they are now. Raises RuntimeError before the generator has begun to learn.
+        """
+        snapshots = learned(self._states, self.name)
+        snapshots.after()
+        return snapshots.load()
+
+    def identity(self, data: Dataset, ids: Mapping[str, SemanticIds], train_samples: Samples) -> dict[str, Any]:
+        """What decides the generator's training."""
+        return {
+            "dataset": data.fingerprint,
+            "ids": {name: digest(table) for name, table in ids.items()},
+            "samples": len(train_samples),
+            "tasks": [asdict(task) for task in self.tasks],
+            "settings": json.loads(json.dumps(asdict(self.settings))),
+        }
+
+
+def digest(ids: SemanticIds) -> str:
+    """A digest of a table's codes and of what its codebooks are called."""
+    found = hashlib.blake2b(json.dumps([ids.codebooks, ids.sizes]).encode(), digest_size=8)
+    found.update(np.ascontiguousarray(ids.codes, np.int32).data)
+    return found.hexdigest()
