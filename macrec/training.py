@@ -79,8 +79,9 @@ class Plan:
     """How long and how fast to train with AdamW.
 
     `steps` in all; an event every `report_every` steps, measured every `measure_every`, and at the last. The learning
-    rate climbs over `warmup` steps, then falls by a cosine to zero ("cosine") or stays ("constant"). `clip`: the
-    largest norm of the gradient. `keep`: weights to take from the best measurement rather than from the last step;
+    rate climbs over `warmup` steps, then falls by a cosine to zero ("cosine") or stays ("constant"). `rate_factors`:
+    (beginning of a name, factor) pairs; weights so named learn at the rate times the first factor that fits. `clip`:
+    the largest norm of the gradient. `keep`: weights to take from the best measurement rather than from the last step;
     with `patience`, training stops after so many measurements without a better value of the first of them.
     """
 
@@ -88,6 +89,7 @@ class Plan:
     report_every: int = 10
     measure_every: int = 100
     learning_rate: float = 1e-3
+    rate_factors: tuple[tuple[str, float], ...] = ()
     weight_decay: float = 1e-4
     warmup: int = 0
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -187,8 +189,13 @@ class _Loop:
 
     def __init__(self, task: Task, plan: Plan) -> None:
         self.task, self.plan = task, plan
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in task.module.named_parameters():
+            if parameter.requires_grad:
+                factor = next((value for start, value in plan.rate_factors if name.startswith(start)), 1.0)
+                groups.setdefault(factor, []).append(parameter)
         self.optimizer = torch.optim.AdamW(
-            [parameter for parameter in task.module.parameters() if parameter.requires_grad],
+            [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
             lr=plan.learning_rate,
             weight_decay=plan.weight_decay,
         )
@@ -205,7 +212,7 @@ class _Loop:
         begin = time.perf_counter()
         self.task.module.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(self.step)
+            group["lr"] = self.plan.rate(self.step) * group["factor"]
         devices = {parameter.device for parameter in self.task.module.parameters() if parameter.is_cuda}
         with torch.random.fork_rng(devices):  # dropout draws from global generators: set by step, then put back
             draw = _mixed(self.plan.seed, self.step)

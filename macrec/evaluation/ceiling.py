@@ -15,10 +15,8 @@ from macrec.evaluation.metrics import ranking_metrics
 def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[str, float]]:
     """HR@1/5/10 and NDCG@5/10 on test items, by ranker; empty when no user has 3 events and so nothing can be tested.
 
-    "oracle" knows every rule and has read the history: no model does better on average. "reads only" knows the rules
-    but not what only the pictures show, "sees only" not what only the texts show; neither learns from other people, so
-    a model of one modality that does may pass them. These three are known on the built-in catalog alone; "popularity",
-    which counts training events, everywhere. The first `max_users` users are tested; default: as many as take seconds.
+    The marks of `known_ranks` on the built-in catalog, and "popularity", which counts training events, everywhere. The
+    first `max_users` users are tested; default: as many as take seconds.
     """
     # The oracle needs histories uncut: an item already taken cannot come again, however long ago it was.
     test = leave_one_out(dataset.histories, max_history=int(dataset.histories.lengths.max())).test
@@ -26,14 +24,24 @@ def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[st
         return {}
     users = max_users or max(200, min(10_000, 50_000_000 // dataset.num_items))
     test = test.take(np.arange(min(users, len(test))))
-    popularity = {"popularity": ranking_metrics(popularity_ranks(dataset.histories, test, dataset.num_items))}
+    ranks = known_ranks(dataset, test) | {"popularity": popularity_ranks(dataset.histories, test, dataset.num_items)}
+    return {name: ranking_metrics(found) for name, found in ranks.items()}
+
+
+def known_ranks(dataset: Dataset, samples: Samples) -> dict[str, NDArray[np.int64]]:
+    """The ranks `[B]` of the targets by those who know the rules of the built-in catalog; empty for any other.
+
+    "oracle" knows every rule and has read the history, which must be uncut: no model does better on average. "reads
+    only" knows the rules but not what only the pictures show, "sees only" not what only the texts show; neither learns
+    from other people, so a model of one modality that does may pass them.
+    """
     if not isinstance(dataset, Curio):
-        return popularity
+        return {}
     return {
-        "oracle": ranking_metrics(dataset.oracle.ranks(test)),
-        "reads only": ranking_metrics(dataset.oracle_blind_to("image").ranks(test)),
-        "sees only": ranking_metrics(dataset.oracle_blind_to("text").ranks(test)),
-    } | popularity
+        "oracle": dataset.oracle.ranks(samples),
+        "reads only": dataset.oracle_blind_to("image").ranks(samples),
+        "sees only": dataset.oracle_blind_to("text").ranks(samples),
+    }
 
 
 def popularity_ranks(histories: Histories, samples: Samples, num_items: int) -> NDArray[np.int64]:

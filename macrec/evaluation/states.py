@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from macrec.alignment.implicit import pooled
 from macrec.errors import DataError
 from macrec.files import replacing
 from macrec.generation.batches import CodeTables
 from macrec.generation.transformer import T5
-from macrec.generation.vocabulary import EOS
 from macrec.training import Task, Usage
 
 Floats = NDArray[np.float32]
@@ -40,9 +38,8 @@ def item_states(model: T5, tables: CodeTables, batch: int = 1024) -> dict[str, F
     try:
         found = {}
         for number, modality in enumerate(tables.modalities):
-            all_ids = tables.tokens[number, :, : int(tables.levels[number])]
-            ids, which = all_ids.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
-            tokens = pad(ids, (0, 1), value=EOS)
+            every, _ = tables.item_tokens(number, torch.arange(tables.tokens.shape[1], device=tables.device))
+            tokens, which = every.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
             mask = torch.ones_like(tokens, dtype=torch.bool)
             parts = [
                 pooled(model.encode, tokens[at : at + batch], mask[at : at + batch])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from macrec.alignment.tasks import CodeTask
 from macrec.data.split import Samples
@@ -21,13 +22,14 @@ class TokenBatch(NamedTuple):
 
     `source` `[B, S]` int64: prompt, IDs of the history from the oldest to the newest item, `EOS`, then `PAD`; `mask`
     `[B, S]` bool: what is not padding; `target` `[B, L]` int64: the tokens of the next ID, `PAD` beyond its levels;
-    `task` `[B]` int64.
+    `task` and `item`, the row of the target in the item table, `[B]` int64.
     """
 
     source: Tensor
     mask: Tensor
     target: Tensor
     task: Tensor
+    item: Tensor
 
 
 class CodeTables:
@@ -50,14 +52,10 @@ class CodeTables:
         self.levels = torch.tensor([table.num_levels for table in ids.values()], device=device)
         longest = int(self.levels.max())
         tokens = np.full((len(ids), len(next(iter(ids.values()))), longest), PAD, np.int64)
-        allowed = np.zeros((len(ids), longest, len(self.vocabulary)), bool)
         for row, table in enumerate(ids.values()):
             tokens[row, :, : table.num_levels] = self.vocabulary.tokens(table)
-            allowed[row, : table.num_levels] = self.vocabulary.level_mask(table)
         self.tokens = torch.from_numpy(tokens).to(device)
         """`[M, N, L]`: the tokens of every item in every modality."""
-        self.allowed = torch.from_numpy(allowed).to(device)
-        """`[M, L, V]`: the tokens that are possible at a level of a modality."""
         prompts = np.full((len(self.tasks), max((task.prompt for task in tasks), default=0)), PAD, np.int64)
         for row, task in enumerate(self.tasks):
             if task.prompt:
@@ -66,6 +64,11 @@ class CodeTables:
         self.prompt_length = torch.tensor([task.prompt for task in tasks], device=device)
         self.source = torch.tensor([self.modalities.index(task.source) for task in tasks], device=device)
         self.target = torch.tensor([self.modalities.index(task.target) for task in tasks], device=device)
+
+    def item_tokens(self, modality: int, items: Tensor) -> tuple[Tensor, Tensor]:
+        """The ID of each of `items` `[S]` and `EOS`, `[S, L + 1]`, and a mask that hides nothing."""
+        tokens = pad(self.tokens[modality, items, : int(self.levels[modality])], (0, 1), value=EOS)
+        return tokens, torch.ones_like(tokens, dtype=torch.bool)
 
     def sources(self, task: Tensor, items: Tensor, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `[B, S]` and their mask for histories `items[start:start + length]`, `[B]` each, of `task` `[B]`."""
@@ -138,5 +141,5 @@ class TaskSamples:
         which = torch.from_numpy(rows).to(self.tables.device)
         task = self.task[which]
         source, mask = self.tables.sources(task, self.items, self.start[which], self.length[which])
-        target = self.tables.tokens[self.tables.target[task], self.items[self.target[which]].long()]
-        return TokenBatch(source, mask, target, task)
+        item = self.items[self.target[which]].long()
+        return TokenBatch(source, mask, self.tables.tokens[self.tables.target[task], item], task, item)

@@ -64,7 +64,7 @@ class T5Config:
         if name == "paper":
             return cls()
         if name == "demo":
-            return cls(d_model=96, num_heads=4, d_kv=32, d_ff=384, num_layers=2, num_decoder_layers=2)
+            return cls(d_model=96, num_heads=6, d_kv=16, d_ff=192, num_layers=1, num_decoder_layers=1)
         if name == "tiny":
             return cls(d_model=32, num_heads=2, d_kv=16, d_ff=64, num_layers=2, num_decoder_layers=2)
         raise ValueError(f'there is no size "{name}": choose paper, demo or tiny')

@@ -47,7 +47,7 @@ def test_states_are_those_of_the_implicit_loss():
     task.module.eval()
     for number, name in enumerate(("text", "image")):
         with torch.no_grad():
-            expected = pooled(task.module.encode, *task.item_tokens(number, torch.arange(ITEMS)))
+            expected = pooled(task.module.encode, *task.tables.item_tokens(number, torch.arange(ITEMS)))
         np.testing.assert_allclose(found[name], expected.numpy(), atol=1e-5)
         assert found[name].dtype == np.float32 and found[name].shape == (ITEMS, 32)
 

@@ -90,16 +90,6 @@ def test_six_tasks_for_two_modalities_and_counts_of_the_specification():
     assert len(code_tasks(("text", "image"), item_level=False)) == 4
 
 
-def test_only_the_tokens_of_a_level_are_allowed_there():
-    tables = tables_of(4)
-    for row, name in enumerate(("text", "image")):
-        for level, codebook in enumerate(tables.ids[name].codebooks):
-            where = torch.nonzero(tables.allowed[row, level]).flatten().tolist()
-            tokens = tables.vocabulary.range(codebook)
-            assert where == list(range(tokens.start, tokens.stop))
-    assert not tables.allowed[1, 2].any()
-
-
 def test_batches_of_an_epoch_pad_little():
     rng = np.random.default_rng(0)
     sequences = [rng.integers(0, 50, rng.integers(3, 30)).tolist() for _ in range(400)]
