@@ -40,6 +40,25 @@ def test_there_is_nothing_at_first_and_then_what_was_saved(tmp_path):
     assert files(checkpoint.folder) == ["checkpoint.json", "step-00000007.safetensors"]
 
 
+def test_one_identity_has_one_folder_and_another_one_another(tmp_path):
+    place = Checkpoint.named(tmp_path, IDENTITY).folder
+    assert place.parent == tmp_path
+    reordered = {"rates": [0.1, 0.2], "seed": 3, "data": "toy"}  # as JSON holds it
+    assert Checkpoint.named(tmp_path, reordered).folder == place
+    nested = IDENTITY | {"settings": {"deep": [1, {"er": 2}]}}
+    others = [
+        {}, IDENTITY | {"seed": 4}, IDENTITY | {"seed": "3"}, IDENTITY | {"rates": (0.2, 0.1)}, IDENTITY | {"more": 0},
+        {"data": "toy", "seed": 3}, nested, IDENTITY | {"settings": {"deep": [1, {"er": 3}]}},
+    ]  # fmt: skip
+    assert len({place, *(Checkpoint.named(tmp_path, other).folder for other in others)}) == 1 + len(others)
+
+
+def test_a_named_checkpoint_is_found_again_by_its_identity_alone(tmp_path):
+    Checkpoint.named(tmp_path, IDENTITY).save(7, tensors(), STATE)
+    assert Checkpoint.named(tmp_path, dict(IDENTITY)).load()[1] == STATE
+    assert Checkpoint.named(tmp_path, IDENTITY | {"seed": 4}).load() is None
+
+
 def test_a_later_checkpoint_takes_the_place_of_the_one_before(tmp_path):
     checkpoint = Checkpoint(tmp_path, IDENTITY)
     for step in (7, 12, 12):

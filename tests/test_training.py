@@ -405,6 +405,46 @@ def test_the_learning_rate_climbs_and_then_falls_by_a_cosine():
     assert {replace(plan, schedule="constant").rate(step) for step in range(9, 100)} == {2.0}
 
 
+FACTORS = (("1.", 3.0), ("1.bias", 100.0), ("3.weight", 0.0))
+
+
+def test_weights_learn_at_the_rate_times_the_first_factor_that_fits():
+    plan = replace(PLAN, steps=1, weight_decay=0.5, clip=None)
+    moved = {}
+    for factors in ((), FACTORS):
+        task = Line(dropout=0.0, dtype=torch.float64)
+        before = task.weights()
+        task.losses = lambda step, task=task: Line.losses(task, 2)  # a step in which the last layer learns, too
+        drain(train(task, replace(plan, rate_factors=factors)))
+        moved[factors] = {name: value - before[name] for name, value in task.weights().items() if name != "moving"}
+    assert all((change != 0).all() for change in moved[()].values())
+    # The first step of AdamW, decay included, is the rate times what does not depend on it.
+    for name, factor in {"1.weight": 3.0, "1.bias": 3.0, "3.weight": 0.0, "3.bias": 1.0}.items():
+        torch.testing.assert_close(moved[FACTORS][name], factor * moved[()][name])
+
+
+def test_factors_follow_the_schedule_of_the_plan():
+    """Factors on all weights are another learning rate, step by step."""
+    plan = replace(PLAN, warmup=4)
+    _, expected = uninterrupted(replace(plan, learning_rate=0.04))
+    _, found = uninterrupted(replace(plan, learning_rate=0.02, rate_factors=(("1.", 2.0), ("", 2.0))))
+    assert equal(found, expected)
+
+
+def test_a_training_with_factors_resumes_bit_for_bit(tmp_path):
+    plan = replace(PLAN, rate_factors=FACTORS)
+    events, weights = uninterrupted(plan)
+    assert not equal(weights, uninterrupted()[1])
+    for last in range(PLAN.steps):
+        checkpoint = Checkpoint(tmp_path / str(last), {})
+        task = Line()
+        task.during = lambda step, last=last: interrupt() if step == last else None
+        assert drain(train(task, plan, checkpoint)).stopped
+        again = Line()
+        assert told(drain(train(again, plan, checkpoint)).events) == told(events)
+        assert equal(again.weights(), weights)
+
+
 def test_the_gradient_is_clipped():
     """With plain statistics of Adam at the first step only the direction counts, so look at the gradient itself."""
     task, norms = Line(dropout=0), []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from macrec.encoders.embeddings import Embeddings
+from macrec.encoders.embeddings import Embeddings, shared_items
 from macrec.encoders.encoder import Encoder
 from macrec.encoders.image import HogColorEncoder, OpenClipEncoder
 from macrec.encoders.precomputed import NpyEncoder
@@ -29,6 +29,7 @@ __all__ = [
     "available",
     "item_texts",
     "make_encoder",
+    "shared_items",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -232,3 +232,16 @@ def open_npy(path: Path) -> NDArray[Any]:
             file=path,
             fix="write it again with numpy.save, as a plain float16 or float32 array",
         ) from error
+
+
+def shared_items(embeddings: Mapping[str, Embeddings], count: int = 0, seed: int = 0) -> NDArray[np.int64]:
+    """The rows of the items that have every modality, rising; at most `count` of them, drawn at random (0: all).
+
+    Raises DataError for a negative number.
+    """
+    if count < 0:
+        raise DataError(f"{count} cannot be used", field="items", fix="give a number of items, or 0 for all")
+    rows = np.flatnonzero(np.logical_and.reduce([found.present for found in embeddings.values()]))
+    if count and count < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Self
@@ -129,8 +130,25 @@ class PathDecoder:
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best items of every history by all paths together."""
+        return self.fused(self.rankings(samples, k, mask_seen), k)
+
+    def rankings(self, samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
+        """What `fused` makes one of: a ranking per path, of its own beam or, to be rescored, of all candidates."""
         self.model.eval()
-        return Ranking.stack([self._recommend(part, k, mask_seen) for part in parts(samples, self.options.batch)])
+        found = [
+            self._rankings(part, max(self.options.width, k), mask_seen) for part in parts(samples, self.options.batch)
+        ]
+        widest = max(ranking.k for ranking, *_ in found)
+        return [
+            Ranking.stack([best(ranking.items, ranking.scores, widest) for ranking in of_path])
+            for of_path in zip(*found, strict=True)
+        ]
+
+    def fused(self, rankings: Sequence[Ranking], k: int) -> Ranking:
+        """The k best items by all `rankings`, one per path, together."""
+        if len(rankings) == 1:
+            return best(rankings[0].items, rankings[0].scores, k)
+        return fuse(rankings, self.options.fusion, k, self.options.weights)
 
     def exact(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The same without a beam: every item is scored on every path, then the k best. For small catalogs.
@@ -192,13 +210,10 @@ class PathDecoder:
         found: NDArray[np.float64] = total.masked_fill(wanted < 0, -torch.inf).double().cpu().numpy()
         return found / self._length(path)
 
-    def _recommend(self, samples: Samples, k: int, mask_seen: bool) -> Ranking:
-        width = max(self.options.width, k)
+    def _rankings(self, samples: Samples, width: int, mask_seen: bool) -> list[Ranking]:
         found = [self._search(path, samples, width, mask_seen) for path in self.paths]
-        rankings = [ranking for ranking, _ in found]
-        if len(rankings) == 1:
-            return best(rankings[0].items, rankings[0].scores.astype(np.float64), k)
-        if self.options.fusion in RESCORING:
+        rankings = [Ranking(ranking.items, ranking.scores.astype(np.float64)) for ranking, _ in found]
+        if len(rankings) > 1 and self.options.fusion in RESCORING:
             items, known = table(rankings)
             for place, (path, (_, scorer)) in enumerate(zip(self.paths, found, strict=True)):
                 # Only what the other paths found is not yet known; move it to the front and leave the rest out.
@@ -209,7 +224,7 @@ class PathDecoder:
                     rows, columns = np.nonzero(asked != PADDING)
                     known[rows, front[rows, columns], place] = self.scores(path, scorer, asked)[rows, columns]
             rankings = [best(items, known[..., place], items.shape[1]) for place in range(len(rankings))]
-        return fuse(rankings, self.options.fusion, k, self.options.weights)
+        return rankings
 
     def _search(
         self, path: int, samples: Samples, width: int, mask_seen: bool, trace: Trace | None = None
@@ -227,10 +242,7 @@ class PathDecoder:
             if self.options.fusion in RESCORING:  # what one path may recommend is scored on all
                 hidden = [np.logical_and.reduce(hidden)] * len(hidden)
             scores = [np.where(away, -np.inf, found) for away, found in zip(hidden, scores, strict=True)]
-        rankings = [top_k(found.astype(np.float64), found.shape[1]) for found in scores]
-        if len(rankings) == 1:
-            return best(rankings[0].items, rankings[0].scores, k)
-        return fuse(rankings, self.options.fusion, k, self.options.weights)
+        return self.fused([top_k(found.astype(np.float64), found.shape[1]) for found in scores], k)
 
     def _exact_scores(self, samples: Samples, path: int) -> NDArray[np.float32]:
         trie = self._trie(path)

@@ -22,6 +22,7 @@ from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
+from macrec.evaluation.fusion_weights import tuned_weights
 from macrec.evaluation.states import StateSnapshots, item_states
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
@@ -45,7 +46,7 @@ SHORT = GeneratorRecipe(batch=128, learning_rate=3e-3, table_factor=30.0, implic
 RECIPES = {
     "smoke": replace(SHORT, epochs=1, batch=64),
     "demo": replace(SHORT, epochs=3),
-    "study": replace(SHORT, epochs=8),
+    "study": replace(SHORT, epochs=5),
     "paper": GeneratorRecipe(),
 }
 """How each of them learns."""
@@ -98,6 +99,10 @@ class GeneratorSettings:
             DecodingOptions(width=beams),
         )
 
+    def with_seed(self, seed: int) -> GeneratorSettings:
+        """The same from another random start."""
+        return replace(self, recipe=replace(self.recipe, seed=seed))
+
     def without_implicit(self) -> GeneratorSettings:
         """The same without implicit alignment."""
         return replace(self, recipe=replace(self.recipe, lambda_implicit=0.0))
@@ -128,32 +133,33 @@ class GivenIds:
         return {name: table.of_items(data.items["item_id"]) for name, table in self.ids.items()}
 
 
-@dataclass(frozen=True)
 class LearnedIds:
     """IDs from codebooks over embeddings, kept in `folder`; those of `modalities` (default: of all that were learned).
 
     Codebooks of several modalities may so serve systems that use one.
     """
 
-    folder: Path
-    embeddings: Mapping[str, Embeddings]
-    settings: CodebookSettings
-    modalities: tuple[str, ...] = ()
+    def __init__(
+        self,
+        folder: Path,
+        embeddings: Mapping[str, Embeddings],
+        settings: CodebookSettings,
+        modalities: tuple[str, ...] = (),
+    ) -> None:
+        self.folder, self.embeddings, self.settings, self.modalities = folder, embeddings, settings, modalities
+        self._books: Codebooks | None = None
 
-    def codebooks(self, data: Dataset) -> Codebooks:
-        """The codebooks, trained or not."""
-        return Codebooks(self.folder, data, self.embeddings, self.settings)
-
-    def learn(self, data: Dataset) -> Iterator[Event]:
+    def learn(self, data: Dataset) -> Generator[Event, None, None]:
         """The training of the codebooks."""
-        return self.codebooks(data).events()
+        self._books = Codebooks(self.folder, data, self.embeddings, self.settings)
+        yield from self._books.events()
 
     def tables(self, data: Dataset) -> dict[str, SemanticIds]:
-        """The resolved IDs of the trained codebooks."""
-        books = self.codebooks(data)
-        for _ in books.events():  # finished: only replays
-            pass
-        found = books.resolved(absent=True)[0]
+        """The resolved IDs of the codebooks as they are; when nothing was learned for `data` yet, it is now."""
+        if self._books is None or self._books.data is not data:
+            for _ in self.learn(data):
+                pass
+        found = learned(self._books, "LearnedIds").resolved(absent=True)[0]
         return {name: found[name] for name in self.modalities or found}
 
 
@@ -191,9 +197,12 @@ class Generative:
         measure = partial(validation_metrics, self.recommend, asked) if len(asked) else None
         self._training = GeneratorTraining(model, tables, train_samples, settings.recipe, measure)
         plan = self._training.plan(measurements=settings.measurements)
-        checkpoint = Checkpoint.named(self.folder, self.identity(data, tables.ids, train_samples))
+        read = (train_samples, asked.newest(settings.decoding.max_history))
+        checkpoint = Checkpoint.named(self.folder, self.identity(data, tables.ids, read))
         self._states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
         yield from train(self._states.during(self._training, plan.steps), plan, checkpoint)
+        if len(self._decoder.paths) > 1 and len(asked) and settings.decoding.weights is None:
+            self._decoder.options = replace(settings.decoding, weights=tuned_weights(self._decoder, asked))
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best items of every history, all paths together."""
@@ -218,14 +227,21 @@ class Generative:
         snapshots.after()
         return snapshots.load()
 
-    def identity(self, data: Dataset, ids: Mapping[str, SemanticIds], train_samples: Samples) -> dict[str, Any]:
-        """What decides the generator's training."""
+    @property
+    def about(self) -> dict[str, Any]:
+        """The tasks and all settings of the generator as plain values."""
+        return {
+            "tasks": [asdict(task) for task in self.tasks],
+            "settings": json.loads(json.dumps(asdict(self.settings))),
+        }
+
+    def identity(self, data: Dataset, ids: Mapping[str, SemanticIds], read: Sequence[Samples]) -> dict[str, Any]:
+        """What decides the generator's training; `read`: what it learns from and what it is measured on."""
         return {
             "dataset": data.fingerprint,
             "ids": {name: digest(table) for name, table in ids.items()},
-            "samples": len(train_samples),
-            "tasks": [asdict(task) for task in self.tasks],
-            "settings": json.loads(json.dumps(asdict(self.settings))),
+            "samples": [digest_of_samples(samples) for samples in read],
+            **self.about,
         }
 
 
@@ -233,4 +249,12 @@ def digest(ids: SemanticIds) -> str:
     """A digest of a table's codes and of what its codebooks are called."""
     found = hashlib.blake2b(json.dumps([ids.codebooks, ids.sizes]).encode(), digest_size=8)
     found.update(np.ascontiguousarray(ids.codes, np.int32).data)
+    return found.hexdigest()
+
+
+def digest_of_samples(samples: Samples) -> str:
+    """A digest of which samples of a dataset these are."""
+    found = hashlib.blake2b(digest_size=8)
+    for column in (samples.user, samples.start, samples.target):
+        found.update(np.ascontiguousarray(column).data)
     return found.hexdigest()

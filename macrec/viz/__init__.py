@@ -1,6 +1,8 @@
 """What the eye sees: theme, figures, hovers. Figures are pure functions: data in, figure and one sentence out."""
 
+from macrec.viz.alignment_figures import alignment_map, distance_figure, retrieval_figure
 from macrec.viz.audit_figures import gradient_figure, positives_figure, resolver_figure
+from macrec.viz.beam_trace import beam_trace
 from macrec.viz.code_tree import code_tree, code_tree_figure
 from macrec.viz.codebook_figures import code_agreement, residual_figure, residual_norms, usage_heatmap
 from macrec.viz.coded_items import item_rows, items_in
@@ -14,14 +16,28 @@ from macrec.viz.live import LiveBoard, board_svg
 from macrec.viz.nearest_codewords import nearest_codewords
 from macrec.viz.neighborhoods import examples, factors_of, neighbor_strips, purity_table
 from macrec.viz.pictures import Gallery, picture_grid
+from macrec.viz.replay import replay
+from macrec.viz.results import (
+    ablation_figure,
+    ablation_table,
+    differences_figure,
+    groups_figure,
+    results_figure,
+    results_table,
+)
 from macrec.viz.tables import table_html
+from macrec.viz.task_examples import task_examples
 from macrec.viz.theme import show, show_html
 from macrec.viz.training_figures import training_figure
 
 __all__ = [
     "Gallery",
     "LiveBoard",
+    "ablation_figure",
+    "ablation_table",
     "agreement_figure",
+    "alignment_map",
+    "beam_trace",
     "board_svg",
     "card_figure",
     "ceiling_figure",
@@ -31,9 +47,12 @@ __all__ = [
     "comparison_figure",
     "comparison_table",
     "conflict_explorer",
+    "differences_figure",
+    "distance_figure",
     "examples",
     "factors_of",
     "gradient_figure",
+    "groups_figure",
     "history_strip",
     "item_rows",
     "items_in",
@@ -45,12 +64,17 @@ __all__ = [
     "positives_figure",
     "purity_figure",
     "purity_table",
+    "replay",
     "residual_figure",
     "residual_norms",
     "resolver_figure",
+    "results_figure",
+    "results_table",
+    "retrieval_figure",
     "show",
     "show_html",
     "table_html",
+    "task_examples",
     "training_figure",
     "umap_layouts",
     "usage_heatmap",

@@ -50,12 +50,17 @@ def item_label(dataset: Dataset, row: int) -> str:
 class Gallery:
     """The pictures and cards of some items, sent to a page once and shown wherever a point of a figure names the item.
 
-    `rows` `[n]` are items; `lines` gives further lines of each card, by label (`[n]` values each, at most four).
+    `rows` `[n]` are items (default: all); `lines` gives further lines of each card, by label (`[n]` values each, at
+    most four).
     """
 
     def __init__(
-        self, dataset: Dataset, rows: NDArray[np.integer], lines: dict[str, Sequence[Any]] | None = None
+        self,
+        dataset: Dataset,
+        rows: NDArray[np.integer] | None = None,
+        lines: dict[str, Sequence[Any]] | None = None,
     ) -> None:
+        rows = np.arange(dataset.num_items) if rows is None else rows
         self.dataset, self.rows, self.lines = dataset, rows, lines or {}
         shown = {label: [str(value) for value in values] for label, values in self.lines.items()}
         named = json.dumps([dataset.fingerprint, rows.tolist(), shown])

@@ -10,22 +10,25 @@ import polars as pl
 from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
 from macrec.data.load import load_dataset
+from macrec.data.subsample import subsample
 from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
 from macrec.errors import DataError
 from macrec.viz.layout import FEWEST
 
-CURIO_SIZE = {"smoke": "tiny", "demo": "demo", "study": "demo"}
+CURIO_SIZE = {"smoke": "tiny", "demo": "demo", "study": "demo", "paper": "demo"}
 """The size of the built-in catalog in each profile, where the parameter does not name one."""
 
 
-def open_dataset(dataset: str, profile: str) -> Dataset:
+def open_dataset(dataset: str, profile: str, users: int = 0, newest: int = 0) -> Dataset:
     """The dataset a notebook's parameters name. `profile` chooses the size of "curio" when none is given.
 
-    Raises DataError for an unknown profile and for everything that `load_dataset` refuses.
+    `users` drawn at random and the `newest` events of each are kept, where these are not 0. Raises DataError for an
+    unknown profile and for everything that `load_dataset` and `subsample` refuse.
     """
     if profile not in CURIO_SIZE:
         raise DataError(f'there is no profile "{profile}"', fix=f"choose one of {', '.join(CURIO_SIZE)}")
-    return load_dataset(f"curio:{CURIO_SIZE[profile]}" if dataset == "curio" else dataset)
+    found = load_dataset(f"curio:{CURIO_SIZE[profile]}" if dataset == "curio" else dataset)
+    return subsample(found, users, newest)
 
 
 def encode_modalities(dataset: Dataset, text: str, image: str, progress: bool = False) -> dict[str, Embeddings]:

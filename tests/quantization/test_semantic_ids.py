@@ -54,6 +54,35 @@ def test_level_names_go_on_after_z():
     assert names[:3] == ("a", "b", "c") and names[25:28] == ("z", "aa", "ab") and len(set(names)) == 30
 
 
+@given(st.permutations(range(9)), st.lists(st.integers(0, 8), max_size=12))
+def test_the_rows_of_items_are_theirs_in_the_order_asked_for(order, wanted):
+    codes = np.stack(np.unravel_index(order, (3, 4)), 1)
+    ids = SemanticIds.from_codes(codes, ("x", "y"), (3, 5), pl.Series([f"item {item}" for item in order]))
+    asked = pl.Series("other name", [f"item {item}" for item in wanted], pl.String)
+    found = ids.of_items(asked)
+    np.testing.assert_array_equal(found.codes, np.reshape([divmod(item, 4) for item in wanted], (-1, 2)))
+    assert found.item_ids.to_list() == asked.to_list() and found.item_ids.name == "item_id"
+    assert (found.codebooks, found.sizes) == (ids.codebooks, ids.sizes)
+
+
+def test_items_may_be_asked_for_by_number():
+    ids = SemanticIds.from_codes([[5], [6], [7]])
+    assert ids.of_items(pl.Series([2, 0])).codes.tolist() == [[7], [5]]
+
+
+def test_an_item_without_an_id_or_with_two_is_named():
+    ids = SemanticIds.from_codes([[0], [1], [2]], item_ids=pl.Series(["a", "b", "c"]))
+    with pytest.raises(DataError) as caught:
+        ids.of_items(pl.Series(["c", "y", "a", "x"]))
+    assert str(caught.value) == (
+        'field "item_id": 2 items have no ID, such as y; give IDs for every item of the catalog.'
+    )
+    twice = SemanticIds.from_codes([[0], [1], [2]], item_ids=pl.Series(["a", "b", "b"]))
+    with pytest.raises(DataError) as caught:
+        twice.of_items(pl.Series(["a"]))
+    assert str(caught.value) == "The item b has two IDs; keep one row per item."
+
+
 def test_the_table_cannot_be_changed():
     source = np.array([[1, 2]], np.int32)
     ids = SemanticIds.from_codes(source)

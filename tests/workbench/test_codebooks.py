@@ -235,6 +235,28 @@ def test_resolving_makes_ids_unique_and_leaves_the_others_alone(trained):
         assert (reports[name].rate_before, reports[name].rate_after) == (moved / len(ids), 0)
 
 
+def test_every_item_of_the_catalog_gets_an_id_of_its_own_when_absent_ones_are_asked_for(trained, data):
+    alone, whole = trained.resolved()[0], trained.resolved(absent=True)[0]
+    np.testing.assert_array_equal(whole["text"].codes, alone["text"].codes)  # every item has a text
+    raw = trained.task.semantic_ids(data.items["item_id"], absent=True)
+    for name, ids in whole.items():
+        assert ids.item_ids.to_list() == data.items["item_id"].to_list()
+        assert len(np.unique(ids.codes, axis=0)) == data.num_items
+        assert (ids.codebooks, ids.sizes) == (alone[name].codebooks, alone[name].sizes)
+    present = data.images.present
+    absent = raw["image"].codes[~present]
+    assert len(absent) > 1 and (absent == absent[0]).all()  # that of the mean vector
+    np.testing.assert_array_equal(raw["image"].codes[present], trained.ids()["image"].codes)
+    # Those that do not meet an absent item are resolved among themselves: the same ones keep their ID.
+    apart = (raw["image"].codes[present] != absent[0]).any(1)
+    kept = (alone["image"].codes == trained.ids()["image"].codes).all(1)
+    still = (whole["image"].codes[present] == trained.ids()["image"].codes).all(1)
+    assert 0 < kept[apart].sum() < apart.sum()
+    np.testing.assert_array_equal(still[apart], kept[apart])
+    # And one item keeps the ID of the mean vector.
+    assert (whole["image"].codes == absent[0]).all(1).sum() == 1
+
+
 def test_a_batch_is_items_with_their_own_labels(trained, embeddings):
     x, labels = trained.batch(40)
     whole, _ = trained.batch(10_000)
@@ -356,8 +378,9 @@ def test_small_catalogs_have_clusters_of_three_on_average(embeddings):
 def test_more_items_than_ids_get_a_level_that_counts(folder, data, embeddings):
     books = Codebooks(folder, data, embeddings, CodebookSettings.of("smoke", levels=1, codewords=8, epochs=2))
     drain(books.events())
-    resolved, _ = books.resolved()
-    for ids in resolved.values():
+    every = [ids for absent in (False, True) for ids in books.resolved(absent)[0].values()]
+    assert [len(ids) for ids in every] == [160, 150, 160, 160]
+    for ids in every:
         assert ids.num_levels == 2 and ids.codebooks[1].endswith("_count")
         assert len(np.unique(ids.codes, axis=0)) == len(ids)
         assert ids.sizes[1] == ids.codes[:, 1].max() + 1

@@ -1,0 +1,53 @@
+"""A part of a dataset: fewer users, or only the newest events of each, where the whole takes too long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from macrec.data.dataset import Dataset
+from macrec.data.histories import Histories
+from macrec.errors import DataError
+
+
+def subsample(dataset: Dataset, users: int = 0, newest: int = 0, seed: int = 0) -> Dataset:
+    """`users` users drawn at random, in their order, with their `newest` events; 0 is all. Items stay as they are.
+
+    Where events are cut from the built-in catalog it becomes an ordinary dataset: its oracle reads whole histories.
+    Raises DataError for a negative number.
+    """
+    for field, count in (("users", users), ("newest", newest)):
+        if count < 0:
+            raise DataError(f"{count} cannot be used", field=field, fix="give a number, or 0 for all")
+    histories = dataset.histories
+    lengths = histories.lengths
+    chosen = np.arange(len(histories))
+    if 0 < users < len(histories):
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(histories))[:users])
+    kept = np.minimum(lengths, newest) if newest else lengths
+    if len(chosen) == len(histories) and (kept == lengths).all():
+        return dataset
+    place = np.arange(len(histories.items)) - histories.offsets[:-1][histories.users]
+    mask = np.isin(histories.users, chosen) & (place >= (lengths - kept)[histories.users])
+    offsets = np.zeros(len(chosen) + 1, np.int64)
+    np.cumsum(kept[chosen], out=offsets[1:])
+    part = Histories(
+        offsets,
+        histories.items[mask],
+        None if histories.timestamps is None else histories.timestamps[mask],
+        None if histories.behaviors is None else histories.behaviors[mask],
+        histories.behavior_names,
+    )
+    about = [f"{len(chosen):,} of {len(histories):,} users"] if len(chosen) < len(histories) else []
+    about += [f"the newest {newest} events of each"] if newest else []
+    if not newest:
+        return replace(dataset, histories=part, user_ids=dataset.user_ids.gather(chosen))
+    return Dataset(
+        f"{dataset.name} ({', '.join(about)})",
+        dataset.items,
+        part,
+        dataset.user_ids.gather(chosen),
+        dataset.images,
+        dataset.source,
+    )

@@ -1,0 +1,305 @@
+"""All systems in one table: every seed, the same users, marks where they are known, and what an interrupt leaves."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from macrec.data import from_events
+from macrec.data.curio import curio
+from macrec.data.ranking import Ranking
+from macrec.data.split import item_counts, leave_one_out
+from macrec.encoders import Embeddings
+from macrec.errors import DataError
+from macrec.evaluation.ceiling import known_ranks
+from macrec.evaluation.evaluate import evaluate
+from macrec.evaluation.metrics import ranking_metrics
+from macrec.evaluation.significance import paired_bootstrap
+from macrec.generation.training import GeneratorTraining
+from macrec.quantization.codebook_training import CodebookTask
+from macrec.systems import CodebookSettings, GeneratorSettings
+from macrec.systems.sasrec import SASRecTraining
+from macrec.training import Event
+from macrec.workbench.system_comparison import (
+    MAIN,
+    METRICS,
+    SIMPLE,
+    ablated_systems,
+    chosen_users,
+    compare_systems,
+    every_system,
+    seconds_of,
+)
+
+UNCUT = 10**6
+MARKS = ["oracle", "reads only", "sees only"]
+CODEBOOKS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=2)
+GENERATOR = replace(GeneratorSettings.of("smoke", beams=20), validate_users=20, measurements=2)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return curio("tiny", num_items=80, num_users=60)
+
+
+@pytest.fixture(scope="module")
+def split(data):
+    return leave_one_out(data.histories, UNCUT)
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """A dataset whose rules nobody knows."""
+    rng = np.random.default_rng(0)
+    events = [(f"u{user}", f"i{item}") for user in range(30) for item in rng.permutation(40)[:8]]
+    return from_events(
+        "toy",
+        pl.DataFrame(events, schema=["user_id", "item_id"], orient="row"),
+        pl.DataFrame({"item_id": [f"i{item}" for item in range(40)]}),
+        events_file="events",
+        items_file="items",
+    )
+
+
+@pytest.fixture(scope="module")
+def embeddings(data):
+    rng = np.random.default_rng(0)
+    present = {"text": np.ones(data.num_items, bool), "image": data.images.present}
+    return {
+        name: Embeddings.from_values(
+            name, "made", (rng.standard_normal((data.num_items, 12)) * here[:, None]).astype(np.float32), here
+        )
+        for name, here in present.items()
+    }
+
+
+class Guess:
+    """Ranks at random, as its name and its seed say, and notes what it was asked; learning may be interrupted."""
+
+    def __init__(self, name, seed, items, log, interrupt=""):
+        self.name, self.seed, self.items, self.log, self.interrupt = name, seed, items, log, interrupt
+
+    def fit(self, data, split):
+        self.log.append(("fit", self.name, self.seed))
+        yield Event(1, 2, 0.25, {"loss": 1.0})
+        if self.interrupt == "training":
+            raise KeyboardInterrupt
+        yield Event(2, 2, 0.5 + self.seed, {"loss": 1.0})
+
+    def recommend(self, samples, k, mask_seen=False):
+        if self.interrupt == "ranking":
+            raise KeyboardInterrupt
+        self.log.append(("ask", self.name, self.seed, samples.user.tolist(), mask_seen))
+        rng = np.random.default_rng([len(self.name), self.seed])
+        items = np.stack([rng.permutation(self.items)[:k] for _ in range(len(samples))])
+        return Ranking(items, np.tile(-np.arange(float(k)), (len(samples), 1)))
+
+
+def guesses(data, log, names=("popularity", "Guess it", MAIN), **interrupts):
+    """A roster by seed; `interrupts`: "NAME SEED" with underscores → where."""
+    return lambda seed: {
+        name: Guess(name, seed, data.num_items, log, interrupts.get(f"{name}_{seed}".replace(" ", "_"), ""))
+        for name in names
+    }
+
+
+def pairs(results):
+    return [(row["system"], row["seed"]) for row in results.rows]
+
+
+def test_every_system_is_trained_from_every_seed_and_those_that_count_once(elsewhere):
+    log, split = [], leave_one_out(elsewhere.histories, UNCUT)
+    results = compare_systems(guesses(elsewhere, log), elsewhere, split, [4, 0, 7])
+    expected = [
+        ("popularity", 4), ("Guess it", 4), (MAIN, 4), ("Guess it", 0), (MAIN, 0), ("Guess it", 7), (MAIN, 7),
+    ]  # fmt: skip
+    assert pairs(results) == expected == [entry[1:] for entry in log if entry[0] == "fit"]
+    assert results.seeds == (4, 0, 7) and not results.stopped
+    assert list(results.evaluations) == list(results.systems) == ["popularity", "Guess it", MAIN]
+    assert [system.seed for system in results.systems.values()] == [4, 4, 4]  # those of the first seed
+    for row in results.rows:
+        assert row["seconds"] == 0.5 + row["seed"]
+
+
+def test_all_are_asked_about_the_same_users_and_rows_hold_their_metrics(elsewhere):
+    log, split = [], leave_one_out(elsewhere.histories, UNCUT)
+    make = guesses(elsewhere, log)
+    for mask_seen in (False, True):
+        log.clear()
+        results = compare_systems(make, elsewhere, split, [0, 1], users=11, mask_seen=mask_seen)
+        users = results.samples.user.tolist()
+        assert len(users) == 11
+        asked = [entry[3:] for entry in log if entry[0] == "ask"]
+        assert asked == [(users, mask_seen)] * 5
+    for row in results.rows:
+        system = make(row["seed"])[row["system"]]
+        found = evaluate(system, results.samples, item_counts(split, elsewhere.num_items), mask_seen=True)
+        assert found.metrics().items() <= row.items()
+        assert row["HR@10"] == ranking_metrics(found.ranks)["HR@10"]
+        if row["seed"] == 0:
+            np.testing.assert_array_equal(results.evaluations[row["system"]].ranks, found.ranks)
+            assert results.evaluations[row["system"]].mask_seen
+    assert results.evaluations[MAIN].groups.keys() >= {"head", "tail", "cold"}
+    assert all(len(mask) == 11 for mask in results.evaluations[MAIN].groups.values())
+
+
+def test_results_by_system_are_means_over_seeds(elsewhere):
+    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0, 1, 2])
+    found = results.by_system()
+    assert list(found) == ["popularity", "Guess it", MAIN]
+    for name, metrics in found.items():
+        rows = [row for row in results.rows if row["system"] == name]
+        assert len(rows) == (1 if name in SIMPLE else 3)
+        assert metrics == pytest.approx({metric: np.mean([row[metric] for row in rows]) for metric in METRICS})
+    assert results.table.height == 7
+    assert results.table["system"].to_list() == [row["system"] for row in results.rows]
+
+
+def test_differences_are_those_of_the_others_for_the_same_users(elsewhere):
+    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [3])
+    ranks = {name: found.ranks for name, found in results.evaluations.items()}
+    found = results.differences()
+    assert list(found) == ["popularity", "Guess it"]
+    for name, comparison in found.items():
+        assert comparison == paired_bootstrap(ranks[name], ranks[MAIN], "NDCG@10")
+    own = {row["system"]: row["HR@5"] for row in results.rows}
+    against = results.differences("popularity", "HR@5")
+    assert list(against) == ["Guess it", MAIN]
+    for name, comparison in against.items():
+        assert comparison.metric == "HR@5"
+        assert comparison.difference == pytest.approx(own[name] - own["popularity"])
+    assert any(comparison.difference for comparison in against.values())
+
+
+def test_differences_from_who_was_not_evaluated_are_refused(data, split):
+    results = compare_systems(guesses(data, [], ("popularity",)), data, split, [0])
+    for name in (MAIN, "oracle"):
+        with pytest.raises(DataError) as caught:
+            results.differences(name)
+        assert str(caught.value) == f'field "against": {name} was not evaluated; choose from popularity.'
+
+
+def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
+    results = compare_systems(guesses(data, []), data, split, [5, 6], users=20)
+    assert pairs(results)[-3:] == [(name, 5) for name in MARKS]
+    oracles = (data.oracle, data.oracle_blind_to("image"), data.oracle_blind_to("text"))
+    for row, oracle in zip(results.rows[-3:], oracles, strict=True):
+        assert ranking_metrics(oracle.ranks(results.samples)).items() <= row.items()
+    assert results.by_system()["oracle"] == {metric: results.rows[-3][metric] for metric in METRICS}
+    assert not set(MARKS) & set(results.evaluations)
+    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0])
+    assert not set(MARKS) & {row["system"] for row in results.rows}
+    assert known_ranks(elsewhere, results.samples) == {}
+
+
+@pytest.mark.parametrize("where", ["training", "ranking"])
+def test_an_interrupt_leaves_what_was_finished(data, split, where):
+    log = []
+    results = compare_systems(guesses(data, log, Guess_it_1=where), data, split, [0, 1])
+    assert results.stopped
+    assert pairs(results) == [("popularity", 0), ("Guess it", 0), (MAIN, 0), *((name, 0) for name in MARKS)]
+    assert list(results.evaluations) == ["popularity", "Guess it", MAIN]
+    assert log[-1][1:3] == ("Guess it", 1)
+    assert set(results.differences()) == {"popularity", "Guess it"}
+    assert results.by_system()[MAIN]["HR@10"] == results.rows[2]["HR@10"]
+
+
+@pytest.mark.parametrize("where", ["training", "ranking"])
+def test_an_interrupt_at_once_leaves_a_table_of_nobody(elsewhere, where):
+    split = leave_one_out(elsewhere.histories, UNCUT)
+    results = compare_systems(guesses(elsewhere, [], popularity_0=where), elsewhere, split, [0])
+    assert results.stopped and results.rows == [] and results.evaluations == {}
+    assert results.by_system() == {} and results.table.is_empty()
+    with pytest.raises(DataError, match="MACRec was not evaluated"):
+        results.differences()
+
+
+def test_nobody_to_test_is_one_clear_sentence():
+    events = pl.DataFrame({"user_id": ["u", "u"], "item_id": ["a", "b"]})
+    items = pl.DataFrame({"item_id": ["a", "b"]})
+    data = from_events("toy", events, items, events_file="events", items_file="items")
+    with pytest.raises(DataError, match="nobody to evaluate on"):
+        compare_systems(guesses(data, []), data, leave_one_out(data.histories), [0])
+
+
+def test_users_are_drawn_once_for_all_and_keep_their_order(split):
+    samples = split.test
+    chosen = chosen_users(samples, 12)
+    assert chosen.user.tolist() == chosen_users(samples, 12).user.tolist()
+    assert len(chosen) == 12 and (np.diff(chosen.user) > 0).all()
+    assert chosen.user.tolist() != samples.user[:12].tolist()
+    rows = np.searchsorted(samples.user, chosen.user)
+    np.testing.assert_array_equal(chosen.targets, samples.targets[rows])
+    np.testing.assert_array_equal(chosen.lengths, samples.lengths[rows])
+    assert set(chosen.user) < set(chosen_users(samples, 20).user)
+    for users in (0, len(samples), len(samples) + 1):
+        assert chosen_users(samples, users).user.tolist() == samples.user.tolist()
+    with pytest.raises(DataError) as caught:
+        chosen_users(samples, -1)
+    assert str(caught.value) == 'field "users": -1 cannot be used; give a number of users, or 0 for all.'
+
+
+@pytest.mark.parametrize(
+    ("trainings", "seconds"),
+    [
+        ([], 0),
+        ([[(1, 3, 0.5), (3, 3, 2.0)]], 2),
+        ([[(1, 3, 0.5), (3, 3, 2.0)], [(1, 9, 0.25), (9, 9, 4.0)]], 6),
+        ([[(2, 2, 2.0)], [(7, 9, 1.0), (9, 9, 4.0)]], 6),  # the first event of the second comes after more steps
+        ([[(2, 2, 2.0)], [(2, 2, 4.0)], [(1, 2, 0.5), (2, 2, 1.0)]], 7),
+        ([[(50, 100, 2.0)], [(10, 100, 1.0), (20, 100, 3.0)]], 5),  # patience ran out
+    ],
+)
+def test_seconds_are_those_of_all_trainings_that_follow_each_other(trainings, seconds):
+    events = [Event(*about, {}) for training in trainings for about in training]
+    assert seconds_of(events) == seconds
+
+
+def test_the_rosters_name_all_systems_and_those_of_two_modalities_only_where_there_are_two(tmp_path, embeddings):
+    found = every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR)
+    tigers = ["TIGER (text)", "TIGER (image)"]
+    assert list(found) == [*SIMPLE, "SASRec", *tigers, "MQL4GRec", MAIN]
+    assert all(system.name == name for name, system in found.items())
+    alone = every_system(tmp_path, {"text": embeddings["text"]}, CODEBOOKS, GENERATOR)
+    assert list(alone) == [*SIMPLE, "SASRec", "TIGER (text)"]
+    ablated = ablated_systems(tmp_path, embeddings, CODEBOOKS, GENERATOR)
+    assert list(ablated) == [f"{MAIN} w/o {term}" for term in ("contrastive", "reconstructed", "implicit", "explicit")]
+    seeded = replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=3))
+    assert every_system(tmp_path, embeddings, CODEBOOKS, seeded)["SASRec"].recipe.seed == 3
+
+
+def test_the_whole_table_is_made_of_all_systems_once_also_after_an_interrupt(
+    tmp_path, data, split, embeddings, monkeypatch
+):
+    def make(seed):
+        generator = replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=seed))
+        roster = every_system(tmp_path, embeddings, CODEBOOKS.with_seed(seed), generator)
+        roster["SASRec"].recipe = replace(roster["SASRec"].recipe, epochs=2)
+        return roster
+
+    names, made = list(make(0)), []
+    for task in (CodebookTask, GeneratorTraining, SASRecTraining):
+
+        def noted(self, step, losses=task.losses):
+            made.append(type(self))
+            if made.count(GeneratorTraining) == interrupt:
+                raise KeyboardInterrupt
+            return losses(self, step)
+
+        monkeypatch.setattr(task, "losses", noted)
+
+    interrupt = 14  # in MQL4GRec's
+    results = compare_systems(make, data, split, [0], users=15)
+    assert results.stopped and pairs(results)[:-3] == [(name, 0) for name in names[:6]]
+    interrupt = 0
+    results = compare_systems(make, data, split, [0], users=15)
+    assert not results.stopped and pairs(results)[:-3] == [(name, 0) for name in names]
+    assert set(results.by_system()) == {*names, *MARKS}
+    assert all((row["seconds"] > 0) == (row["system"] not in SIMPLE) for row in results.rows[:-3])
+    made.clear()
+    again = compare_systems(make, data, split, [0], users=15)
+    assert made == []
+    assert again.by_system() == results.by_system()
+    for name, found in again.evaluations.items():
+        np.testing.assert_array_equal(found.ranks, results.evaluations[name].ranks)
