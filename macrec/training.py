@@ -52,7 +52,11 @@ class Task(Protocol):
         """Everything that is learned or remembered between steps, as parameters and buffers."""
 
     def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to minimize at `step`, counted from 0, and the named terms to report."""
+        """The loss to minimize at `step`, counted from 0, and the named terms to report.
+
+        Gradients are zero when it is called: to save memory a task may go backward through parts of the loss itself,
+        and return the loss with those parts detached.
+        """
 
     def stepped(self, step: int) -> None:
         """Called when the optimizer has made `step`."""
@@ -219,8 +223,8 @@ class _Loop:
             torch.default_generator.manual_seed(draw)
             for device in devices:
                 torch.cuda.default_generators[device.index].manual_seed(draw)
+            self.optimizer.zero_grad(set_to_none=True)
             loss, terms = self.task.losses(self.step)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), self.plan.clip)

@@ -23,6 +23,9 @@ from macrec.training import Keep, Plan, Usage, generator_for
 TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
 """Beginnings of the names of the weights that are looked up."""
 
+LARGEST = 2**23
+"""Numbers in one activation, 32 MB of float32."""
+
 IGNORED = -100
 """What `cross_entropy` skips."""
 
@@ -104,7 +107,13 @@ class GeneratorTraining:
     def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The generation loss of one batch, nats per token, and the implicit alignment; reported task by task."""
         batch = self.batch(step)
-        per_row = self.generation_loss(batch)
+        *before, last = self.slices(batch)
+        rows = []
+        for part in before:
+            rows.append(self.generation_loss(part))
+            (rows[-1].sum() / len(batch.task)).backward()  # type: ignore[no-untyped-call]
+        rows = [*(found.detach() for found in rows), self.generation_loss(last)]
+        per_row = torch.cat(rows)
         loss = per_row.mean()
         terms = {}
         for number, task in enumerate(self.tables.tasks):
@@ -130,6 +139,18 @@ class GeneratorTraining:
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, self.samples.order(self.recipe.batch, (self.recipe.seed, epoch))
         return self.samples.batch(self._epoch[1][part])
+
+    def slices(self, batch: TokenBatch) -> list[TokenBatch]:
+        """The batch in parts that go forward and backward one after the other: on a GPU the whole, on a CPU less.
+
+        There no activation may pass 32 MB: larger blocks of memory come fresh from the system every time, page by page,
+        which doubles the time of a step with long histories.
+        """
+        tokens = LARGEST // max(self.module.config.d_ff, 2 * self.module.config.inner)
+        rows = max(1, tokens // batch.source.shape[1])
+        if batch.source.device.type != "cpu" or rows >= len(batch.task):
+            return [batch]
+        return [TokenBatch(*parts) for parts in zip(*(torch.split(part, rows) for part in batch), strict=True)]
 
     def generation_loss(self, batch: TokenBatch) -> Tensor:
         """-log p of the target's tokens, mean over its levels (and `EOS`, as published), `[B]`."""

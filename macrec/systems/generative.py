@@ -120,7 +120,10 @@ class Ids(Protocol):
 
 @dataclass(frozen=True)
 class GivenIds:
-    """IDs that somebody has made: tables by modality, of any order and with further items."""
+    """IDs that somebody has made: tables by modality, of any order and with further items.
+
+    Each modality has tokens of its own, also where the tables call their codebooks by the same names.
+    """
 
     ids: Mapping[str, SemanticIds]
 
@@ -130,7 +133,11 @@ class GivenIds:
 
     def tables(self, data: Dataset) -> dict[str, SemanticIds]:
         """The rows of the catalog's items. Raises DataError for an item without an ID."""
-        return {name: table.of_items(data.items["item_id"]) for name, table in self.ids.items()}
+        found = {}
+        for modality, table in self.ids.items():
+            names = tuple(f"{modality}_{name.removeprefix(f'{modality}_')}" for name in table.codebooks)
+            found[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
+        return found
 
 
 class LearnedIds:

@@ -176,7 +176,12 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
 
     def color(name: str) -> str:
         modality = name.split("/")[1:2]
-        return colors[modality[0]] if modality else INK if name == "loss" else FUSED
+        if modality:
+            return colors[modality[0]]
+        if "→" in name:  # a task such as "text→image, item": the color of what is written, darker for single items
+            target, _, kind = name.partition("→")[2].partition(", ")
+            return mixed(MODALITY.get(target, FUSED), INK, 0.5 if kind == "item" else 0.0)
+        return INK if name == "loss" else FUSED
 
     found = []
     terms = list(dict.fromkeys((*curves.losses, *reference.losses)))

@@ -167,12 +167,14 @@ def ablation_table(rows: pl.DataFrame, full: str, metrics: Sequence[str]) -> pl.
 def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> tuple[go.Figure, str]:
     """What every variant has more or less than the model `full`: a dot per seed, a tick at the mean; and the sentence.
 
-    Systems stand in order of first appearance; the line at zero is the full model, seed by seed.
+    Systems stand in order of first appearance; the line at zero is the full model, seed by seed. It stands alone where
+    no variant has a seed in common with it.
     """
     found = {name: _gains(rows, name, full, metric) for name in _checked(rows, [metric], full) if name != full}
     found = {name: gains for name, gains in found.items() if len(gains[1])}
-    if not found:
-        return empty_figure("Nothing to compare"), f"No variant has a seed in common with {full}."
+    alone = not found
+    if alone:
+        found = {full: _gains(rows, full, full, metric)}
     figure = go.Figure()
     marker = {"color": FUSED, "symbol": "circle", "line": {"color": INK, "width": 0}}
     for height, (name, (seeds, gains)) in enumerate(found.items()):
@@ -183,6 +185,9 @@ def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> t
     )  # fmt: skip
     figure.update_xaxes(title=f"{metric} minus that of {full}", tickformat="+.3~f")
     _name_rows(figure, list(found))
+    if alone:
+        figure.update_layout(height=190, margin={"t": 80}, title="No variant was trained")
+        return figure, f"Only {full} was trained: {metric} {_spread(_values(rows, full, metric))}."
     worst = min(found, key=lambda name: found[name][1].mean())
     figure.update_layout(
         height=150 + 38 * len(found),

@@ -12,7 +12,7 @@ from macrec.viz.theme import FONT, INK
 def table_html(frame: pl.DataFrame, caption: str) -> str:
     """`frame` as an HTML table: numbers right-aligned, words left-aligned, everything escaped.
 
-    Numbers that are formatted already (such as "1.2% ± 0.1%") count as numbers.
+    Floats are written with four decimals; numbers that are formatted already (such as "1.2% ± 0.1%") stay as they are.
     """
     numeric = {name: is_numeric(frame[name]) for name in frame.columns}
     cell = "padding:3px 12px;border-bottom:1px solid #e5e5e5"
@@ -26,10 +26,7 @@ def table_html(frame: pl.DataFrame, caption: str) -> str:
     )
     body = "".join(
         "<tr>"
-        + "".join(
-            f'<td style="{aligned(name)}">{html.escape("–" if value is None else str(value))}</td>'
-            for name, value in row.items()
-        )
+        + "".join(f'<td style="{aligned(name)}">{html.escape(written(value))}</td>' for name, value in row.items())
         + "</tr>"
         for row in frame.iter_rows(named=True)
     )
@@ -39,6 +36,13 @@ def table_html(frame: pl.DataFrame, caption: str) -> str:
         f'font-variant-numeric:tabular-nums"><caption style="caption-side:bottom;text-align:left;padding:6px 0;'
         f'color:#555">{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def written(value: object) -> str:
+    """One cell."""
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def is_numeric(column: pl.Series) -> bool:

@@ -261,3 +261,19 @@ def test_one_modality_needs_no_alignment():
     training = training_of(tables_of(modalities=("text",)), GeneratorRecipe(epochs=1, batch=32), HISTORIES)
     events = list(train(training, training.plan()))
     assert set(events[-1].losses) == {"loss", "text→text, sequence"}
+
+
+def test_a_step_in_slices_has_the_gradient_and_the_terms_of_a_step_in_one(monkeypatch):
+    tables = tables_of()
+    found = []
+    for largest in (2**23, 2000):
+        monkeypatch.setattr("macrec.generation.training.LARGEST", largest)
+        training = training_of(tables, GeneratorRecipe(batch=64), HISTORIES)
+        training.module.eval()  # no dropout, which would be drawn slice by slice
+        assert (len(training.slices(training.batch(0))) > 1) == (largest == 2000)
+        loss, terms = training.losses(0)
+        loss.backward()
+        gradients = [parameter.grad for parameter in training.module.parameters()]
+        found.append((loss.detach(), {name: term.detach() for name, term in terms.items()}, gradients))
+    torch.testing.assert_close(found[0][:2], found[1][:2])
+    torch.testing.assert_close(found[0][2], found[1][2], atol=1e-5, rtol=1e-4)

@@ -14,6 +14,7 @@ from macrec.data.split import leave_one_out
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.states import item_states
+from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.batches import CodeTables
 from macrec.generation.training import TABLES, GeneratorRecipe, GeneratorTraining
 from macrec.generation.transformer import T5, T5Config
@@ -183,13 +184,16 @@ def test_who_has_learned_nothing_says_so(make, split, ask):
 
 @pytest.mark.parametrize("name", ["TIGER (text)", "MACRec"])
 def test_one_seed_gives_one_result_and_another_seed_another(fitted, split, tmp_path, name):
-    ranking = fitted(name)[0].recommend(split.test, 10)
+    system, _ = fitted(name)
+    ranking = system.recommend(split.test, 10)
     assert same(fitted(name, tmp_path)[0].recommend(split.test, 10), ranking)
     reseeded = [
         fitted(name, codebooks=CODEBOOKS.with_seed(1))[0],
         fitted(name, generator=replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=1)))[0],
     ]
     for other in reseeded:
+        modality = system.decoder.tables.modalities[0]
+        assert not np.array_equal(other.states()["before"][modality], system.states()["before"][modality])
         assert (other.recommend(split.test, 10).items != ranking.items).mean() > 0.2
 
 
@@ -249,6 +253,23 @@ def test_without_validation_users_nothing_is_measured_and_the_last_weights_stay(
         assert not any(event.measured for event in events)
         assert system.training.plan().keep == ()
     assert same(one.recommend(split.test, 5), other.recommend(split.test, 5))
+
+
+def test_paths_count_as_validation_users_say_unless_it_was_decided(data, split, tmp_path):
+    given = replace(GENERATOR, decoding=replace(GENERATOR.decoding, weights=(0.3, 0.7)))
+    decided, tuned = over_given(tmp_path, data, settings=given), over_given(tmp_path, data)
+    for system in (decided, tuned):
+        drain(system.fit(data, split))
+    assert decided.decoder.options == given.decoding
+    weights = tuned.decoder.options.weights
+    assert replace(tuned.decoder.options, weights=None) == GENERATOR.decoding and sum(weights) == pytest.approx(1)
+    asked = validation_users(split, GENERATOR.validate_users, GENERATOR.recipe.seed)
+
+    def measured(weights):
+        tuned.decoder.options = replace(GENERATOR.decoding, weights=weights)
+        return validation_metrics(tuned.recommend, asked)["NDCG@10/validation"]
+
+    assert measured(weights) >= max(measured(other) for other in ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0))) - 1e-12
 
 
 def test_histories_are_masked_as_a_whole_and_only_when_asked(fitted, split):

@@ -30,8 +30,8 @@ def test_every_value_is_shown_escaped_and_aligned_by_kind():
     page = table_html(FRAME, "caption")
     assert cells(page, "th") == [("variant", "left"), *((name, "right") for name in ("rate", "n", "share", "gain"))]
     assert cells(page, "td") == [
-        ("<b>plain</b>", "left"), ("1.2% ± 0.1%", "right"), ("1", "right"), ("0.25", "right"), ("+0.5", "right"),
-        ('a & "b"', "left"), ("–", "right"), ("–", "right"), ("-1.5", "right"), ("-3", "right"),
+        ("<b>plain</b>", "left"), ("1.2% ± 0.1%", "right"), ("1", "right"), ("0.2500", "right"), ("+0.5", "right"),
+        ('a & "b"', "left"), ("–", "right"), ("–", "right"), ("-1.5000", "right"), ("-3", "right"),
     ]  # fmt: skip
     assert "<b>" not in page and "&lt;b&gt;plain" in page
 

@@ -5,15 +5,17 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from macrec.data import from_events
+from macrec.data import Histories, from_events
 from macrec.data.curio import curio
 from macrec.data.ranking import Ranking
 from macrec.data.split import item_counts, leave_one_out
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.ceiling import known_ranks
-from macrec.evaluation.evaluate import evaluate
+from macrec.evaluation.evaluate import Evaluation, evaluate
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.evaluation.significance import paired_bootstrap
 from macrec.generation.training import GeneratorTraining
@@ -21,15 +23,19 @@ from macrec.quantization.codebook_training import CodebookTask
 from macrec.systems import CodebookSettings, GeneratorSettings
 from macrec.systems.sasrec import SASRecTraining
 from macrec.training import Event
+from macrec.workbench import system_comparison as module
 from macrec.workbench.system_comparison import (
     MAIN,
     METRICS,
     SIMPLE,
+    Contest,
+    Results,
     ablated_systems,
     chosen_users,
     compare_systems,
     every_system,
     seconds_of,
+    seeds_of,
 )
 
 UNCUT = 10**6
@@ -269,37 +275,137 @@ def test_the_rosters_name_all_systems_and_those_of_two_modalities_only_where_the
     assert every_system(tmp_path, embeddings, CODEBOOKS, seeded)["SASRec"].recipe.seed == 3
 
 
-def test_the_whole_table_is_made_of_all_systems_once_also_after_an_interrupt(
-    tmp_path, data, split, embeddings, monkeypatch
-):
-    def make(seed):
-        generator = replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=seed))
-        roster = every_system(tmp_path, embeddings, CODEBOOKS.with_seed(seed), generator)
-        roster["SASRec"].recipe = replace(roster["SASRec"].recipe, epochs=2)
-        return roster
-
-    names, made = list(make(0)), []
+@pytest.fixture
+def steps(monkeypatch):
+    """The tasks of all steps made while a test runs; `interrupt[0]`: at which step of a generator to interrupt."""
+    made, interrupt = [], [0]
     for task in (CodebookTask, GeneratorTraining, SASRecTraining):
 
         def noted(self, step, losses=task.losses):
             made.append(type(self))
-            if made.count(GeneratorTraining) == interrupt:
+            if type(self) is GeneratorTraining and made.count(GeneratorTraining) == interrupt[0]:
                 raise KeyboardInterrupt
             return losses(self, step)
 
         monkeypatch.setattr(task, "losses", noted)
+    return made, interrupt
 
-    interrupt = 14  # in MQL4GRec's
-    results = compare_systems(make, data, split, [0], users=15)
+
+def test_a_contest_is_of_all_systems_once_also_after_an_interrupt(tmp_path, data, split, embeddings, steps):
+    made, interrupt = steps
+    contest = Contest(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR)
+    names = list(every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR))
+    interrupt[0] = 14  # in MQL4GRec's
+    results = contest.run([0], users=15)
     assert results.stopped and pairs(results)[:-3] == [(name, 0) for name in names[:6]]
-    interrupt = 0
-    results = compare_systems(make, data, split, [0], users=15)
+    interrupt[0] = 0
+    results = contest.run([0], users=15)
     assert not results.stopped and pairs(results)[:-3] == [(name, 0) for name in names]
     assert set(results.by_system()) == {*names, *MARKS}
     assert all((row["seconds"] > 0) == (row["system"] not in SIMPLE) for row in results.rows[:-3])
     made.clear()
-    again = compare_systems(make, data, split, [0], users=15)
+    again = contest.run([0], users=15)
     assert made == []
     assert again.by_system() == results.by_system()
     for name, found in again.evaluations.items():
         np.testing.assert_array_equal(found.ranks, results.evaluations[name].ranks)
+
+    # What can be looked at.
+    few, rows, rankings, groups = results.replayed(6)
+    assert few.user.tolist() == results.samples.user[results.telling(6)].tolist() and list(rows) == list(range(6))
+    assert list(rankings) == names and all(ranking.items.shape == (6, 20) for ranking in rankings.values())
+    for name, ranking in rankings.items():
+        expected = results.evaluations[name].ranks[results.telling(6)]
+        np.testing.assert_array_equal(ranking.rank_of(few.targets), expected)
+    assert groups.keys() == results.groups.keys() and all(len(mask) == 6 for mask in groups.values())
+    search = results.traced()
+    assert (search.path, search.target) == ("text→text", few.targets[0])
+    assert search.ids is results.systems[MAIN].decoder.tables.ids["text"]
+
+
+def test_macrec_without_its_terms_is_compared_with_macrec_for_the_same_users_and_seeds(
+    tmp_path, data, split, embeddings, monkeypatch
+):
+    log = []
+
+    def roster(*names):
+        def made(folder, given, codebooks, generator):
+            assert (folder, given) == (tmp_path, embeddings)
+            assert codebooks == CODEBOOKS.with_seed(generator.recipe.seed)
+            assert generator == replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=generator.recipe.seed))
+            return guesses(data, log, names)(generator.recipe.seed)
+
+        return made
+
+    monkeypatch.setattr(module, "every_system", roster("popularity", "TIGER", MAIN))
+    monkeypatch.setattr(module, "ablated_systems", roster(f"{MAIN} w/o one", f"{MAIN} w/o two"))
+    contest = Contest(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR)
+    results = contest.run([1, 2], users=15, mask_seen=True)
+    log.clear()
+    found = contest.ablate(results)
+    assert [entry[1] for entry in log if entry[0] == "fit"] == [f"{MAIN} w/o one", f"{MAIN} w/o two"] * 2
+    assert {tuple(entry[3]) for entry in log if entry[0] == "ask"} == {tuple(results.samples.user.tolist())}
+    assert (found.seeds, found.mask_seen, len(found.samples)) == (results.seeds, True, 15)
+    without = [(f"{MAIN} w/o {term}", seed) for seed in (1, 2) for term in ("one", "two")]
+    assert pairs(found) == [(MAIN, 1), (MAIN, 2), *without]
+    assert found.rows[:2] == [row for row in results.rows if row["system"] == MAIN]
+    one = replace(contest, embeddings={"text": embeddings["text"]})
+    for little in (contest.ablate(results, wanted=False), one.ablate(results)):
+        assert little.rows == found.rows[:2] and not little.stopped
+
+
+def told_of(ranks, reference):
+    """Results of systems with these ranks."""
+    nobody = leave_one_out(Histories.from_lists([[0, 1, 2]])).test
+    users = len(next(iter(ranks.values())))
+    results = Results(nobody.take(np.zeros(users, int)), {}, (0,))
+    for name, found in ranks.items():
+        results.evaluations[name] = Evaluation(name, np.array(found), np.ones(3), np.ones(3), (10,), 20, False, {})
+    assert results.reference == reference
+    return results
+
+
+@given(st.lists(st.tuples(*[st.sampled_from([0, 1, 10, 11])] * 3), min_size=1, max_size=12), st.integers(1, 14))
+def test_telling_users_are_found_by_few_half_of_them_by_the_reference(ranks, users):
+    results = told_of(
+        {"a": [one[0] for one in ranks], MAIN: [one[1] for one in ranks], "b": [one[2] for one in ranks]}, MAIN
+    )
+    hits = [[1 <= rank <= 10 for rank in one] for one in ranks]
+    rarity = [sum(one) or 9 for one in hits]  # those whom nobody serves tell least
+    chosen = results.telling(users).tolist()
+    assert len(set(chosen)) == len(chosen) == min(users, len(ranks))
+    for mine in (True, False):
+        own = [user for user in range(len(ranks)) if hits[user][1] == mine]
+        taken = [user for user in chosen if hits[user][1] == mine]
+        half = (users + 1) // 2 if mine else users // 2
+        assert len(taken) >= min(half, len(own))
+        assert taken == sorted(own, key=lambda user: rarity[user])[: len(taken)]
+
+
+def test_the_reference_is_macrec_or_who_came_last():
+    told_of({MAIN: [1], "a": [2]}, MAIN)
+    results = told_of({"b": [1, 0], "a": [2, 1]}, "a")
+    assert list(results.differences()) == ["b"]
+    results = told_of({"item-kNN": [1]}, "item-kNN")
+    results.systems["item-kNN"] = Guess("item-kNN", 0, 5, [])
+    with pytest.raises(DataError, match=r"(?i)item-kNN has no beam to look at"):
+        results.traced()
+
+
+def test_a_study_has_three_seeds_and_all_else_one_unless_told():
+    assert list(seeds_of("study")) == [0, 1, 2] and list(seeds_of("study", 0, 5)) == [5, 6, 7]
+    assert list(seeds_of("demo")) == list(seeds_of("smoke")) == [0]
+    assert list(seeds_of("study", 1)) == [0] and list(seeds_of("smoke", 2, 7)) == [7, 8]
+    with pytest.raises(DataError) as caught:
+        seeds_of("demo", -1)
+    assert str(caught.value) == 'field "seeds": -1 is too small; give a whole number of 0 or more.'
+
+
+def test_the_caption_says_how_it_was_measured(elsewhere):
+    split = leave_one_out(elsewhere.histories, UNCUT)
+    one = compare_systems(guesses(elsewhere, []), elsewhere, split, [0], users=7)
+    assert one.caption == "7 test users, one seed, seen items not masked."
+    many = compare_systems(guesses(elsewhere, []), elsewhere, split, [0, 1], mask_seen=True)
+    assert many.caption == "30 test users, mean ± standard deviation over 2 seeds, seen items masked."
+    assert many.by_group().keys() == many.evaluations.keys()
+    assert many.groups.keys() == many.evaluations[MAIN].groups.keys()
