@@ -7,6 +7,7 @@ from pathlib import Path
 
 from macrec.alignment.tasks import code_tasks
 from macrec.encoders import Embeddings
+from macrec.errors import DataError
 from macrec.systems.codebooks import CodebookSettings
 from macrec.systems.generative import Generative, GeneratorSettings, LearnedIds
 
@@ -28,6 +29,9 @@ class TIGER(Generative):
         codebooks: CodebookSettings,
         generator: GeneratorSettings,
     ) -> None:
+        if modality not in embeddings:
+            what = f'there are no "{modality}" embeddings, only {" and ".join(embeddings)}'
+            raise DataError(what, field="modality", fix="choose one of these")
         ids = LearnedIds(folder / "codebooks", embeddings, codebooks.independent(), (modality,))
         name = f"TIGER ({modality})"
         super().__init__(name, folder / "generators", ids, code_tasks([modality]), generator.without_implicit())

@@ -196,7 +196,7 @@ class Contest:
         return compare_systems(make, self.data, self.split, seeds, users, mask_seen, progress)
 
     def ablate(self, results: Results, wanted: bool = True, progress: bool = False) -> Results:
-        """MACRec without each of its terms, for the seeds and users of `results`, whose MACRec it is compared with.
+        """MACRec without each of its terms, for the seeds and users of `results`, whose reference it is compared with.
 
         Only that one when it is not `wanted`, or where there are not two modalities.
         """
@@ -210,7 +210,7 @@ class Contest:
         found = compare_systems(
             make, self.data, self.split, results.seeds, len(results.samples), results.mask_seen, progress
         )
-        full = [row for row in results.rows if row["system"] == MAIN]
+        full = [row for row in results.rows if row["system"] == results.reference]
         found.rows = full + [row for row in found.rows if row["system"].startswith(MAIN)]
         return found
 

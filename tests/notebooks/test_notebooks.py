@@ -123,6 +123,54 @@ def test_05_shows_what_the_published_code_optimizes(run):
     assert 0 < resolvers["least distortion"]["added"] <= 1.05 * resolvers["published, as meant"]["added"]
 
 
+@pytest.mark.notebook
+def test_06_asks_every_path_and_finds_what_the_beam_misses(run):
+    found = run.metrics()["06_generation"]
+    assert {"HR@10/validation", "NDCG@10/validation"} <= set(found["measured"])
+    asked = [(row["paths"], row["fusion"]) for row in found["fusions"]]
+    assert [paths for paths, fusion in asked if not fusion] == ["text→text", "image→image", "text→image", "image→text"]
+    for paths, ways in (("2 paths", 4), ("4 paths", 3)):
+        assert len([fusion for name, fusion in asked if name == paths]) == ways
+    assert 0 <= found["beam"]["users whose lists differ"] <= 1
+    assert found["generator"]["settings"]["recipe"]["lambda_implicit"] == 0.01
+    assert not found["stopped"]
+
+
+@pytest.mark.notebook
+def test_07_follows_the_states_from_before_the_training_to_its_end(run):
+    found = run.metrics()["07_alignment"]
+    for course in (found["alignment"], found["without_implicit"]):
+        assert list(course) == ["before", "at 10%", "at 30%", "after"]
+        assert all(0 <= measures["recall@10/text→image"] <= 1 for measures in course.values())
+    assert found["alignment"]["after"]["info_nce"] < found["alignment"]["before"]["info_nce"]
+    assert found["alignment"]["before"] != found["without_implicit"]["before"]  # other codebooks
+
+
+@pytest.mark.notebook
+def test_08_names_every_system_and_the_oracle(run):
+    found = run.metrics()["08_evaluation"]
+    marks = ["oracle", "reads only", "sees only"]
+    learned = ["SASRec", "TIGER (text)", "TIGER (image)", "MQL4GRec", "MACRec"]
+    assert list(found["systems"]) == ["popularity", "Markov-1", "item-kNN", *learned, *marks]
+    for metrics in found["systems"].values():
+        assert set(metrics) == {"HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"}
+        assert 0 <= metrics["HR@1"] <= metrics["HR@5"] <= metrics["HR@10"] <= 1
+    best = max(found["systems"].values(), key=lambda metrics: metrics["NDCG@10"])
+    assert best == found["systems"]["oracle"]
+    assert set(found["differences"]) == {"popularity", "Markov-1", "item-kNN", *learned[:-1]}
+    # What notebooks 06 and 07 have trained is not trained again.
+    trained = {row["system"]: row["seconds"] for row in found["rows"] if "seconds" in row}
+    kept = sorted(path.name for path in (run.folder / "artifacts/systems/generators").iterdir())
+    assert len(kept) == 4 and trained["MACRec"] > 0
+
+
+@pytest.mark.notebook
+def test_08_is_complete_for_a_catalog_without_pictures(texts, tmp_path):
+    parameters = {"profile": "smoke", "codewords": 8, "dataset": str(texts), "sample_users": 200, "mask_seen": True}
+    found = run_notebooks(find_notebooks(["08"]), tmp_path, parameters, progress=False).metrics()["08_evaluation"]
+    assert list(found["systems"]) == ["popularity", "Markov-1", "item-kNN", "SASRec", "TIGER (text)"]
+
+
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     """A folder with the smallest catalog, without its pictures."""

@@ -474,6 +474,20 @@ def test_given_ids_may_come_in_any_order_and_with_further_items(data, split, tmp
     assert same(again.recommend(split.test, 10), first.recommend(split.test, 10))
 
 
+def test_modalities_whose_codebooks_have_the_same_names_have_tokens_of_their_own(data):
+    ids = given_ids(data)
+    plain = {
+        name: SemanticIds.from_codes(table.codes, ("a", "b", "c"), table.sizes, table.item_ids)
+        for name, table in ids.items()
+    }
+    found = GivenIds(plain).tables(data)
+    assert {name: table.codebooks for name, table in found.items()} == {
+        name: table.codebooks for name, table in ids.items()
+    }
+    tokens = CodeTables(found, code_tasks(("text", "image"))).tokens
+    assert not set(tokens[0].flatten().tolist()) & set(tokens[1].flatten().tolist())
+
+
 def test_an_item_without_a_given_id_is_named(data, split, tmp_path):
     ids = given_ids(data)
     here = np.ones(data.num_items, bool)
@@ -649,3 +663,8 @@ def test_the_table_factor_reaches_embeddings_and_position_biases_and_nothing_els
     assert len(faster) == 3 and "embedding.weight" in faster
     assert all("position_bias" in name for name in faster - {"embedding.weight"})
     assert all(any(name.startswith(start) for name in faster) for start in TABLES)
+
+
+def test_tiger_over_a_modality_that_is_not_there_is_refused_at_once(tmp_path):
+    with pytest.raises(DataError, match='no "sound" embeddings, only text'):
+        TIGER(tmp_path, {"text": None}, "sound", CodebookSettings.of("smoke"), GeneratorSettings.of("smoke"))
