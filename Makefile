@@ -1,6 +1,6 @@
 # Two commands do everything on a machine that has Python 3.11 or newer and make:
 #   make demo    set up, then run every notebook on the built-in catalog into runs/demo
-#   make study   set up, then compare codebooks over six weights and three seeds into runs/study
+#   make study   set up, then compare codebooks and recommenders over three seeds into runs/study (hours)
 #   make test    set up, then run the linters and all tests
 # Set-up lives in .venv and is skipped when nothing changed. Versions are pinned in constraints.txt.
 
@@ -15,7 +15,7 @@ demo: .venv/run.stamp
 	$(BIN)/macrec run --out runs/demo
 
 study: .venv/run.stamp
-	$(BIN)/macrec run 03 --out runs/study -p profile=study
+	$(BIN)/macrec run 03 08 --out runs/study -p profile=study
 
 lab: .venv/run.stamp
 	$(BIN)/macrec lab

@@ -335,6 +335,11 @@ def _mixed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
+def best_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def generator_for(seed: int, *purpose: int) -> torch.Generator:
     """A CPU generator for one purpose of a training: equal numbers give equal draws, whatever was drawn before."""
     generator = torch.Generator()

@@ -27,7 +27,7 @@ from macrec.quantization.conflicts import ConflictReport, resolve_conflicts
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
 from macrec.quantization.rqvae import RQVAEConfig
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.training import Event, generator_for, train
+from macrec.training import Event, best_device, generator_for, train
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "smoke": {"projection": None, "hidden": (64,), "width": 16},
@@ -141,7 +141,7 @@ class Codebooks:
         """The model and its data, on the GPU where there is one."""
         dims = {name: found.dim for name, found in self.embeddings.items()}
         model = CrossModalRQVAE(dims, self.settings.config, self.settings.recipe.seed)
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model.to(best_device())
         return CodebookTask(model, self.embeddings, self.labels, self.settings.recipe)
 
     def events(self) -> Generator[Event, None, None]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from macrec.alignment.tasks import CodeTask
@@ -32,7 +31,7 @@ from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.generation.transformer import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.codebooks import Codebooks, CodebookSettings
-from macrec.training import Event, train
+from macrec.training import Event, best_device, train
 
 SIZES = {
     "smoke": T5Config.named("tiny"),
@@ -196,7 +195,7 @@ class Generative:
     def learn_generator(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The second stage, over the IDs that the first has given."""
         settings = self.settings
-        tables = CodeTables(self.ids.tables(data), self.tasks, "cuda" if torch.cuda.is_available() else "cpu")
+        tables = CodeTables(self.ids.tables(data), self.tasks, best_device())
         model = T5(len(tables.vocabulary), settings.config, settings.recipe.seed).to(tables.device)
         self._decoder = PathDecoder(model, tables, settings.decoding)
         train_samples = split.train.newest(settings.decoding.max_history)

@@ -28,7 +28,7 @@ from macrec.data.split import Samples, Split
 from macrec.errors import DataError
 from macrec.evaluation.system import ScoringSystem, learned
 from macrec.evaluation.validation import validation_metrics, validation_users
-from macrec.training import Event, Keep, Plan, Usage, generator_for, train
+from macrec.training import Event, Keep, Plan, Usage, best_device, generator_for, train
 
 WEIGHTS, SHUFFLE = range(2)
 """What a random draw is for; see `generator_for`."""
@@ -72,15 +72,16 @@ class SASRecRecipe:
 class SASRec(ScoringSystem):
     """A SASRec with a softmax over all items; `folder` keeps its trainings, to be resumed or replayed from there.
 
-    `device`: where it computes. It can recommend from its first event on, with what it has learned so far.
+    `device`: where it computes; the GPU by default, where there is one. It can recommend from its first event on, with
+    what it has learned so far.
     """
 
     name = "SASRec"
 
     def __init__(
-        self, recipe: SASRecRecipe | None = None, folder: Path | None = None, device: torch.device | str = "cpu"
+        self, recipe: SASRecRecipe | None = None, folder: Path | None = None, device: torch.device | None = None
     ) -> None:
-        self.recipe, self.folder, self.device = recipe or SASRecRecipe(), folder, torch.device(device)
+        self.recipe, self.folder, self.device = recipe or SASRecRecipe(), folder, device or best_device()
         self._network: SASRecNetwork | None = None
 
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
