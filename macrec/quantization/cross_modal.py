@@ -29,7 +29,7 @@ class CrossModalConfig:
     """
 
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
-    lambda_con: tuple[float, ...] = (0.0, 0.0, 0.01, 0.01)
+    lambda_con: tuple[float, ...] = (0.0, 0.0, 0.003, 0.003)
     lambda_align: float = 0.001
     align_on: AlignOn = "both"
     temperature: float = 0.1

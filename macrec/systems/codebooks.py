@@ -61,7 +61,7 @@ class CodebookSettings:
 
     @classmethod
     def of(
-        cls, profile: str, *, levels: int = 4, codewords: int = 64, lambda_con: float = 0.01,
+        cls, profile: str, *, levels: int = 4, codewords: int = 64, lambda_con: float = 0.003,
         lambda_align: float = 0.001, clusters: int = 512, epochs: int = 0, seed: int = 0, network: str = "",
     ) -> CodebookSettings:  # fmt: skip
         """From the flat parameters of a notebook: `lambda_con` holds on the upper half of the levels, as in the paper.

@@ -78,7 +78,7 @@ def test_03_compares_all_ways_to_train(run):
     found = run.metrics()["03_codebooks"]
     assert not found["stopped"]
     rows = {(row["variant"], row["modality"]): row for row in found["comparison"]}
-    named = ("independent", "cross-modal λ=0.01", "published code", "residual k-means")
+    named = ("independent", "cross-modal λ=0.003", "published code", "residual k-means")
     assert list(rows) == [(variant, modality) for variant in named for modality in ("text", "image")]
     for (variant, _), row in rows.items():
         assert 0 <= row["conflict_rate"] <= 1 and 0 < row["utilization"] <= 1 and 1 <= row["perplexity"] <= 8
@@ -88,7 +88,7 @@ def test_03_compares_all_ways_to_train(run):
         # What the comparison measures is what the live trainings above it ended with.
         rate = f"conflict_rate/{modality}"
         assert rows["independent", modality]["conflict_rate"] == found["independent"][rate]
-        assert rows["cross-modal λ=0.01", modality]["conflict_rate"] == found["measured"][rate]
+        assert rows["cross-modal λ=0.003", modality]["conflict_rate"] == found["measured"][rate]
         kmeans, learned = rows["residual k-means", modality], rows["independent", modality]
         assert kmeans["reconstruction"] < learned["reconstruction"]
 

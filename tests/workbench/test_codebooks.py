@@ -139,7 +139,7 @@ def test_variants_change_exactly_what_they_say():
 def test_another_weight_goes_to_the_levels_that_have_one_and_comes_back_after_zero():
     assert SETTINGS.with_lambda(0.5).config.lambda_con == (0, 0.5, 0.5)
     assert SETTINGS.with_lambda(0).config.lambda_con == (0, 0, 0)
-    assert SETTINGS.with_lambda(0).with_lambda(0.01) == SETTINGS
+    assert SETTINGS.with_lambda(0).with_lambda(0.003) == SETTINGS
     lowest = replace(SETTINGS, config=replace(SETTINGS.config, lambda_con=(0.1, 0.0, 0.2)))
     assert lowest.with_lambda(0.5).config.lambda_con == (0.5, 0, 0.5)
 
@@ -297,19 +297,19 @@ def test_kmeans_rows_reconstruct_the_standardized_vectors(embeddings):
 
 
 def test_every_variant_is_compared_from_every_seed_and_trained_once(folder, data, embeddings, steps):
-    rows = compare(folder, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1])
-    named = ["independent", "cross-modal λ=0", "cross-modal λ=0.01", "published code"]
-    assert list(variants(SETTINGS, [0.0, 0.01])) == named
+    rows = compare(folder, data, embeddings, SETTINGS, [0.0, 0.003], [0, 1])
+    named = ["independent", "cross-modal λ=0", "cross-modal λ=0.003", "published code"]
+    assert list(variants(SETTINGS, [0.0, 0.003])) == named
     assert len(steps) == len(named) * 2 * STEPS
     keys = rows.select("variant", "seed", "modality")
     assert len(keys.unique()) == len(keys) == (len(named) + 1) * 2 * 2
     assert rows["variant"].unique(maintain_order=True).to_list() == [*named, "residual k-means"]
-    assert compare(folder, data, embeddings, SETTINGS, [0.0, 0.01], [0, 1]).equals(rows)
+    assert compare(folder, data, embeddings, SETTINGS, [0.0, 0.003], [0, 1]).equals(rows)
     assert len(steps) == len(named) * 2 * STEPS
     mine = Codebooks(folder, data, embeddings, SETTINGS.with_seed(1))
     drain(mine.events())
-    chosen = rows.filter(pl.col("variant") == "cross-modal λ=0.01", pl.col("seed") == 1)
-    assert chosen.to_dicts() == codebook_rows(mine, "cross-modal λ=0.01")
+    chosen = rows.filter(pl.col("variant") == "cross-modal λ=0.003", pl.col("seed") == 1)
+    assert chosen.to_dicts() == codebook_rows(mine, "cross-modal λ=0.003")
     assert len(steps) == len(named) * 2 * STEPS
 
 
