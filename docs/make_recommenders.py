@@ -10,7 +10,7 @@ import polars as pl
 from page import markdown, rewrite
 
 from macrec.viz.results import ablation_table, results_table
-from macrec.workbench.system_comparison import MAIN, METRICS
+from macrec.workbench.system_comparison import METRICS
 
 
 def section(name: str, recorded: dict[str, Any]) -> str:
@@ -21,12 +21,15 @@ def section(name: str, recorded: dict[str, Any]) -> str:
         f"## {name}",
         recorded["caption"],
         markdown(results_table(rows, METRICS)),
-        f"Each system minus {MAIN}, the same users, first seed, 95 % bootstrap interval:",
+        f"Each system minus {recorded['reference']}, the same users, first seed, 95 % bootstrap interval:",
         said,
     ]
     ablated = pl.DataFrame(recorded["ablation"], infer_schema_length=None)
     if ablated["system"].n_unique() > 1:
-        parts += ["Without one term of MACRec at a time:", markdown(ablation_table(ablated, MAIN, METRICS))]
+        parts += [
+            "Without one term of MACRec at a time:",
+            markdown(ablation_table(ablated, recorded["reference"], METRICS)),
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -39,12 +39,14 @@ def subsample(dataset: Dataset, users: int = 0, newest: int = 0, seed: int = 0) 
         None if histories.behaviors is None else histories.behaviors[mask],
         histories.behavior_names,
     )
+    cut = bool((kept < lengths)[chosen].any())
     about = [f"{len(chosen):,} of {len(histories):,} users"] if len(chosen) < len(histories) else []
-    about += [f"the newest {newest} events of each"] if newest else []
-    if not newest:
-        return replace(dataset, histories=part, user_ids=dataset.user_ids.gather(chosen))
+    about += [f"the newest {newest} events of each"] if cut else []
+    name = f"{dataset.name} ({', '.join(about)})"
+    if not cut:
+        return replace(dataset, name=name, histories=part, user_ids=dataset.user_ids.gather(chosen))
     return Dataset(
-        f"{dataset.name} ({', '.join(about)})",
+        name,
         dataset.items,
         part,
         dataset.user_ids.gather(chosen),

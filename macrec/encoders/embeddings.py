@@ -234,14 +234,19 @@ def open_npy(path: Path) -> NDArray[Any]:
         ) from error
 
 
-def shared_items(embeddings: Mapping[str, Embeddings], count: int = 0, seed: int = 0) -> NDArray[np.int64]:
+def shared_items(
+    embeddings: Mapping[str, Embeddings], count: int = 0, seed: int = 0, least: int = 0
+) -> NDArray[np.int64]:
     """The rows of the items that have every modality, rising; at most `count` of them, drawn at random (0: all).
 
-    Raises DataError for a negative number.
+    Raises DataError for a `count` other than 0 that is below `least`, and where fewer than `least` items have all.
     """
-    if count < 0:
-        raise DataError(f"{count} cannot be used", field="items", fix="give a number of items, or 0 for all")
+    if count < 0 or 0 < count < least:
+        raise DataError(f"{count} cannot be used", field="items", fix=f"give {least} items or more, or 0 for all")
     rows = np.flatnonzero(np.logical_and.reduce([found.present for found in embeddings.values()]))
+    if len(rows) < least:
+        what = f"only {len(rows)} items have {' and '.join(embeddings)}"
+        raise DataError(what, fix=f"give a catalog where at least {least} do")
     if count and count < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
     return rows

@@ -135,10 +135,8 @@ class PathDecoder:
     def rankings(self, samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
         """What `fused` makes one of: a ranking per path, of its own beam or, to be rescored, of all candidates."""
         self.model.eval()
-        found = [
-            self._rankings(part, max(self.options.width, k), mask_seen) for part in parts(samples, self.options.batch)
-        ]
-        widest = max(ranking.k for ranking, *_ in found)
+        found = [self._rankings(part, mask_seen) for part in parts(samples, self.options.batch)]
+        widest = max((ranking.k for ranking, *_ in found), default=k)
         return [
             Ranking.stack([best(ranking.items, ranking.scores, widest) for ranking in of_path])
             for of_path in zip(*found, strict=True)
@@ -181,11 +179,11 @@ class PathDecoder:
         self.model.eval()
         return {self._task(path).name: self._search(path, samples, width, mask_seen)[0] for path in self.paths}
 
-    def trace(self, path: str, samples: Samples) -> tuple[Ranking, Trace]:
+    def trace(self, path: str, samples: Samples, mask_seen: bool = False) -> tuple[Ranking, Trace]:
         """The beam search of one path and every step of it."""
         self.model.eval()
         trace = Trace()
-        return self._search(self._number(path), samples, self.options.width, False, trace)[0], trace
+        return self._search(self._number(path), samples, self.options.width, mask_seen, trace)[0], trace
 
     @torch.no_grad()
     def scores(self, path: int, scorer: PathScorer, items: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -210,8 +208,8 @@ class PathDecoder:
         found: NDArray[np.float64] = total.masked_fill(wanted < 0, -torch.inf).double().cpu().numpy()
         return found / self._length(path)
 
-    def _rankings(self, samples: Samples, width: int, mask_seen: bool) -> list[Ranking]:
-        found = [self._search(path, samples, width, mask_seen) for path in self.paths]
+    def _rankings(self, samples: Samples, mask_seen: bool) -> list[Ranking]:
+        found = [self._search(path, samples, self.options.width, mask_seen) for path in self.paths]
         rankings = [Ranking(ranking.items, ranking.scores.astype(np.float64)) for ranking, _ in found]
         if len(rankings) > 1 and self.options.fusion in RESCORING:
             items, known = table(rankings)

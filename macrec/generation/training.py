@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from macrec.alignment.implicit import implicit_alignment, misaligned, pooled
 from macrec.data.split import Samples
+from macrec.errors import DataError
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.transformer import T5
 from macrec.generation.trie import CodeTrie
@@ -25,6 +26,9 @@ TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
 
 LARGEST = 2**23
 """Numbers in one activation, 32 MB of float32."""
+
+ALIGNED = 1
+"""What the draw of the items to align is for, among the uses of a seed."""
 
 IGNORED = -100
 """What `cross_entropy` skips."""
@@ -81,6 +85,8 @@ class GeneratorTraining:
     ) -> None:
         self.module, self.tables, self.recipe = module, tables, recipe
         self.samples = TaskSamples(tables, train)
+        if len(self.samples) == 0:
+            raise DataError("there is nothing to train on", fix="give users with 4 events or more, or two modalities")
         self._tries = [CodeTrie.of(ids, tables.device) for ids in tables.ids.values()]
         self.per_epoch = len(self.samples.order(recipe.batch, 0))
         self.measure_with = measure_with
@@ -186,7 +192,7 @@ class GeneratorTraining:
         if self.recipe.implicit == "official":
             return self._official_implicit(batch)
         items = self.tables.tokens.shape[1]
-        generator = generator_for(self.recipe.seed, 1, step)
+        generator = generator_for(self.recipe.seed, ALIGNED, step)
         chosen = torch.randperm(items, generator=generator)[: self.recipe.implicit_items].to(self.tables.device)
         views = [self.tables.item_tokens(number, chosen) for number in range(len(self.tables.modalities))]
         terms = [

@@ -1,4 +1,4 @@
-"""One short file per recommender; all of them learn with `fit` and answer with a ranking."""
+"""One short file per recommender: all learn with `fit` and answer with a ranking. And the codebooks that they share."""
 
 from macrec.evaluation.system import ScoringSystem, System
 from macrec.systems.codebooks import Codebooks, CodebookSettings

@@ -197,18 +197,22 @@ class Generative:
         settings = self.settings
         tables = CodeTables(self.ids.tables(data), self.tasks, best_device())
         model = T5(len(tables.vocabulary), settings.config, settings.recipe.seed).to(tables.device)
-        self._decoder = PathDecoder(model, tables, settings.decoding)
         train_samples = split.train.newest(settings.decoding.max_history)
         asked = validation_users(split, settings.validate_users, settings.recipe.seed)
-        measure = partial(validation_metrics, self.recommend, asked) if len(asked) else None
-        self._training = GeneratorTraining(model, tables, train_samples, settings.recipe, measure)
-        plan = self._training.plan(measurements=settings.measurements)
+        # Measured in one way however it will be asked, so that another way of asking finds the same training.
+        usual = PathDecoder(model, tables, DecodingOptions(max_history=settings.decoding.max_history))
+        measure = partial(validation_metrics, usual.recommend, asked) if len(asked) else None
+        training = GeneratorTraining(model, tables, train_samples, settings.recipe, measure)
+        plan = training.plan(measurements=settings.measurements)
         read = (train_samples, asked.newest(settings.decoding.max_history))
         checkpoint = Checkpoint.named(self.folder, self.identity(data, tables.ids, read))
-        self._states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
-        yield from train(self._states.during(self._training, plan.steps), plan, checkpoint)
-        if len(self._decoder.paths) > 1 and len(asked) and settings.decoding.weights is None:
-            self._decoder.options = replace(settings.decoding, weights=tuned_weights(self._decoder, asked))
+        states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
+        decoder = PathDecoder(model, tables, settings.decoding)
+        self._training, self._states, self._decoder = training, states, decoder
+        yield from train(states.during(training, plan.steps), plan, checkpoint)
+        weighted = len(decoder.paths) > 1 and settings.decoding.fusion != "official"
+        if weighted and len(asked) and settings.decoding.weights is None:
+            decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best items of every history, all paths together."""
@@ -243,11 +247,14 @@ class Generative:
 
     def identity(self, data: Dataset, ids: Mapping[str, SemanticIds], read: Sequence[Samples]) -> dict[str, Any]:
         """What decides the generator's training; `read`: what it learns from and what it is measured on."""
+        settings = {name: value for name, value in self.about["settings"].items() if name != "decoding"}
         return {
             "dataset": data.fingerprint,
             "ids": {name: digest(table) for name, table in ids.items()},
             "samples": [digest_of_samples(samples) for samples in read],
-            **self.about,
+            "max_history": self.settings.decoding.max_history,
+            "tasks": self.about["tasks"],
+            "settings": settings,
         }
 
 

@@ -17,8 +17,8 @@ class TIGER(Generative):
 
     An RQ-VAE per modality gives the IDs, and a T5 learns to write the ID of the next item. The codebooks of all
     modalities are learned in one training without any term between them, so that other systems find them as well.
-    (The original has no user-free histories: it begins them with a hashed user, which later work found to matter
-    little, and counts items of one ID in a further code, where here conflicts are resolved.)
+    (The original begins every history with a hashed user, and counts items of one ID in a further code, where here
+    conflicts are resolved.)
     """
 
     def __init__(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-from itertools import islice
 
 import numpy as np
 
 from macrec.data.dataset import Dataset
 from macrec.generation.batches import CodeTables, TaskSamples
-from macrec.generation.vocabulary import EOS
+from macrec.viz.coded_items import level_names
 from macrec.viz.pictures import item_label
 from macrec.viz.theme import FONT, IMAGE, MUTED, TEXT
 
@@ -19,11 +18,13 @@ COLORS = {"text": TEXT, "image": IMAGE}
 def task_examples(samples: TaskSamples, dataset: Dataset, seed: int = 0, items: int = 3) -> str:
     """One random training sample per task as an HTML table: what is read and what is to be written, token by token.
 
-    Samples with at most `items` items in the history are chosen where there are any. A box is a code, named by its
-    level's letter, in its modality's color; boxes of one item stand together, and pointing at them tells the item.
+    Gray boxes are the prompt and the end. Samples with at most `items` items in the history are chosen where there are
+    any. A box is a code, named by its level, in its modality's color; boxes of one item stand together, and pointing at
+    them tells the item.
     """
     tables = samples.tables
     rng = np.random.default_rng(seed)
+    end = box("end", MUTED)
     rows = []
     for number, task in enumerate(tables.tasks):
         mine = np.flatnonzero((samples.task == number).cpu().numpy())
@@ -35,9 +36,8 @@ def task_examples(samples: TaskSamples, dataset: Dataset, seed: int = 0, items: 
         start, length = int(samples.start[chosen]), int(samples.length[chosen])
         history = samples.items[start : start + length].tolist()
         target = int(samples.items[samples.target[chosen]])
-        prompt = "".join(box(f"{task.name.split(',')[0][0]}{at}", MUTED) for at in range(task.prompt))
+        prompt = "".join(box(f"p{at}", MUTED) for at in range(task.prompt))
         reads = "".join(id_boxes(tables, task.source, item, dataset) for item in history)
-        end = box("end", MUTED) if EOS else ""
         rows.append(
             f"<tr><th>{html.escape(task.name)}</th><td>{prompt}{reads}{end}</td>"
             f"<td>{id_boxes(tables, task.target, target, dataset)}</td></tr>"
@@ -51,10 +51,9 @@ def task_examples(samples: TaskSamples, dataset: Dataset, seed: int = 0, items: 
 def id_boxes(tables: CodeTables, modality: str, item: int, dataset: Dataset) -> str:
     """The semantic ID of one item in one modality."""
     ids = tables.ids[modality]
-    letters = (codebook.rpartition("_")[2][:1] for codebook in ids.codebooks)
     color = COLORS.get(modality, MUTED)
-    codes = islice(zip(letters, ids.codes[item].tolist(), strict=True), ids.num_levels)
-    boxes = "".join(box(f"{letter}{code}", color) for letter, code in codes)
+    codes = zip(level_names(ids), ids.codes[item].tolist(), strict=True)
+    boxes = "".join(box(f"{level}{code}", color) for level, code in codes)
     title = html.escape(f"{modality} ID of {item_label(dataset, item)}", quote=True)
     return f'<span title="{title}" style="white-space:nowrap;margin-right:6px;display:inline-block">{boxes}</span>'
 

@@ -108,7 +108,8 @@ class Results:
     def caption(self) -> str:
         """What the table is of, in words."""
         users = f"{len(self.samples):,} test users"
-        seeds = f"mean ± standard deviation over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "one seed"
+        runs = len({row["seed"] for row in self.rows})
+        seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
         return f"{users}, {seeds}, seen items {'masked' if self.mask_seen else 'not masked'}."
 
     @property
@@ -123,7 +124,7 @@ class Results:
         """
         against = against or self.reference
         if against not in self.evaluations:
-            known = ", ".join(self.evaluations)
+            known = ", ".join(self.evaluations) or "nothing: run the table's cell again"
             raise DataError(f"{against} was not evaluated", field="against", fix=f"choose from {known}")
         ranks = {name: found.ranks for name, found in self.evaluations.items()}
         return {
@@ -161,16 +162,18 @@ class Results:
         return few, range(len(few)), rankings, {name: mask[chosen] for name, mask in self.groups.items()}
 
     def traced(self) -> Search:
-        """The search of the reference system for the first telling user, on the first of its paths.
+        """The search of the last generator, MACRec if it was trained, for the first telling user, on its first path.
 
-        Raises DataError when that system does not generate.
+        Raises DataError when there is no generator yet.
         """
-        system = self.systems[self.reference]
-        if not isinstance(system, Generative):
-            raise DataError(f"{self.reference} has no beam to look at", fix="train a generator, as TIGER or MACRec")
+        system = next((found for found in reversed(self.systems.values()) if isinstance(found, Generative)), None)
+        if system is None:
+            raise DataError(
+                "no generator was trained, so there is no beam to look at", fix="run the table's cell again"
+            )
         decoder, few = system.decoder, self.samples.take(self.telling(1))
         task = decoder.tables.tasks[decoder.paths[0]]
-        _, trace = decoder.trace(task.name, few)
+        _, trace = decoder.trace(task.name, few, self.mask_seen)
         ids = decoder.tables.ids[task.target]
         return Search(trace, decoder.tries[task.target], ids, int(few.targets[0]), task.name.split(",")[0])
 
@@ -202,7 +205,7 @@ class Contest:
         """
 
         def make(seed: int) -> Roster:
-            if not wanted or len(self.embeddings) < 2:
+            if not wanted or results.stopped or len(self.embeddings) < 2:
                 return {}
             books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
             return ablated_systems(self.folder, self.embeddings, books, generator)
@@ -243,19 +246,19 @@ def compare_systems(
     samples = chosen_users(split.test, users)
     counts, groups = item_counts(split, data.num_items), target_groups(data, split, samples)
     results = Results(samples, groups, tuple(seeds), mask_seen)
-    rosters = {seed: make(seed) for seed in seeds}
-    todo = [(seed, name) for seed in seeds for name in rosters[seed] if seed == seeds[0] or name not in SIMPLE]
+    names = list(make(seeds[0]))
+    todo = [(seed, name) for seed in seeds for name in names if seed == seeds[0] or name not in SIMPLE]
     bar = tqdm(todo, desc="systems", unit="systems", disable=not progress)
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         results.stopped = True
         for seed, name in bar:
-            bar.set_postfix_str(f"{name}, seed {seed}")
-            system = rosters[seed][name]
-            trained = drain(system.fit(data, split))
+            system = make(seed)[name]  # only those of the first seed are kept
+            trained = drain(system.fit(data, split), Told(bar, f"{name}, seed {seed}"))
             if trained.stopped:
                 break
             found = evaluate(system, results.samples, counts, groups=groups, mask_seen=mask_seen)
-            row = {"system": name, "seed": seed, **found.metrics(), "seconds": seconds_of(trained.events)}
+            metrics = {key: None if np.isnan(value) else value for key, value in found.metrics().items()}
+            row = {"system": name, "seed": seed, **metrics, "seconds": seconds_of(trained.events)}
             results.rows.append(row)
             if seed == seeds[0]:
                 results.evaluations[name], results.systems[name] = found, system
@@ -266,10 +269,24 @@ def compare_systems(
     return results
 
 
+class Told:
+    """A sink that tells on a progress bar how far the training of `name` is."""
+
+    def __init__(self, bar: Any, name: str) -> None:
+        self.bar, self.name = bar, name
+        bar.set_postfix_str(name)
+
+    def __call__(self, event: Event) -> None:
+        """Called for every event."""
+        self.bar.set_postfix_str(f"{self.name}, step {event.step:,} of {event.steps:,}")
+
+
 def chosen_users(samples: Samples, users: int) -> Samples:
     """`users` of `samples` at random, always the same ones, in their order; all for 0."""
     if users < 0:
         raise DataError(f"{users} cannot be used", field="users", fix="give a number of users, or 0 for all")
+    if len(samples) == 0:
+        raise DataError("there is nobody to evaluate on", fix="give users with 3 events or more")
     if not users or users >= len(samples):
         return samples
     return samples.take(np.sort(np.random.default_rng(0).permutation(len(samples))[:users]))

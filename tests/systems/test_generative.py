@@ -330,9 +330,6 @@ def variations(data):
         "batch": recipe(batch=32),
         "patience": recipe(patience=3),
         "seed": recipe(seed=1),
-        "beams": decoding(width=13),
-        "paths": decoding(paths=("text→text, sequence",)),
-        "fusion": decoding(fusion="mean_floor"),
         "max_history": decoding(max_history=3),
         "model": {"settings": replace(GENERATOR, config=T5Config.named("demo"))},
         "dropout": {"settings": replace(GENERATOR, config=replace(GENERATOR.config, dropout_rate=0.3))},
@@ -356,6 +353,9 @@ def test_whatever_decides_the_result_has_a_folder_of_its_own_and_equal_things_on
     assert all(place.parent == tmp_path for place in found.values())
     assert folder_of(over_given(tmp_path, data)) == found["nothing"]
     assert folder_of(over_given(tmp_path, data, settings=replace(GENERATOR))) == found["nothing"]
+    for asked in ({"width": 13}, {"paths": ("text→text, sequence",)}, {"fusion": "mean_floor"}, {"batch": 7}):
+        settings = replace(GENERATOR, decoding=replace(GENERATOR.decoding, **asked))
+        assert folder_of(over_given(tmp_path, data, settings=settings)) == found["nothing"]  # another way of asking
 
 
 @every_system
