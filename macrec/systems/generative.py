@@ -50,6 +50,9 @@ RECIPES = {
 }
 """How each of them learns."""
 
+MEASURED = {"demo": {"validate_users": 250, "measurements": 6}}
+"""How it is measured meanwhile, where time is short."""
+
 
 @dataclass(frozen=True)
 class GeneratorSettings:
@@ -96,6 +99,7 @@ class GeneratorSettings:
                 seed=seed,
             ),
             DecodingOptions(width=beams),
+            **MEASURED.get(profile, {}),
         )
 
     def with_seed(self, seed: int) -> GeneratorSettings:
