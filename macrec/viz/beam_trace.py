@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macrec.errors import DataError
-from macrec.generation.beam import Trace
-from macrec.generation.trie import CodeTrie
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.cards import TARGET, Cards
 from macrec.viz.coded_items import level_names
 from macrec.viz.pictures import Gallery, item_label
 from macrec.viz.theme import INK, TEXT
+
+if TYPE_CHECKING:  # torch comes with them, and drawing needs none
+    from macrec.generation.beam import Trace
+    from macrec.generation.trie import CodeTrie
 
 ROW = 46
 """Pixels from one beam to the next."""

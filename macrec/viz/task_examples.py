@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from macrec.data.dataset import Dataset
-from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.viz.coded_items import level_names
 from macrec.viz.pictures import item_label
 from macrec.viz.theme import FONT, IMAGE, MUTED, TEXT
+
+if TYPE_CHECKING:  # torch comes with them, and drawing needs none
+    from macrec.generation.batches import CodeTables, TaskSamples
 
 COLORS = {"text": TEXT, "image": IMAGE}
 
