@@ -51,6 +51,11 @@ METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10")
 Roster = Mapping[str, System]
 
 
+def roster(*systems: System) -> dict[str, System]:
+    """Systems by name."""
+    return {system.name: system for system in systems}
+
+
 def every_system(
     folder: Path, embeddings: Mapping[str, Embeddings], codebooks: CodebookSettings, generator: GeneratorSettings
 ) -> dict[str, System]:
@@ -60,15 +65,15 @@ def every_system(
     found += [TIGER(folder, embeddings, modality, codebooks, generator) for modality in embeddings]
     if len(embeddings) > 1:
         found += [MQL4GRec(folder, embeddings, codebooks, generator), MACRec(folder, embeddings, codebooks, generator)]
-    return {system.name: system for system in found}
+    return roster(*found)
 
 
 def ablated_systems(
     folder: Path, embeddings: Mapping[str, Embeddings], codebooks: CodebookSettings, generator: GeneratorSettings
 ) -> dict[str, System]:
     """MACRec without each of its terms, as in the paper's Table 3."""
-    found = [MACRec(folder, embeddings, codebooks, generator, (term,)) for term in get_args(Term)]
-    return {system.name: system for system in found}
+    found: list[System] = [MACRec(folder, embeddings, codebooks, generator, (term,)) for term in get_args(Term)]
+    return roster(*found)
 
 
 class Search(NamedTuple):

@@ -27,7 +27,7 @@ def test_near_duplicates_differ_in_their_variant_label_only():
 
 
 def test_unknown_sizes_and_settings_are_refused():
-    with pytest.raises(ValueError, match="choose one of tiny, demo, large"):
+    with pytest.raises(ValueError, match="choose one of tiny, small, demo, large"):
         curio("huge")
     with pytest.raises(ValueError, match="unknown setting 'users'"):
         curio("tiny", users=3)

@@ -26,10 +26,11 @@ __all__ = ["FACTORS", "PICTURE_FACTORS", "SIZES", "TEXT_FACTORS", "Curio", "Orac
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"num_items": 160, "num_users": 400},
+    "small": {"num_items": 300, "num_users": 1_000},
     "demo": {"num_items": 2_000, "num_users": 4_000},
     "large": {"num_items": 1_000_000, "num_users": 1_250_000},
 }
-"""Items and users of the named sizes: for tests, for `make demo`, and for measuring at scale."""
+"""Items and users of the named sizes: for tests, for the tour, for `make demo`, and for measuring at scale."""
 
 DRAWING_VERSION = 1
 """Raise it when `pictures.draw` draws anything differently: it is part of the pictures' fingerprint."""
