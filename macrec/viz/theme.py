@@ -77,9 +77,7 @@ def show(figure: go.Figure, description: str, gallery: Gallery | None = None) ->
     With a `gallery`, points whose customdata is an item row show that item's picture and card under the pointer.
     Two outputs: the figure (plotly's own MIME type for front ends that know it, else HTML), then the caption.
     """
-    figure.update_layout(template=TEMPLATE)
-    number = next(_numbers)
-    figure.update_layout(meta={"macrec": number, "alt": description, "gallery": gallery.key if gallery else None})
+    number = numbered(figure, description, gallery)
     spec = json.loads(figure.to_json())
     bundle = {
         "application/vnd.plotly.v1+json": spec | {"config": CONFIG},
@@ -88,6 +86,14 @@ def show(figure: go.Figure, description: str, gallery: Gallery | None = None) ->
     }
     display(bundle, raw=True)
     display(HTML(caption_html(description, gallery)))
+
+
+def numbered(figure: go.Figure, description: str, gallery: Gallery | None) -> int:
+    """Dress a figure for a page: our template, its alternative text, its gallery, and a number of its own."""
+    number = next(_numbers)
+    about = {"macrec": number, "alt": description, "gallery": gallery.key if gallery else None}
+    figure.update_layout(template=TEMPLATE, meta=about)
+    return number
 
 
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["autoScale2d"]}

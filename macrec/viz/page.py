@@ -1,0 +1,172 @@
+"""A page that stands alone: figures, views and words in one HTML file that opens offline and can be mailed."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from macrec.files import replacing
+from macrec.viz.pictures import Gallery
+from macrec.viz.theme import FONT, INK, TEXT, caption_html, figure_html, numbered
+
+STYLE = f"""
+  body {{ margin: 0 auto; padding: 0 20px 60px; max-width: 1180px; background: #fff }}
+  body {{ font: 15px/1.5 {FONT}; color: {INK} }}
+  h1 {{ font-size: 26px; line-height: 1.2; margin: 28px 0 8px }}
+  h2 {{ font-size: 21px; line-height: 1.25; margin: 44px 0 8px; padding-top: 14px; border-top: 1px solid #ddd }}
+  h3 {{ font-size: 17px; margin: 28px 0 6px }}
+  h4 {{ font-size: 15px; margin: 20px 0 4px }}
+  p, ul, ol {{ max-width: 76ch }}
+  a {{ color: {TEXT} }}
+  nav ul {{ columns: 2; column-gap: 40px; padding: 0; margin: 8px 0 0; max-width: none; list-style: none }}
+  nav li {{ break-inside: avoid; padding: 2px 0 }}
+  pre {{ overflow-x: auto; background: #f6f6f6; padding: 8px 10px; border-radius: 6px; font-size: 13px }}
+  pre.printed {{ white-space: pre-wrap; overflow-wrap: anywhere }}
+  summary {{ cursor: pointer; width: fit-content; border-radius: 4px }}
+  :focus-visible {{ outline: 2px solid {TEXT}; outline-offset: 2px }}
+  details.code > summary {{ font-size: 12px; color: #666 }}
+  .view {{ overflow-x: auto; margin: 6px 0 }}
+  .markdown table, .dataframe {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }}
+  :is(.markdown, .dataframe) :is(th, td) {{ padding: 3px 12px; border-bottom: 1px solid #e5e5e5 }}
+  @media (max-width: 800px) {{ nav ul {{ columns: 1 }} }}
+  @media print {{ nav {{ display: none }} }}
+"""
+
+# Whatever the page holds, the browser lets nothing of it reach outside; plotly compiles its WebGL code with eval.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "img-src data: blob:; font-src data:; media-src data:; form-action 'none'; base-uri 'none'"
+)
+
+# A fold keeps its content asleep in a <template>: it costs nothing before it is opened, and figures are drawn when
+# there is room to draw them in. The scripts in it run when it is put into the page.
+UNFOLD_JS = """document.addEventListener("toggle", ({target}) => {
+  const asleep = target.open && target.querySelector(":scope > template");
+  if (asleep) asleep.replaceWith(document.importNode(asleep.content, true));
+}, true);"""
+
+_SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
+_GALLERY_KEY = re.compile(r'\}\)\("([0-9a-f]+)", \{"uri": ')
+_FIGURE_ID = re.compile(r"\bmacrec-figure-\d+\b")
+
+
+class Page:
+    """A page under construction: add headings, words, figures and HTML from top to bottom, then `write` it.
+
+    Everything it needs is inside the file: plotly's script once, every gallery's pictures once. Headings of level 2
+    become its table of contents. The browser is told to refuse every request that something in the page would make.
+    """
+
+    def __init__(self, title: str, lead: str = "") -> None:
+        self.title, self.lead = title, lead
+        self._body: list[str] = []
+        self._contents: list[tuple[str, str]] = []
+        self._galleries: dict[str, str] = {}
+        self._figures = itertools.count(1)
+        self._bytes = len(get_plotlyjs().encode()) + 5_000
+
+    def heading(self, words: str, level: int = 2, anchor: str = "") -> None:
+        """Begin a section (level 2), or a part of one (3 or 4), which links to `#anchor` reach."""
+        if level == 2:
+            anchor = anchor or f"section-{len(self._contents) + 1}"
+            self._contents.append((anchor, words))
+        name = f' id="{html.escape(anchor, quote=True)}"' if anchor else ""
+        self._add(f"<h{level}{name}>{html.escape(words)}</h{level}>")
+
+    def text(self, *paragraphs: str) -> None:
+        """Add paragraphs of plain words."""
+        for words in paragraphs:
+            self._add(f"<p>{html.escape(words)}</p>")
+
+    def figure(self, figure: go.Figure, description: str, gallery: Gallery | None = None) -> None:
+        """Add what `macrec.viz.show` would display: the figure, its sentence, the pictures its points show."""
+        numbered(figure, description, gallery)
+        spec = json.loads(figure.to_json())
+        spec["layout"]["meta"]["macrec"] = number = next(self._figures)  # the same page, however many were made before
+        if gallery is not None and gallery.key not in self._galleries:
+            self._add_gallery(gallery.key, gallery.script())
+        self._add(f'<div class="view">{figure_html(spec, number)}</div>')
+        self._add(caption_html(description, None))
+
+    def html(self, *fragments: str) -> None:
+        """Add HTML fragments: what `macrec.viz.show_html` would display, or the outputs of notebook cells.
+
+        Notebooks number their figures each from 1: here every figure gets a number of its own. A gallery that the page
+        has already is left out.
+        """
+        for fragment in fragments:
+            lean = _SCRIPT.sub(self._keep_gallery, fragment)
+            new = {name: f"macrec-figure-{next(self._figures)}" for name in dict.fromkeys(_FIGURE_ID.findall(lean))}
+            own = _FIGURE_ID.sub(lambda found, new=new: new[found[0]], lean)  # type: ignore[misc]
+            self._add(f'<div class="view">{own}</div>')
+
+    def raw(self, fragment: str) -> None:
+        """Add HTML as it is: words with markup, lists, folded code."""
+        self._add(fragment)
+
+    @contextmanager
+    def folded(self, summary: str) -> Iterator[None]:
+        """What is added inside the `with` block is shown when a reader opens it; headings there are of level 3 or 4."""
+        self._add(f"<details><summary>{html.escape(summary)}</summary><template>")
+        yield
+        self._add("</template></details>")
+
+    def render(self) -> str:
+        """The whole page."""
+        entries = "".join(
+            f'<li><a href="#{html.escape(anchor, quote=True)}">{html.escape(words)}</a></li>'
+            for anchor, words in self._contents
+        )
+        contents = f'<nav aria-label="Contents"><ul>{entries}</ul></nav>' if len(self._contents) > 1 else ""
+        lead = f"<p>{html.escape(self.lead)}</p>" if self.lead else ""
+        return (
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(self.title)}</title>\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
+            f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n<script>{UNFOLD_JS}</script></head>\n"
+            f"<body><h1>{html.escape(self.title)}</h1>{lead}{contents}\n<main>\n"
+            + "\n".join([*self._body, *self._galleries.values()])
+            + "\n</main></body></html>\n"
+        )
+
+    def size(self, *more: str) -> int:
+        """Bytes of the page as it is, with `more` fragments in it."""
+        new = [_SCRIPT.sub(lambda found: "" if _key(found[0]) in self._galleries else found[0], part) for part in more]
+        return self._bytes + sum(len(part.encode()) for part in new)
+
+    def write(self, path: Path) -> Path:
+        """Write the page to a file, whole or not at all, and return its path."""
+        with replacing(path) as temporary:
+            temporary.write_text(self.render(), encoding="utf-8")
+        return path
+
+    def _add(self, fragment: str) -> None:
+        self._body.append(fragment)
+        self._bytes += len(fragment.encode()) + 1
+
+    def _add_gallery(self, key: str, script: str) -> None:
+        if key not in self._galleries:
+            self._galleries[key] = script
+            self._bytes += len(script.encode()) + 1
+
+    def _keep_gallery(self, script: re.Match[str]) -> str:
+        """Take a gallery's script out of a fragment; the page carries it once, at its end."""
+        key = _key(script[0])
+        if not key:
+            return script[0]
+        self._add_gallery(key, script[0])
+        return ""
+
+
+def _key(script: str) -> str:
+    """The key of the gallery that a script hands to its page, or nothing."""
+    key = _GALLERY_KEY.search(script[:20_000])
+    return key[1] if key else ""
