@@ -13,6 +13,7 @@ from macrec.quantization.conflicts import errors
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.codebook_figures import check_quantized
 from macrec.viz.coded_items import Rows, aligned, item_cards, item_rows, spelled
+from macrec.viz.pictures import labelled
 from macrec.viz.theme import CONFLICT, FONT
 
 
@@ -44,9 +45,10 @@ def conflict_explorer(
     `[N, d]` and `codebooks` for the distortion that a move added, and for whether a group are exact duplicates.
     """
     found = conflict_groups(ids)
-    style = f'<div style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff">'
+    style = f'style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff"'
     if not found:
-        return f"{style}<p>No conflict: each of the {len(ids):,} items has an ID of its own.</p></div>"
+        summary = f"No conflict: each of the {len(ids):,} items has an ID of its own."
+        return f"<div {labelled(summary)} {style}><p>{summary}</p></div>"
     if latents is not None and codebooks is not None:
         check_quantized(latents, codebooks, ids.codes)
     after = None
@@ -56,7 +58,8 @@ def conflict_explorer(
         after[here] = there
     rows = item_rows(ids, data) if data is not None else None
 
-    parts = [style, f"<p>{html.escape(_summary(ids, resolved, after, found))}</p>"]
+    summary = _summary(ids, resolved, after, found)
+    parts = [f"<div {labelled(summary)} {style}>", f"<p>{html.escape(summary)}</p>"]
     for members in found[:groups]:
         shown = members[:most]
         added = None

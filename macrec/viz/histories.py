@@ -8,7 +8,7 @@ import numpy as np
 
 from macrec.data.dataset import Dataset
 from macrec.data.histories import Histories
-from macrec.viz.pictures import item_label, picture_tag
+from macrec.viz.pictures import item_label, labelled, picture_tag
 from macrec.viz.theme import FONT, FUSED, IMAGE, MUTED
 
 
@@ -43,10 +43,11 @@ def history_strip(dataset: Dataset, user: int, label: str = "", limit: int = 10,
             f'<figcaption style="line-height:1.2">{html.escape(item_label(dataset, int(item)))}'
             f'<div style="color:#555"><i>{role}</i></div></figcaption></figure>'
         )
-    name = html.escape(f"{label or 'user'}: {dataset.user_ids[user]}, {len(items)} events")
+    name = f"{label or 'user'}: {dataset.user_ids[user]}, {len(items)} events"
     before = f'<div style="align-self:center;color:#666">… {hidden} before</div>' if hidden else ""
+    style = f"font:12px {html.escape(FONT, quote=True)};color:#222;background:#fff;padding:6px 8px"
     return (
-        f'<section style="font:12px {html.escape(FONT, quote=True)};color:#222;background:#fff;padding:6px 8px">'
-        f'<b>{name}</b><div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:4px">'
+        f'<section {labelled(f"{name}, oldest first.")} style="{style}">'
+        f'<b>{html.escape(name)}</b><div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:4px">'
         f"{before}{''.join(cells)}</div></section>"
     )

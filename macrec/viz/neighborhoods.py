@@ -13,7 +13,7 @@ from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import Embeddings
 from macrec.encoders.neighbors import Neighborhoods, purity
-from macrec.viz.pictures import item_label, picture_grid
+from macrec.viz.pictures import item_label, labelled, picture_grid
 from macrec.viz.theme import FONT, MODALITY
 
 CURIO_FACTORS = ("category", "purpose", "material", "brand", "palette", "pattern", "shape")
@@ -23,7 +23,7 @@ def factors_of(dataset: Dataset) -> dict[str, pl.Series]:
     """The columns a neighborhood may be judged by, each with a value per item ("" where unknown).
 
     On the built-in catalog all its factors; elsewhere the category (the first position of the category path that tells
-    items apart), the brand, and the popularity in thirds of the events.
+    items apart), the brand, and the popularity in thirds of the events, where there are events.
     """
     items = dataset.items
     if isinstance(dataset, Curio):
@@ -37,7 +37,7 @@ def factors_of(dataset: Dataset) -> dict[str, pl.Series]:
             break
     if (items["brand"] != "").any():
         factors["brand"] = items["brand"]
-    return factors | {"popularity": popularity_thirds(dataset)}
+    return factors | ({"popularity": popularity_thirds(dataset)} if dataset.num_events else {})
 
 
 def popularity_thirds(dataset: Dataset) -> pl.Series:
@@ -72,7 +72,8 @@ def examples(embeddings: Mapping[str, Embeddings], seed: int, how_many: int = 3)
 
 def neighbor_strips(dataset: Dataset, found: Mapping[str, Neighborhoods], shown: int = 6) -> str:
     """The items of some neighborhoods, each followed by its nearest items in every modality, as HTML."""
-    parts = [f'<div style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff">']
+    label = f"Some items, and the nearest others by {' and by '.join(found)}."
+    parts = [f'<div {labelled(label)} style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff">']
     for row in dict.fromkeys(int(row) for part in found.values() for row in part.rows):
         parts.append(f'<h4 style="margin:12px 0 4px">{html.escape(item_label(dataset, row))}</h4>')
         parts.append(picture_grid(dataset, [row], size=84))

@@ -170,8 +170,18 @@ HOVER_JS = """(key, gallery) => {
 }"""
 
 
-def picture_grid(dataset: Dataset, rows: Sequence[int], notes: Sequence[str] | None = None, size: int = 112) -> str:
-    """A shop window as HTML: pictures with titles below (and a note each); an item without picture shows a frame."""
+def labelled(label: str) -> str:
+    """The attributes of an HTML view that tell a screen reader what it is: one sentence."""
+    return f'role="group" aria-label="{html.escape(label, quote=True)}"'
+
+
+def picture_grid(
+    dataset: Dataset, rows: Sequence[int], notes: Sequence[str] | None = None, size: int = 112, label: str = ""
+) -> str:
+    """A shop window as HTML: pictures with titles below (and a note each); an item without picture shows a frame.
+
+    `label`: the sentence that says what is shown, where the grid stands on its own.
+    """
     cells = []
     for place, row in enumerate(rows):
         note = f'<div style="color:#666">{html.escape(notes[place])}</div>' if notes else ""
@@ -181,7 +191,7 @@ def picture_grid(dataset: Dataset, rows: Sequence[int], notes: Sequence[str] | N
             "</figcaption></figure>"
         )
     style = "display:flex;flex-wrap:wrap;gap:14px;font:12px system-ui,sans-serif;color:#222;background:#fff;padding:8px"
-    return f'<div style="{style}">{"".join(cells)}</div>'
+    return f'<div {labelled(label) if label else ""} style="{style}">{"".join(cells)}</div>'
 
 
 def picture_tag(dataset: Dataset, row: int, size: int) -> str:

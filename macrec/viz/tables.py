@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 import polars as pl
 
@@ -46,9 +47,10 @@ def written(value: object) -> str:
 
 
 def is_numeric(column: pl.Series) -> bool:
-    """Whether a column holds numbers, or texts that each begin like one."""
+    """Whether a column holds numbers, or texts that each begin like one ("0.35 ± 0.02", "+3 %", a dash)."""
     if column.dtype.is_numeric():
         return True
     if column.dtype != pl.String or not column.len():
         return False
-    return all(text.lstrip("-+").replace(",", "")[:1].isdigit() or text == "–" for text in column.drop_nulls())
+    number = re.compile(r"(–$|[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?\s*(%|±|★|$))")
+    return all(number.match(text) for text in column.drop_nulls())
