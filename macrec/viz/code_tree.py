@@ -157,12 +157,14 @@ def code_tree_figure(
         colorings = [
             (name, *_factor_colors(len(tree), table, factors[name])) for name, table in common.items()
         ] + colorings
-        name, values = next(iter(factors.items()))
-        right, blind = told(ids.codes[:, 0], values)
-        meaning = (
-            f"; the commonest {name} of its first code is right for {right:.0%} of the items, the commonest of all for "
-            f"{blind:.0%}"
-        )
+        for name, values in [*factors.items()][:1]:
+            right, blind = told(ids.codes[:, 0], values)
+            meaning = (
+                f"; the commonest {name} of its first code is right for {right:.0%} of the items, the commonest of all "
+                f"for {blind:.0%}"
+            )
+            if right < blind + 0.01:  # no factor that the first code tells: begin with the conflicts
+                colorings = colorings[-1:] + colorings[:-1]
     labels = [
         "all items" if not node else f"{merged:,} more" if merged else spelled(ids, example, depth).split(" ")[-1]
         for node, (merged, example, depth) in enumerate(
@@ -196,7 +198,13 @@ def code_tree_figure(
     first_codes = int(tree.below[0])
     figure.update_layout(
         height=720,
-        title=f"{len(ids):,} items under {first_codes:,} first codes",
+        # At the very top: the key to the colors may need two lines below it.
+        title={
+            "text": f"{len(ids):,} items under {first_codes:,} first codes",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 14},
+        },
         margin={"t": 118, "l": 12, "r": 12, "b": 16},
         uniformtext={"minsize": 8, "mode": "hide"},
         annotations=keys[0],

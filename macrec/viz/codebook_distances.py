@@ -1,0 +1,223 @@
+"""Which codewords are nearly the same: the distances inside a codebook, and across the books of two modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import pdist, squareform
+
+from macrec.errors import DataError
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.viz.coded_items import aligned, level_names
+from macrec.viz.theme import CONFLICT, DIVERGING, SEQUENTIAL
+
+Floats = NDArray[np.float64]
+Books = Mapping[str, Sequence[NDArray[np.floating]]]
+
+REDUNDANT = 0.25
+"""Two codewords nearer than this share of their level's median distance do the same work."""
+
+SAMPLE = 20_000
+"""Items by which two modalities are compared, at most."""
+
+MOST = 256
+"""Codewords drawn per book at most, the most used ones."""
+
+
+def codebook_distances(
+    codebooks: Books, ids: Mapping[str, SemanticIds] | None = None, *, most: int = MOST
+) -> tuple[go.Figure, str]:
+    """Distances between the codewords of each level, a level from a menu; and what they say.
+
+    `codebooks`: modality → one `[K_l, d]` per level. A square per modality: Euclidean distances in percent of the
+    median of its level, codewords in the order of a hierarchical clustering, crosses on pairs that are nearer than
+    `REDUNDANT` of the median. Of the first two modalities, if their codewords are equally wide, one square more: the
+    cosine between their codewords, in the same orders. `ids`: modality → its IDs. With them, `most` keeps the most used
+    codewords (else the first), pointing tells how many items have a code, and the sentence says whether the two
+    modalities share a space at all: whether the codewords of one item are more alike than those of two. Raises
+    DataError for codebooks that are no matrices or differ in their levels, and for IDs of other sizes.
+    """
+    _check(codebooks, ids)
+    levels = len(next(iter(codebooks.values())))
+    pair = list(codebooks)[:2]
+    crossed = len(pair) == 2 and all(
+        codebooks[pair[0]][level].shape[1] == codebooks[pair[1]][level].shape[1] for level in range(levels)
+    )
+    titles = [*codebooks, *([f"{pair[0]} × {pair[1]}, cosine"] if crossed else [])]
+    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.05)
+    owner: list[int] = []
+    redundant: dict[str, list[int]] = {name: [] for name in codebooks}
+    nearest: dict[str, list[int]] = {name: [] for name in codebooks}
+    for level in range(levels):
+        drawn = []
+        for column, (name, books) in enumerate(codebooks.items(), 1):
+            use = np.bincount(ids[name].codes[:, level], minlength=len(books[level])) if ids is not None else None
+            kept = np.arange(len(books[level])) if use is None else np.argsort(-use, kind="stable")
+            kept = np.sort(kept[:most])
+            order, percent, pairs = clustered(books[level][kept])
+            codes, letter = kept[order], level_names(ids[name])[level] if ids is not None else f"level {level} code"
+            labels = [
+                f"{letter}_{code}" + ("" if use is None else f" ({use[code]:,} items)") for code in codes.tolist()
+            ]
+            drawn.append((books[level][codes], labels))
+            redundant[name].append(len(np.unique(pairs)))
+            nearest[name].append(int(percent[~np.eye(len(percent), dtype=bool)].min(initial=255)))
+            figure.add_trace(
+                go.Heatmap(
+                    x=labels, y=labels, z=percent, colorscale=SEQUENTIAL, zmin=0, zmax=150, showscale=column == 1,
+                    colorbar=_bar("distance", x=-0.02, xanchor="right"), visible=level == 0,
+                    hovertemplate=f"{name} %{{y}}<br>{name} %{{x}}<br>distance %{{z}}% of the median<extra></extra>",
+                ),
+                row=1, col=column,
+            )  # fmt: skip
+            marked = np.concatenate([pairs, pairs[:, ::-1]])
+            figure.add_scatter(
+                x=[labels[place] for place in marked[:, 0]], y=[labels[place] for place in marked[:, 1]],
+                mode="markers", marker={"symbol": "x-thin", "size": 6, "line": {"width": 1.5, "color": CONFLICT}},
+                hoverinfo="skip", visible=level == 0, showlegend=False, row=1, col=column,
+            )  # fmt: skip
+            owner += [level, level]
+        if crossed:
+            (rows, row_labels), (columns, column_labels) = drawn[:2]
+            figure.add_trace(
+                go.Heatmap(
+                    x=column_labels, y=row_labels, z=np.round(100 * cosines(rows, columns)).astype(np.int8),
+                    colorscale=DIVERGING, zmin=-100, zmax=100, colorbar=_bar("cosine"), visible=level == 0,
+                    hovertemplate=f"{pair[0]} %{{y}}<br>{pair[1]} %{{x}}<br>cosine %{{z}}%<extra></extra>",
+                ),
+                row=1, col=len(titles),
+            )  # fmt: skip
+            owner.append(level)
+    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False)
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, autorange="reversed")
+    buttons = [
+        {"label": f"level {level}", "method": "update",
+         "args": [{"visible": [of == level for of in owner]}, {"title.text": _title(level, nearest)}]}
+        for level in range(levels)
+    ]  # fmt: skip
+    figure.update_layout(
+        height=140 + 900 // max(2, len(titles)),
+        title=_title(0, nearest),
+        margin={"t": 108, "b": 20},
+        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.34, "yanchor": "top"}]
+        if levels > 1
+        else [],
+    )
+    return figure, _sentence(codebooks, ids, redundant, nearest, pair if crossed else None)
+
+
+def clustered(codewords: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+    """Codewords `[K, d]` in an order that puts near ones beside each other: the order `[K]`, their distances in percent
+    of the median in that order `[K, K]` (at most 255), and the places of redundant pairs `[P, 2]`.
+
+    Average linkage on Euclidean distances, leaves ordered so that neighbors are as near as can be (Bar-Joseph et al.,
+    Bioinformatics 2001), through scipy. Codebooks whose codewords are mostly equal have a median of 0: then everything
+    at 0 is redundant, and all that is not stands at 255.
+    """
+    words = np.asarray(codewords, np.float64)
+    if len(words) < 2:
+        return np.arange(len(words)), np.zeros((len(words),) * 2, np.uint8), np.zeros((0, 2), np.int64)
+    distances = pdist(words)
+    order = leaves_list(linkage(distances, "average", optimal_ordering=True)).astype(np.int64)
+    median = float(np.median(distances))
+    square = squareform(distances)[np.ix_(order, order)]
+    relative = np.divide(square, median, out=np.where(square > 0, np.inf, 0.0), where=median > 0)
+    first, second = np.nonzero(np.triu(relative < REDUNDANT, 1))
+    return order, np.minimum(np.round(100 * relative), 255).astype(np.uint8), np.stack([first, second], 1)
+
+
+def cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats:
+    """Cosines `[A, B]` between rows `[A, d]` and `[B, d]`; 0 with a row of zeros."""
+    a, b = (np.asarray(words, np.float64) for words in (first, second))
+    a, b = (words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12) for words in (a, b))
+    product: Floats = a @ b.T
+    return product
+
+
+def shared_space(
+    codebooks: Books, ids: Mapping[str, SemanticIds], levels: Sequence[int], seed: int = 0
+) -> tuple[float, float]:
+    """Mean cosine between what the first two modalities decode one item to, over `levels`, and the same after shuffling
+    the items: equal numbers mean that they share no space in which anything could be compared.
+
+    Of more than `SAMPLE` items with both IDs a sample is taken. Nan where no item has both.
+    """
+    (one, first), (two, second) = [(name, ids[name]) for name in list(codebooks)[:2]]
+    both = np.stack(aligned(first, second))
+    rng = np.random.default_rng(seed)
+    rows, columns = both[:, rng.permutation(both.shape[1])[:SAMPLE]]
+    if not len(rows):
+        return float("nan"), float("nan")
+    a = np.sum([np.asarray(codebooks[one][level], np.float64)[first.codes[rows, level]] for level in levels], axis=0)
+    b = np.sum(
+        [np.asarray(codebooks[two][level], np.float64)[second.codes[columns, level]] for level in levels], axis=0
+    )
+    a, b = (words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12) for words in (a, b))
+    return float((a * b).sum(1).mean()), float((a * b[rng.permutation(len(b))]).sum(1).mean())
+
+
+def _sentence(
+    codebooks: Books,
+    ids: Mapping[str, SemanticIds] | None,
+    redundant: dict[str, list[int]],
+    nearest: dict[str, list[int]],
+    pair: list[str] | None,
+) -> str:
+    """The findings with their numbers, and what may be compared with what."""
+    counts = "; ".join(f"{name} {', '.join(map(str, found))}" for name, found in redundant.items())
+    near = "; ".join(f"{name} {', '.join(f'{percent}%' for percent in found)}" for name, found in nearest.items())
+    text = (
+        f"Codewords that another one makes redundant, being nearer than {REDUNDANT:.0%} of their level's median "
+        f"distance, level by level: {counts}; the nearest two stand at: {near}."
+    )
+    if pair is None:
+        return text + (" The codewords of the modalities differ in width: no comparing." if len(codebooks) > 1 else "")
+    text += " Distances hold inside one book: each modality has an encoder, and with it a space, of its own."
+    if ids is None or not len(aligned(ids[pair[0]], ids[pair[1]])[0]):
+        return text + " Cosines across modalities mean something only if training drew the two spaces together."
+    levels = range(len(codebooks[pair[0]]))
+    each = ", ".join(_compared(shared_space(codebooks, ids, [level])) for level in levels)
+    whole = _compared(shared_space(codebooks, ids, levels))
+    return (
+        f"{text} Cosines across them mean as much as this says: the {pair[0]} and the {pair[1]} codeword of one item "
+        f"have a mean cosine of {each}, level by level (in parentheses: of two items), and their sums over all levels, "
+        f"which is what alignment draws together, {whole}."
+    )
+
+
+def _bar(quantity: str, **place: object) -> dict[str, object]:
+    return {"title": {"text": quantity + ", %"}, "thickness": 10, "len": 0.9, **place}
+
+
+def _compared(found: tuple[float, float]) -> str:
+    own, chance = (round(value, 2) + 0.0 for value in found)  # + 0.0: no minus before a zero
+    return f"{own:.2f} ({chance:.2f})"
+
+
+def _title(level: int, nearest: dict[str, list[int]]) -> str:
+    listed = ", ".join(f"{percent[level]}% ({name})" for name, percent in nearest.items())
+    return f"Level {level}: nearest codewords at {listed} of the median"
+
+
+def _check(codebooks: Books, ids: Mapping[str, SemanticIds] | None) -> None:
+    """Raise DataError for codebooks that cannot be drawn, and for IDs that are not theirs."""
+    shapes = {name: [np.shape(words) for words in books] for name, books in codebooks.items()}
+    whole = all(len(shape) == 2 and min(shape) > 0 for found in shapes.values() for shape in found)
+    if not all([shapes, whole, *shapes.values()]) or len({len(found) for found in shapes.values()}) > 1:
+        raise DataError(f"the codebooks have the shapes {shapes}", fix="give one matrix of codewords per level")
+    if ids is None:
+        return
+    for name, found in shapes.items():
+        if name not in ids:
+            raise DataError(
+                f'there are no IDs for the modality "{name}"', fix="give IDs for all codebooks, or for none"
+            )
+        sizes = tuple(shape[0] for shape in found)
+        if ids[name].sizes != sizes:
+            what = f"the {name} IDs have {ids[name].sizes} codes per level, the codebooks {sizes}"
+            raise DataError(what, fix="take IDs and codebooks from the same quantizer")

@@ -1,0 +1,83 @@
+"""A table of items opens whatever it is written in, and what does not read is named."""
+
+import gzip
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from macrec.data.curio import curio
+from macrec.data.item_file import load_items
+from macrec.data.parquet import save_parquet
+from macrec.errors import DataError
+
+ROWS = [
+    {"item_id": "b1", "title": "A, b", "categories": ["Toys", "Arts, Crafts"]},
+    {"item_id": "b2", "title": "C", "categories": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("items.json", json.dumps(ROWS)),
+        ("items.jsonl", "\n".join(map(json.dumps, ROWS))),
+        ("D.item.json", json.dumps({row["item_id"]: {"title": row["title"], "categories": ",".join(row["categories"])}
+                                    for row in ROWS})),
+        ("items.csv", 'ASIN,Title,Genres\nb1,"A, b","Toys|Arts, Crafts"\nb2,C,\n'),
+        ("items.tsv", 'parent_asin\tname\tcategories\nb1\tA, b\tToys,Arts, Crafts\nb2\tC\t\n'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_same_items_in_any_format(tmp_path, name, text, packed):
+    file = tmp_path / (name + ".gz" * packed)
+    file.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    data = load_items(file)
+    assert data.items.select("item_id", "title", "categories").to_dicts() == ROWS
+    assert data.num_users == data.num_events == 0 and not data.images.present.any() and data.fingerprint
+
+
+def test_items_of_a_folder_keep_their_rows_and_pictures(tmp_path):
+    whole = curio("tiny")
+    folder = save_parquet(whole, tmp_path / "curio")
+    data = load_items(folder / "items.parquet")
+    assert data.items["item_id"].equals(whole.items["item_id"]) and data.name == "curio"
+    np.testing.assert_array_equal(data.images.present, whole.images.present)
+    assert data.images.open(int(whole.images.present.argmax())).size == whole.images.open(0).size
+    assert load_items(folder).num_events == whole.num_events
+    (folder / "interactions.parquet").unlink()
+    assert load_items(folder).num_events == 0
+
+
+def test_a_dataset_by_name_is_what_load_dataset_gives():
+    assert load_items("curio:tiny").fingerprint == curio("tiny").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        (
+            "a.csv",
+            "a,b\n1,2\n",
+            'a.csv, field "item_id": no column holds the items\' ids (found: a, b); call it item_id',
+        ),
+        ("b.json", '{"a": 1}', "b.json: the file holds neither a list of objects nor an object"),
+        ("c.json", "[1", "c.json: the file is not readable as json"),
+        ("d.jsonl", '{"a": 1\n', "d.jsonl: the file is not readable as jsonl"),
+        ("e.csv", "id,title\n1,a\n1,b\n", 'e.csv, row 2, field "item_id": the id "1" occurs again'),
+        ("f.csv", "", "f.csv: the file is empty"),
+        ("g.parquet", "x", "g.parquet: the file is not readable as parquet"),
+    ],
+)
+def test_what_does_not_read_is_named(tmp_path, name, text, what):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as error:
+        load_items(tmp_path / name)
+    assert what in str(error.value)
+
+
+def test_numbered_items_must_be_numbered_without_gaps(tmp_path):
+    pl.DataFrame({"item_idx": [0, 2], "title": ["a", "b"]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="not a numbering from 0 to 1"):
+        load_items(tmp_path / "t.parquet")
