@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
+import math
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,21 @@ Parameters = dict[str, Any]
 
 class NotebookError(RuntimeError):
     """A cell of a notebook raised; the notebook as far as it came is kept beside the run."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a run has come to: cell `cell` of `cells`, counted from 1 as errors count them; 0 when a notebook begins.
+
+    `notebook` is the `number`th of `notebooks`; `section` is the heading that the cell stands under.
+    """
+
+    notebook: str
+    number: int
+    notebooks: int
+    cell: int
+    cells: int
+    section: str = ""
 
 
 class NotebookDataError(DataError):
@@ -70,12 +89,51 @@ def parse_parameters(texts: Sequence[str], as_text: Collection[str] = ()) -> Par
 
 
 def declared_parameters(notebook: Path) -> Parameters:
-    """Names and default values of a notebook's cell tagged `parameters` (flat literals)."""
-    import papermill
+    """Names and default values of a notebook's cell tagged `parameters` (flat literals); none without such a cell."""
+    for cell in read_cells(notebook):
+        if "parameters" in cell["metadata"].get("tags", ()):
+            lines = ast.parse(source_of(cell)).body
+            return {
+                target.id: ast.literal_eval(line.value)
+                for line in lines
+                if isinstance(line, ast.Assign)
+                for target in line.targets
+                if isinstance(target, ast.Name)
+            }
+    return {}
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+
+def read_cells(notebook: Path) -> list[dict[str, Any]]:
+    """The cells of a notebook file."""
+    cells: list[dict[str, Any]] = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return cells
+
+
+def source_of(cell: dict[str, Any]) -> str:
+    """The text of a cell, which files keep as one text or as a list of lines."""
+    return "".join(cell["source"])
+
+
+def is_finished(folder: Path, notebook: Path, parameters: Parameters) -> bool:
+    """Whether the run in `folder` holds this notebook, executed to its end from the same cells and parameters.
+
+    The executed notebook itself is the record. What lies outside it (library, dataset files) is not looked at.
+    """
+    executed = folder / notebook.name
+    if not executed.exists():
+        return False
+    found = json.loads(executed.read_text(encoding="utf-8"))
+    before = found["metadata"].get("papermill", {}).get("parameters", {})
+    given = given_parameters(parameters, declared_parameters(notebook), folder)
+    own = [cell for cell in found["cells"] if "injected-parameters" not in cell["metadata"].get("tags", ())]
+    same_cells = [*map(source_of, own)] == [*map(source_of, read_cells(notebook))]
+    return same_cells and before | {"out": ""} == given | {"out": ""}
+
+
+def given_parameters(parameters: Parameters, declared: Parameters, folder: Path) -> Parameters:
+    """What is handed to a notebook that declares `declared` when it is run headless into `folder`."""
+    values = {"live": False, **parameters, "out": str(folder)}
+    return {name: value for name, value in values.items() if name in declared}
 
 
 def text_parameters(notebooks: Sequence[Path]) -> set[str]:
@@ -88,6 +146,8 @@ def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -
     """Raise DataError for a parameter that no notebook declares, or whose type is not that of its default."""
     known = {name: default for defaults in declared.values() for name, default in defaults.items()}
     for name, value in parameters.items():
+        if name == "out":
+            raise DataError('"out" is set by the run itself', fix="name the folder with --out")
         if name not in known:
             raise DataError(f'no notebook has a parameter "{name}"', fix=f"choose from {', '.join(sorted(known))}")
         wanted = type(known[name])
@@ -97,6 +157,8 @@ def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -
                 f"the parameter {name} takes {wanted.__name__}, not {type(value).__name__} ({value!r:.60})",
                 fix=f"give a value like the default {known[name]!r}",
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"the parameter {name} cannot be {value}", fix="give a finite number")
 
 
 def withdraw(unfinished: Path) -> None:
@@ -112,26 +174,34 @@ def run_notebooks(
     parameters: Parameters,
     say: Callable[[str], None] = lambda line: None,
     progress: bool = True,
+    watch: Callable[[Step], None] = lambda step: None,
 ) -> Run:
     """Execute notebooks in order into the run folder `out`; the next one starts when the last has succeeded.
 
-    Parameters go to every notebook that declares them. Raises DataError before anything runs for parameters that fit
-    no notebook, and afterwards for a DataError inside a cell, of which nothing is kept; NotebookError for any other
-    failing cell, and then the notebook is kept as NAME.failed.ipynb, never under the name of a finished one.
+    Parameters go to every notebook that declares them. `say` is told of every finished notebook, `watch` of every
+    notebook and code cell that begins; `progress` shows a bar of the cells. Raises DataError before anything runs for
+    parameters that fit no notebook, and afterwards for a DataError inside a cell, of which nothing is kept;
+    NotebookError for any other failing cell or a kernel that dies, and then the notebook is kept as NAME.failed.ipynb,
+    never under the name of a finished one.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     declared = {path: declared_parameters(path) for path in notebooks}
     check_parameters(parameters, declared)
     about = {"parameters": parameters, "environment": environment()}
     run = Run.open(str(out.resolve()))
     manifest = run.manifest() | about
     manifest.setdefault("seconds", {})
-    for notebook in notebooks:
+    for number, notebook in enumerate(notebooks, 1):
         final, failed = run.folder / notebook.name, run.folder / f"{notebook.stem}.failed.ipynb"
         unfinished = run.folder / f".{notebook.stem}.unfinished.ipynb"
-        values = {"live": False, **parameters, "out": str(run.folder)}
-        given = {name: value for name, value in values.items() if name in declared[notebook]}
+        given = given_parameters(parameters, declared[notebook], run.folder)
+        cells = len(read_cells(notebook)) + bool(given)  # papermill adds a cell with the parameters
+        step = Step(notebook.stem, number, len(notebooks), 0, cells)
+        watch(step)
+        watched = Watched(step, watch)
         start = time.perf_counter()
         try:
             papermill.execute_notebook(
@@ -140,8 +210,9 @@ def run_notebooks(
                 parameters=given,
                 kernel_name="python3",
                 cwd=str(notebook.parent),
-                progress_bar={"desc": notebook.stem} if progress else False,
+                progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
                 store_widget_state=False,
+                on_cell_start=watched,
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of plain TCP, on loopback
             )
         except papermill.PapermillExecutionError as error:
@@ -149,8 +220,15 @@ def run_notebooks(
                 withdraw(unfinished)
                 raise NotebookDataError(str(error.evalue)) from error
             unfinished.replace(failed)
+            write_json(run.folder / "run.json", manifest)  # a run whose first notebook failed can be reported, too
             raise NotebookError(
                 f"{notebook.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue} (kept: {failed})"
+            ) from error
+        except DeadKernelError as error:
+            unfinished.replace(failed)
+            write_json(run.folder / "run.json", manifest)
+            raise NotebookError(
+                f"{notebook.name}, cell {watched.cell}: the kernel died, most often for want of memory (kept: {failed})"
             ) from error
         except BaseException:
             withdraw(unfinished)
@@ -162,6 +240,22 @@ def run_notebooks(
         write_json(run.folder / "run.json", manifest)
         say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
     return run
+
+
+class Watched:
+    """Papermill's hook at the start of a cell: tells `watch` of every code cell, and what heading it stands under."""
+
+    def __init__(self, begin: Step, watch: Callable[[Step], None]) -> None:
+        self.begin, self.watch = begin, watch
+        self.cell, self.section = 0, ""
+
+    def __call__(self, cell: Any, cell_index: int) -> None:
+        """Cell number `cell_index`, counted from 0, is next."""
+        self.cell = cell_index + 1
+        if cell.cell_type == "markdown":
+            self.section = next(reversed(re.findall(r"^#+ +(.+)", cell.source, re.MULTILINE)), self.section)
+        elif cell.cell_type == "code" and cell.source.strip():
+            self.watch(replace(self.begin, cell=self.cell, section=self.section))
 
 
 def trust(notebook: Path) -> None:

@@ -14,6 +14,7 @@ from macrec.workbench.runner import (
     check_parameters,
     declared_parameters,
     find_notebooks,
+    is_finished,
     parse_parameters,
     run_notebooks,
 )
@@ -62,6 +63,8 @@ def test_what_is_no_parameter_is_refused(text):
         ({"steps": "many"}, "the parameter steps takes int, not str"),
         ({"steps": True}, "the parameter steps takes int, not bool"),
         ({"live": 1}, "the parameter live takes bool, not int"),
+        ({"rate": float("inf")}, "the parameter rate cannot be inf; give a finite number"),
+        ({"out": "x"}, '"out" is set by the run itself; name the folder with --out'),
         ({"steps": "x" * 999}, "not str .'x{59}.; give a value"),
     ],
 )
@@ -101,7 +104,11 @@ def test_a_failing_cell_is_named_and_its_notebook_kept_under_another_name(notebo
     path = notebook(RECORD, "1 / 0")
     with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 5: ZeroDivisionError: division by zero"):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["01_toy.failed.ipynb", "metrics.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "01_toy.failed.ipynb",
+        "metrics.json",
+        "run.json",
+    ]
 
 
 @pytest.mark.notebook
@@ -129,7 +136,7 @@ def test_bad_input_inside_a_notebook_leaves_one_sentence_and_nothing_else(notebo
 
 def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_name():
     names = [path.name for path in find_notebooks()]
-    assert names == sorted(names) and names[:2] == ["01_data.ipynb", "02_embeddings.ipynb"]
+    assert names == sorted(names) and {"01_data.ipynb", "02_embeddings.ipynb"} < {*names}
     assert [path.name for path in find_notebooks(["02"])] == ["02_embeddings.ipynb"]
     for name in ("xx", "", "/"):
         with pytest.raises(DataError, match=f'no notebook is called "{name}"'):
@@ -149,3 +156,43 @@ def test_the_project_root_is_found_from_inside_it(monkeypatch):
     root = project_root()
     monkeypatch.chdir(root / "notebooks")
     assert project_root() == root
+
+
+@pytest.fixture
+def executed(notebook, tmp_path):
+    """The toy notebook and its executed copy in a run folder, without the execution."""
+
+    def write(**given):
+        path, folder = notebook(RECORD), tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        given = {"live": False, "out": "elsewhere", **given}
+        papermill.execute_notebook(str(path), str(folder / path.name), given, prepare_only=True, kernel_name="python3")
+        return path, folder
+
+    return write
+
+
+def test_a_notebook_is_finished_for_the_parameters_and_cells_it_ran_with(executed, notebook):
+    path, folder = executed(rate=2)
+    assert is_finished(folder, path, {"rate": 2}) and is_finished(folder, path, {"rate": 2, "of_another": 1})
+    assert not is_finished(folder, path, {}) and not is_finished(folder, path, {"rate": 3})
+    assert not is_finished(folder.with_name("other"), path, {"rate": 2})
+    notebook(RECORD, "1 + 1")
+    assert not is_finished(folder, path, {"rate": 2})
+
+
+@pytest.mark.notebook
+def test_a_run_tells_which_notebook_and_which_of_its_cells_begin(notebook, tmp_path):
+    path, steps = notebook("1 + 1", ""), []
+    run_notebooks([path], tmp_path / "run", {}, progress=False, watch=steps.append)
+    count = len(json.loads((tmp_path / "run" / path.name).read_text())["cells"])
+    assert [(step.cell, step.section) for step in steps] == [(0, ""), (2, "Toy"), (3, "Toy"), (4, "Toy")]
+    assert {step.cells for step in steps} == {count} and (steps[0].number, steps[0].notebooks) == (1, 1)
+
+
+@pytest.mark.notebook
+def test_a_kernel_that_dies_is_named_with_its_cell_and_the_notebook_kept(notebook, tmp_path):
+    path = notebook("import os\nos._exit(9)")
+    with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 4: the kernel died"):
+        run_notebooks([path], tmp_path / "run", {}, progress=False)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"01_toy.failed.ipynb", "run.json"}
