@@ -196,11 +196,19 @@ def test_05_says_in_one_sentence_that_it_needs_pictures(texts, tmp_path):
 
 @pytest.mark.notebook
 @each
-def test_every_figure_has_a_form_that_any_reader_can_show(run, path):
+def test_executed_without_widgets_and_in_less_than_2_megabytes(run, path):
     executed = run.folder / path.name
     assert executed.stat().st_size < 2_000_000
     notebook = nbformat.read(executed, as_version=4)
     assert "widgets" not in notebook.metadata
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert outputs and not [one for one in outputs if "application/vnd.jupyter.widget-view+json" in one.get("data", {})]
+
+
+@pytest.mark.notebook
+@each
+def test_every_figure_has_a_form_that_any_reader_can_show(run, path):
+    notebook = nbformat.read(run.folder / path.name, as_version=4)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
     figures = [output.data for output in outputs if "application/vnd.plotly.v1+json" in output.get("data", {})]

@@ -1,0 +1,142 @@
+"""Reading executed notebooks: what their cells say and show, as HTML for a page."""
+
+from __future__ import annotations
+
+import ast
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from macrec.errors import DataError
+from macrec.viz.theme import CONFLICT, figure_html
+
+PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+BANNER = "papermill-error-cell-tag"
+HOW = ("live", "out")
+"""Parameters that say how a notebook runs and not what it computes."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A notebook that ran to its end or, when `failed`, to a cell that raised.
+
+    `declared` are the parameters with their defaults, `given` those that the run set, `finished` is the ISO time of its
+    end or "". `cells` are nbformat's, without papermill's banners.
+    """
+
+    file: Path
+    name: str
+    title: str
+    failed: bool
+    finished: str
+    declared: dict[str, Any]
+    given: dict[str, Any]
+    cells: list[Any]
+
+
+def read_executed(file: Path) -> Executed:
+    """Read a notebook of a run. Raises DataError for a file that is no notebook."""
+    import nbformat
+
+    try:
+        notebook = nbformat.read(file, as_version=4)
+        cells = [cell for cell in notebook.cells if BANNER not in tags(cell)]
+        declared, given = _assigned(cells, "parameters"), _assigned(cells, "injected-parameters")
+    except (ValueError, SyntaxError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise DataError("this is no notebook that macrec has run", file=file, fix="remove it, or run it") from error
+    first = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
+    name = file.name.removesuffix(".ipynb")
+    heading = re.match(r"\s*# +(.+)", first)
+    return Executed(
+        file=file,
+        name=name.removesuffix(".failed"),
+        title=heading[1].strip() if heading else name,
+        failed=name.endswith(".failed"),
+        finished=str(notebook.metadata.get("papermill", {}).get("end_time") or ""),
+        declared=declared,
+        given=given,
+        cells=cells,
+    )
+
+
+def tags(cell: Any) -> list[str]:
+    """The tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def _assigned(cells: list[Any], tag: str) -> dict[str, Any]:
+    """The literals that the cells with this tag assign, but for those of `HOW`."""
+    source = "\n".join(cell.source for cell in cells if tag in tags(cell))
+    found = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value) for node in found if isinstance(node.targets[0], ast.Name)
+    }
+    return {name: value for name, value in values.items() if name not in HOW}
+
+
+def markdown_html(source: str, deeper: int = 0) -> str:
+    """Markdown as HTML; headings become `deeper` levels smaller and carry no id, which would be taken twice."""
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    rendered = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render(source)
+    smaller = re.sub(r"<(/?)h([1-6])\b[^>]*>", lambda found: f"<{found[1]}h{min(6, int(found[2]) + deeper)}>", rendered)
+    return f'<div class="markdown">{smaller}</div>'
+
+
+def code_html(source: str) -> str:
+    """The code of a cell, folded."""
+    return f'<details class="code"><summary>Code</summary><pre>{html.escape(source)}</pre></details>'
+
+
+def output_html(output: Any) -> str:
+    """One output of a cell: its HTML, else a figure or picture, else words. Nothing is left out without a word."""
+    if output.output_type == "stream":
+        return _words(output.text)
+    if output.output_type == "error":
+        return _error(output)
+    data = output.data
+    if "text/html" in data:
+        return str(data["text/html"])
+    if PLOTLY in data:
+        return _figure(data[PLOTLY])
+    if "image/svg+xml" in data:
+        return str(data["image/svg+xml"])
+    for kind in PICTURES:
+        if kind in data:
+            alt = html.escape(data.get("text/plain", "picture"), quote=True)
+            encoded = "".join(data[kind].split())
+            return f'<img src="data:{kind};base64,{encoded}" alt="{alt}" style="max-width:100%">'
+    if "text/markdown" in data:
+        return markdown_html(data["text/markdown"], 2)
+    if WIDGET in data:
+        return _words("[a widget, which needs a running notebook]")
+    return _words(data.get("text/plain", f"[an output of a kind that pages cannot show: {', '.join(data)}]"))
+
+
+def _words(text: str) -> str:
+    """Printed text, without the codes that color a terminal."""
+    from nbconvert.filters import strip_ansi
+
+    return f'<pre class="printed">{html.escape(strip_ansi(text).rstrip())}</pre>'
+
+
+def _error(output: Any) -> str:
+    """What a cell raised, its sentence open and its traceback folded."""
+    said = f"<b>{html.escape(output.ename)}</b>: {html.escape(output.evalue)}"
+    trace = _words("\n".join(output.traceback))
+    return (
+        f'<div role="alert" style="border-left:4px solid {CONFLICT};padding:2px 12px"><p>This cell failed. {said}</p>'
+        f"<details><summary>Traceback</summary>{trace}</details></div>"
+    )
+
+
+def _figure(spec: dict[str, Any]) -> str:
+    """A plotly figure that did not come through `macrec.viz.show`; its title is all that describes it."""
+    layout = dict(spec.get("layout", {}))
+    title = layout.get("title") or {}
+    words = title.get("text", "") if isinstance(title, dict) else str(title)
+    return figure_html({"data": spec["data"], "layout": layout | {"meta": {"alt": words or "A figure."}}}, 1)

@@ -1,0 +1,227 @@
+"""The report: one run, or several and what sets them apart, as a single offline page that can be mailed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from macrec.errors import DataError
+from macrec.viz.page import Page
+from macrec.viz.run_board import run_board, run_table
+from macrec.viz.tables import table_html
+from macrec.workbench.compare import RunComparison, RunRecord, compare_runs
+from macrec.workbench.executed import Executed, code_html, markdown_html, output_html, read_executed, tags
+from macrec.workbench.run import Run, project_root
+
+MAILABLE = 20_000_000
+"""Bytes that mail servers commonly take; plotly's script is 5 MB of them."""
+
+TOLD = ("dataset", "profile", "seed")
+"""Parameters that a summary names even where they are at their defaults."""
+
+Notebooks = dict[str, list[Executed]]
+"""The executed notebooks of every run, by the run's name."""
+
+
+def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> Path:
+    """Write the report of runs, or of the folders that hold them, to the file `out`, all or nothing; return its path.
+
+    One run stands open, notebook by notebook. Several are compared first, and their notebooks are folded. Notebooks
+    that would make the page larger than `limit` bytes are left out and named. Raises DataError for a folder that is no
+    run, and for a file among its notebooks that is none.
+    """
+    found = compare_runs(folders)
+    notebooks = {run.name: [read_executed(file) for file in notebook_files(run.folder)] for run in found.runs}
+    page = Page(_title(found.runs), _lead(found.runs, notebooks))
+    add = _one if len(found.runs) == 1 else _several
+    left_out = add(page, found, notebooks, limit)
+    if left_out:
+        page.heading("Left out")
+        page.text(
+            f"A page above {limit / 1e6:,.0f} MB is too large for the mail. What did not fit stands in the folders of "
+            f"the runs: {', '.join(left_out)}."
+        )
+    return page.write(out)
+
+
+def newest_run() -> Path:
+    """The folder in runs/ in which a notebook has finished last. Raises DataError when there is none."""
+    manifests = list((project_root() / "runs").glob("*/run.json"))
+    if not manifests:
+        raise DataError("there is no run in runs/", fix="name its folder, or make one with macrec run")
+    return max(manifests, key=lambda file: file.stat().st_mtime).parent
+
+
+def report_file(folders: Sequence[Path]) -> Path:
+    """Where the report of these folders goes: into the folder, or into the one that holds them all."""
+    return Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report.html"
+
+
+def notebook_files(folder: Path) -> list[Path]:
+    """The executed notebooks of a run, in order."""
+    return sorted(file for file in folder.glob("*.ipynb") if not file.name.startswith("."))
+
+
+def _title(runs: Sequence[RunRecord]) -> str:
+    more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
+    return f"macrec: {', '.join(run.name for run in runs[:3])}{more}"
+
+
+def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
+    """How much, how long and when, in one or two sentences."""
+    every = [notebook for found in notebooks.values() for notebook in found]
+    ended = max((notebook.finished for notebook in every), default="")
+    when = f", finished on {ended[:10]} at {ended[11:16]} UTC" if ended else ""
+    what = f"{len(runs)} runs, {len(every)}" if len(runs) > 1 else f"{len(every)}"
+    failed = ", ".join(f"{name}/{one.file.name}" for name, found in notebooks.items() for one in found if one.failed)
+    wrong = f" Failed: {failed}." if failed else ""
+    return f"{what} executed notebooks, {sum(run.seconds for run in runs):,.0f} seconds in all{when}.{wrong}"
+
+
+def _one(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
+    """A single run: what it was, what it measured, its notebooks. Returns what was left out."""
+    run = found.runs[0]
+    seconds = Run(run.folder).manifest().get("seconds", {})
+    page.heading("Summary")
+    _settings(page, found, notebooks)
+    rows = [
+        {"question": one.title, "file": one.file.name, "seconds": f"{seconds[one.name]:,.1f}"}
+        for one in notebooks[run.name]
+        if one.name in seconds
+    ]
+    if rows:
+        page.html(table_html(pl.DataFrame(rows), "Seconds of every notebook."))
+    page.heading("Metrics")
+    _metrics(page, found)
+    left_out = []
+    for one in notebooks[run.name]:
+        pieces = list(cell_pieces(one, 1))
+        if _fits(page, pieces, limit):
+            page.heading(_called(one))
+            _add(page, pieces)
+        else:
+            left_out.append(one.file.name)
+    return left_out
+
+
+def _several(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
+    """Several runs: the board, what they share, and each with its notebooks folded. Returns what was left out."""
+    links = {run.name: f"#run-{number}" for number, run in enumerate(found.runs)}
+    page.heading("The runs compared")
+    if found.labels:
+        page.figure(*run_board(found.table, found.varied, found.labels, links))
+        page.html(run_table(found.table, found.varied, found.labels, links))
+    page.text(*found.notes)
+    page.heading("What the runs share")
+    _settings(page, found, notebooks)
+    page.heading("The runs")
+    left_out = []
+    for number, run in enumerate(found.runs):
+        page.heading(run.name, 3, anchor=f"run-{number}")
+        varied = ", ".join(f"{name} = {_spelled(run.settings.get(name))}" for name in found.varied)
+        page.text(f"{varied}; {run.seconds:,.0f} seconds." if varied else f"{run.seconds:,.0f} seconds.")
+        for one in notebooks[run.name]:
+            pieces = list(cell_pieces(one, 2))
+            if _fits(page, pieces, limit):
+                with page.folded(_called(one)):
+                    _add(page, pieces)
+            else:
+                left_out.append(f"{run.name}/{one.file.name}")
+    return left_out
+
+
+def _settings(page: Page, found: RunComparison, notebooks: Notebooks) -> None:
+    """The parameters all runs share, seeds among them, and the environments they ran in."""
+    given = {name for found in notebooks.values() for one in found for name in one.given}
+    every = {name: value for run in found.runs for name, value in run.settings.items()}
+    settings = {name: value for name, value in every.items() if name not in found.varied}
+    first = [name for name in settings if name in given or name in TOLD]
+    rows = [
+        {"parameter": name, "value": _spelled(settings[name]), "set by": "the run" if name in given else "default"}
+        for name in (*first, *sorted(set(settings) - set(first)))
+    ]
+    if rows:
+        page.html(table_html(pl.DataFrame(rows[: len(first)]), "What was set, and on what it ran."))
+    if rows[len(first) :]:
+        with page.folded(f"{len(rows) - len(first)} parameters more, all at the notebooks' defaults"):
+            page.html(table_html(pl.DataFrame(rows[len(first) :]), "The defaults stand in the notebooks' first cells."))
+    environments = (Run(run.folder).manifest().get("environment", {}) for run in found.runs)
+    page.text(*dict.fromkeys(_spelled_environment(about) for about in environments if about))
+
+
+def _spelled(value: Any) -> str:
+    """A parameter's value as one writes it in a notebook."""
+    return "–" if value is None else repr(value)
+
+
+def _spelled_environment(about: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    code = f"commit {about['commit']}" if about["commit"] else "no commit: macrec was not run from a checkout"
+    return f"Code: {code}. Python {about['python']} on {about['system']} with {packages}."
+
+
+def _metrics(page: Page, found: RunComparison) -> None:
+    """The main metrics of a single run, and all others folded."""
+    recorded = found.runs[0].metrics
+    if not recorded:
+        page.text("This run recorded no metrics.")
+        return
+    parted = [name.partition(".") for name in found.metrics]
+    main = {
+        "metric": [name for _, _, name in parted],
+        "value": [recorded["".join(parts)] for parts in parted],
+        "recorded by": [f"notebook {notebook[:2]}" for notebook, _, _ in parted],
+    }
+    page.html(table_html(pl.DataFrame(main), "The main metrics."))
+    notebooks = dict.fromkeys(name.partition(".")[0] for name in recorded)
+    with page.folded(f"All {len(recorded):,} numbers of metrics.json"):
+        for notebook in notebooks:
+            own = {name.partition(".")[2]: value for name, value in recorded.items() if name.startswith(f"{notebook}.")}
+            page.html(table_html(pl.DataFrame({"metric": own.keys(), "value": own.values()}), f"From {notebook}."))
+
+
+def _called(one: Executed) -> str:
+    """A notebook's heading: its number and question."""
+    return f"{one.name[:2]} · {one.title}" + (" (failed)" if one.failed else "")
+
+
+def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
+    """The cells of a notebook as HTML, each piece with whether it is an output.
+
+    Prose and outputs stand open, code is folded. Its title and injected parameters are left to the caller's headings.
+    What comes after a failing cell was not run, and is not shown.
+    """
+    if one.given:
+        given = ", ".join(f"`{name} = {_spelled(value)}`" for name, value in one.given.items())
+        yield False, markdown_html(f"Parameters set by the run: {given}.")
+    titled = False
+    for place, cell in enumerate(one.cells):
+        if cell.cell_type == "markdown":
+            lines = cell.source.strip().split("\n")
+            if not titled and lines[0].lstrip("# ").strip() == one.title:
+                titled, lines = True, lines[1:]
+            yield False, markdown_html("\n".join(lines), deeper)
+        if cell.cell_type != "code" or "injected-parameters" in tags(cell):
+            continue
+        yield False, code_html(cell.source)
+        yield from ((True, output_html(output)) for output in cell.outputs)
+        if any(output.output_type == "error" for output in cell.outputs):
+            rest = sum(later.cell_type == "code" for later in one.cells[place + 1 :])
+            yield False, markdown_html(f"The {rest} code cells after it were not run." if rest else "")
+            return
+
+
+def _fits(page: Page, pieces: list[tuple[bool, str]], limit: int) -> bool:
+    return page.size(*(piece for _, piece in pieces)) <= limit
+
+
+def _add(page: Page, pieces: list[tuple[bool, str]]) -> None:
+    for shown, piece in pieces:
+        if shown:
+            page.html(piece)
+        else:
+            page.raw(piece)

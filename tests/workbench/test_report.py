@@ -1,0 +1,193 @@
+"""The report: what it says of runs that went well or not, and that it leaves nothing half-written."""
+
+import json
+import os
+import re
+
+import nbformat
+import plotly.graph_objects as go
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from typer.testing import CliRunner
+
+from macrec.errors import DataError
+from macrec.viz.theme import caption_html, figure_html
+from macrec.workbench.cli import app
+from macrec.workbench.report import report_file, write_report
+
+PARAMETERS = 'dataset = "curio"  # or another\nprofile = "demo"\nseed = 0\nlive = True\nout = ""\n'
+ENVIRONMENT = {"python": "3.11", "system": "Linux", "packages": {"numpy": "2.0"}, "commit": "0123456789ab"}
+
+
+def html_output(text):
+    return new_output("display_data", {"text/html": text, "text/plain": "<HTML>"})
+
+
+def executed(folder, name, *cells, given="", title="What is it?"):
+    """A notebook as a run leaves it."""
+    parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    injected = new_code_cell(f'live = False\nout = "/secret"\n{given}', metadata={"tags": ["injected-parameters"]})
+    notebook = new_notebook(cells=[new_markdown_cell(f"# {title}\n\nA story."), parameters, injected, *cells])
+    values = dict(re.findall(r"(\w+) = (\d+)", given))
+    about = {
+        "end_time": "2026-01-02T03:04:05.6+00:00",
+        "parameters": {key: int(value) for key, value in values.items()},
+    }
+    notebook.metadata = {
+        "papermill": about,
+        "kernelspec": {"name": "python3", "display_name": "", "language": "python"},
+    }
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Makes the folder of a finished run of one notebook."""
+
+    def make(name, *cells, given="", score=0.5):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        executed(folder, "01_data", *cells, given=given)
+        manifest = {"parameters": {}, "environment": ENVIRONMENT, "seconds": {"01_data": 12.5}}
+        (folder / "run.json").write_text(json.dumps(manifest))
+        (folder / "metrics.json").write_text(json.dumps({"01_data": {"score": score}}))
+        return folder
+
+    return make
+
+
+def report(*folders, limit=20_000_000):
+    return write_report(folders, report_file(folders), limit).read_text(encoding="utf-8")
+
+
+def body(page):
+    return page.partition("<body>")[2]
+
+
+def test_a_run_is_told_with_its_parameters_environment_seconds_and_metrics(make_run):
+    page = body(report(make_run("fine", given="seed = 7")))
+    assert "macrec: fine" in page and "2026-01-02 at 03:04 UTC" in page
+    assert re.search(r">seed</td><td[^>]*>7</td><td[^>]*>the run<", page)
+    assert re.search(r">profile</td><td[^>]*>&#x27;demo&#x27;</td><td[^>]*>default<", page)
+    assert "commit 0123456789ab" in page and "numpy 2.0" in page and ">12.5<" in page and ">0.5000<" in page
+    assert page.count("What is it?") == 3  # contents, seconds and its own heading, which the prose does not repeat
+    assert "/secret" not in page
+
+
+def test_words_stand_open_and_code_is_folded(make_run):
+    page = body(report(make_run("fine", new_markdown_cell("## A *part*\n\n- one\n"), new_code_cell("x < 1"))))
+    assert "<h3>A <em>part</em></h3>" in page and "<li>one</li>" in page and "A story." in page
+    assert '<details class="code"><summary>Code</summary><pre>x &lt; 1</pre></details>' in page
+
+
+def test_every_kind_of_output_is_shown(make_run):
+    figure = go.Figure(go.Bar(y=[1]), layout={"title": "Own & bare"}).to_dict()
+    cell = new_code_cell(
+        "",
+        outputs=[
+            new_output("stream", name="stdout", text="\x1b[31mred\x1b[0m & more\n"),
+            new_output("display_data", {"text/html": "<i>rich</i>", "text/plain": "poor", "image/png": "AAAA"}),
+            new_output("display_data", {"application/vnd.plotly.v1+json": figure, "text/plain": "Figure()"}),
+            new_output("display_data", {"image/svg+xml": "<svg id='drawn'></svg>"}),
+            new_output("display_data", {"image/png": "QUJD\nREVG\n", "text/plain": "<Figure>"}),
+            new_output("display_data", {"text/markdown": "**strong**"}),
+            new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "HBox()"}),
+            new_output("execute_result", {"text/plain": "1 < 2"}),
+            new_output("display_data", {"application/x-odd": "?"}),
+        ],
+    )
+    page = body(report(make_run("fine", cell)))
+    assert "\x1b" not in page and "red &amp; more" in page
+    assert "<i>rich</i>" in page and "poor" not in page and "AAAA" not in page
+    assert 'role="figure" aria-label="Own &amp; bare"' in page
+    assert "<svg id='drawn'>" in page and "<strong>strong</strong>" in page and "1 &lt; 2" in page
+    assert '<img src="data:image/png;base64,QUJDREVG" alt="&lt;Figure&gt;"' in page
+    assert "a widget, which needs a running notebook" in page and "application/x-odd" in page
+
+
+def test_a_failed_notebook_is_shown_up_to_its_error(make_run):
+    folder = make_run("broken")
+    trace = ["\x1b[31mTraceback\x1b[0m", "ValueError: no <luck>"]
+    failing = new_code_cell(
+        "f()", outputs=[new_output("error", ename="ValueError", evalue="no <luck>", traceback=trace)]
+    )
+    banner = new_markdown_cell("An Exception was encountered", metadata={"tags": ["papermill-error-cell-tag"]})
+    executed(folder, "02_next.failed", banner, failing, new_code_cell("never"), new_code_cell("run"), title="And then?")
+    page = body(report(folder))
+    assert "Failed: broken/02_next.failed.ipynb" in page and "02 · And then? (failed)" in page
+    assert "<b>ValueError</b>: no &lt;luck&gt;" in page and "Traceback" in page and "\x1b" not in page
+    assert "The 2 code cells after it were not run." in page and "never" not in page and "An Exception" not in page
+
+
+def test_figures_of_two_notebooks_do_not_collide_and_share_their_pictures(make_run):
+    gallery = (
+        '<script>((key, gallery) => {\n})("0123456789ab", {"uri": "data:image/webp;base64,AAAA", "rows": []});</script>'
+    )
+    drawn = figure_html({"data": [], "layout": {"meta": {"alt": "A figure."}}}, 1)
+    cell = new_code_cell("", outputs=[html_output(drawn), html_output(caption_html("A figure.", None) + gallery)])
+    folder = make_run("fine", cell)
+    executed(folder, "02_next", cell)
+    page = body(report(folder))
+    ids = re.findall(r'<div id="(macrec-figure-\d+)"', page)
+    assert len(ids) == len(set(ids)) == 2 and page.count("data:image/webp") == 1
+
+
+def test_several_runs_are_compared_and_reached_from_the_comparison(make_run):
+    folders = [make_run(f"sweep/seed={seed}", given=f"seed = {seed}", score=seed / 10) for seed in (1, 2, 3)]
+    page = body(report(*folders))
+    assert "3 runs, 3 executed notebooks, 38 seconds" in page and "The runs compared" in page
+    links = re.findall(r'<a href="#(run-\d+)">seed=', page)
+    assert len(links) == 3 and all(page.count(f'id="{link}"') == 1 for link in links)
+    assert page.count("<details><summary>01 · What is it?</summary><template>") == 3
+    # The folder that holds them stands for all.
+    assert body(report(folders[0].parent)) == page
+    assert (folders[0].parent / "report.html").exists()
+
+
+def test_what_does_not_fit_is_left_out_and_named(make_run):
+    folder = make_run("large", new_code_cell("", outputs=[html_output("x" * 300_000)]))
+    executed(folder, "02_next", new_code_cell("small"))
+    whole = report(folder)
+    page = report(folder, limit=len(whole.encode()) - 100_000)
+    assert "x" * 1000 in whole and "x" * 1000 not in page and ">small<" in page
+    assert len(page.encode()) < len(whole.encode()) - 100_000
+    assert "stands in the folders of the runs: 01_data.ipynb." in page and "Left out" not in whole
+
+
+def test_a_folder_that_is_no_run_is_refused_in_one_sentence(make_run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folders in ([tmp_path / "empty"], [tmp_path / "gone"], [make_run("fine"), tmp_path / "empty"]):
+        with pytest.raises(DataError, match=r"^[^;]*(empty|gone): this folder holds no run; [^;]*\.$"):
+            report(*folders)
+    assert not list(tmp_path.rglob("report.html"))
+
+
+def test_a_file_that_is_no_notebook_is_refused_and_the_last_report_stays(make_run):
+    folder = make_run("fine")
+    before = report(folder)
+    (folder / "02_next.ipynb").write_text("{")
+    with pytest.raises(DataError, match=r"02_next\.ipynb: this is no notebook that macrec has run; "):
+        report(folder)
+    assert (folder / "report.html").read_text(encoding="utf-8") == before
+    assert not [file for file in folder.iterdir() if file.suffix == ".tmp"]
+
+
+def test_the_same_run_gives_the_same_page(make_run):
+    folder = make_run("fine", new_code_cell("1", outputs=[html_output("<p>shown</p>")]))
+    assert report(folder) == report(folder)
+
+
+def test_the_command_takes_the_newest_run_and_says_where_the_page_is(make_run, tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["report"])
+    assert isinstance(refused.exception, DataError) and str(refused.exception).startswith("There is no run in runs/;")
+    for age, name in enumerate(["runs/newest", "runs/older", "runs/oldest"]):
+        manifest = make_run(name) / "run.json"
+        os.utime(manifest, (1_000_000 - age, 1_000_000 - age))
+    said = CliRunner().invoke(app, ["report"])
+    page = tmp_path / "runs/newest/report.html"
+    assert said.exit_code == 0 and said.output == f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n"
+    assert CliRunner().invoke(app, ["report", "runs/oldest", "--out", "p.html"]).output.startswith("p.html (")
+    assert "macrec: oldest" in (tmp_path / "p.html").read_text(encoding="utf-8")
