@@ -4,18 +4,23 @@ from macrec.viz.alignment_figures import alignment_map, distance_figure, retriev
 from macrec.viz.audit_figures import gradient_figure, positives_figure, resolver_figure
 from macrec.viz.beam_trace import beam_trace
 from macrec.viz.code_tree import code_tree, code_tree_figure
+from macrec.viz.codebook_distances import codebook_distances
 from macrec.viz.codebook_figures import code_agreement, residual_figure, residual_norms, usage_heatmap
 from macrec.viz.coded_items import item_rows, items_in
 from macrec.viz.comparison import comparison_figure, comparison_table, verdict
 from macrec.viz.conflict_explorer import conflict_explorer
 from macrec.viz.data_figures import card_figure, ceiling_figure
 from macrec.viz.embedding_figures import agreement_figure, modality_map, purity_figure
+from macrec.viz.explorers import ItemExplorer, LinkedItems, explore
 from macrec.viz.histories import history_strip, personas
 from macrec.viz.layout import umap_layouts
+from macrec.viz.linked import linked_items
 from macrec.viz.live import LiveBoard, board_svg
 from macrec.viz.nearest_codewords import nearest_codewords
 from macrec.viz.neighborhoods import examples, factors_of, neighbor_strips, purity_table
 from macrec.viz.pictures import Gallery, picture_grid
+from macrec.viz.prefix_explorer import PrefixExplorer
+from macrec.viz.prefix_gallery import prefix_gallery
 from macrec.viz.replay import replay
 from macrec.viz.results import (
     ablation_figure,
@@ -25,6 +30,8 @@ from macrec.viz.results import (
     results_figure,
     results_table,
 )
+from macrec.viz.run_board import run_board, run_table
+from macrec.viz.stand_ins import nearest_stand_ins
 from macrec.viz.tables import table_html
 from macrec.viz.task_examples import task_examples
 from macrec.viz.theme import show, show_html
@@ -32,7 +39,10 @@ from macrec.viz.training_figures import training_figure
 
 __all__ = [
     "Gallery",
+    "ItemExplorer",
+    "LinkedItems",
     "LiveBoard",
+    "PrefixExplorer",
     "ablation_figure",
     "ablation_table",
     "agreement_figure",
@@ -44,24 +54,29 @@ __all__ = [
     "code_agreement",
     "code_tree",
     "code_tree_figure",
+    "codebook_distances",
     "comparison_figure",
     "comparison_table",
     "conflict_explorer",
     "differences_figure",
     "distance_figure",
     "examples",
+    "explore",
     "factors_of",
     "gradient_figure",
     "groups_figure",
     "history_strip",
     "item_rows",
     "items_in",
+    "linked_items",
     "modality_map",
     "nearest_codewords",
+    "nearest_stand_ins",
     "neighbor_strips",
     "personas",
     "picture_grid",
     "positives_figure",
+    "prefix_gallery",
     "purity_figure",
     "purity_table",
     "replay",
@@ -71,6 +86,8 @@ __all__ = [
     "results_figure",
     "results_table",
     "retrieval_figure",
+    "run_board",
+    "run_table",
     "show",
     "show_html",
     "table_html",

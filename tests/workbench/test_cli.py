@@ -8,7 +8,8 @@ import sys
 import polars as pl
 import pytest
 
-from macrec.workbench.cli import main
+from macrec.workbench.cli import Log, main
+from macrec.workbench.runner import Step
 
 
 def macrec(*arguments, **environment):
@@ -54,6 +55,19 @@ def test_the_health_of_semantic_ids_is_printed(tmp_path):
     assert code == 0 and "3 items, 2 distinct IDs" in out and "conflict rate 33.3333%" in out
     code, out, err = macrec("sids", tmp_path / "gone.json")
     assert code == 2 and not out and err.endswith("there is no such file; check the path, or fetch the file.\n")
+
+
+def test_the_page_about_semantic_ids_says_where_it_is(tmp_path):
+    (tmp_path / "ids.json").write_text('{"0": ["<a_1>", "<b_0>"], "1": ["<a_1>", "<b_0>"], "2": ["<a_0>", "<b_3>"]}')
+    (tmp_path / "items.csv").write_text("id,title\n0,lamp\n1,lamp\n2,mug\n")
+    page = tmp_path / "page.html"
+    code, out, _ = macrec("explore", tmp_path / "ids.json", "--items", tmp_path / "items.csv", "--out", page)
+    assert code == 0 and out.startswith(f"{page}: ") and "MB in" in out and "lamp" in page.read_text()
+    code, out, err = macrec("explore", tmp_path / "ids.json", "--items", "curio:tiny", "--out", tmp_path / "none.html")
+    assert code == 2 and not out and not (tmp_path / "none.html").exists()
+    assert err.startswith(
+        f'macrec: {tmp_path / "ids.json"}, field "item_id": the item "0" has a semantic ID and is not'
+    )
 
 
 def test_doctor_reports_every_requirement_as_json():
@@ -183,3 +197,38 @@ def test_an_unknown_parameter_is_refused_before_a_folder_is_made(tmp_path):
     code, out, err = macrec("run", "-p", "sed=1", "--out", tmp_path / "run")
     assert code == 2 and not out and 'no notebook has a parameter "sed"' in err.replace("No", "no")
     assert not (tmp_path / "run").exists()
+
+
+def test_progress_in_a_log_is_one_line_per_notebook_and_heading(capsys):
+    log = Log(sections=True)
+    for cell, section in enumerate(["", "A", "A", "B"]):
+        log(Step("01_x", 1, 2, cell, 9, section))
+    log(Step("02_y", 2, 2, 0, 5))
+    lines = ["01_x: notebook 1 of 2, 9 cells", "  cell 1 of 9: A", "  cell 3 of 9: B", "02_y: notebook 2 of 2, 5 cells"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "sed=1,2"], 'o notebook has a parameter "sed"'),
+        (["-p", "seed=1"], "othing varies in this sweep"),
+        (["-p", "seed=1,two"], "he parameter seed takes int"),
+    ],
+)
+def test_a_refused_sweep_makes_no_folder(tmp_path, arguments, words):
+    code, out, err = macrec("sweep", "01", *arguments, "--out", tmp_path / "sweep")
+    assert code == 2 and not out and words in err and err.count("\n") == 1 and not (tmp_path / "sweep").exists()
+
+
+def test_compare_prints_a_table_and_json_and_refuses_what_is_no_run(tmp_path):
+    for name, rate in (("a", 0.25), ("b", 0.5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text('{"seconds": {}}')
+        (tmp_path / name / "metrics.json").write_text(json.dumps({"nb": {"rate": rate}}))
+    code, out, _ = macrec("compare", tmp_path / "a", tmp_path / "b")
+    assert code == 0 and ["rate", "0.25", "0.5", "+0.25"] in [line.split() for line in out.splitlines()]
+    code, out, _ = macrec("compare", tmp_path, "--json", "--metric", "RATE")
+    assert code == 0 and [run["metrics"] for run in json.loads(out)["runs"]] == [{"nb.rate": 0.25}, {"nb.rate": 0.5}]
+    code, out, err = macrec("compare", tmp_path / "a", tmp_path / "none")
+    assert code == 2 and not out and "this folder holds no run" in err and err.count("\n") == 1
