@@ -1,4 +1,4 @@
-"""The command line: `macrec run`, `macrec lab`, `macrec datasets`, `macrec doctor`."""
+"""The command line: `macrec run`, `macrec sweep`, `macrec compare`, `macrec lab` and what looks at files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from macrec import __version__
 from macrec.errors import DataError
+
+if TYPE_CHECKING:
+    from macrec.workbench.runner import Step
 
 app = typer.Typer(
     help="The workbench for multimodal generative recommendation.", no_args_is_help=True, add_completion=False
@@ -61,19 +64,136 @@ def run(
     parameters: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/TIME")] = None,
 ) -> None:
-    """Execute the notebooks in order; keep them, their artifacts and one metrics.json in a run folder."""
+    """Execute the notebooks in order; keep them, their artifacts and one
+    metrics.json in a run folder.
+
+    Parameters go to every notebook that declares them; one that none declares
+    is refused before anything runs. While it runs, the notebook and the cell
+    that is executed are shown on stderr: a bar on a terminal, in a log one line
+    per heading. When a cell fails, the run stops: the sentence names the
+    notebook, the cell, counted from 1, and the error, the notebook as far as it
+    came is kept as NAME.failed.ipynb, and what was finished stays.
+    """
     from macrec.workbench.run import project_root
     from macrec.workbench.runner import find_notebooks, parse_parameters, run_notebooks, text_parameters
 
     chosen = find_notebooks(notebooks or [])
     given = parse_parameters(parameters or [], text_parameters(chosen))
-    path = Path(str(given.get("dataset", "")))
-    if given.get("dataset") and path.exists():  # a path is meant from where the command is typed
-        given["dataset"] = str(path.resolve())
+    if "dataset" in given:
+        given["dataset"] = absolute_dataset(given["dataset"])
     folder = out or project_root() / "runs" / time.strftime("%Y%m%d-%H%M%S")
     start = time.perf_counter()
-    done = run_notebooks(chosen, folder, given, say=typer.echo, progress=sys.stderr.isatty())
+    terminal = sys.stderr.isatty()
+    done = run_notebooks(chosen, folder, given, typer.echo, progress=terminal, watch=Log(sections=not terminal))
     typer.echo(f"done in {time.perf_counter() - start:.0f} s: {done.folder / 'metrics.json'}")
+
+
+def absolute_dataset(name: Any) -> Any:
+    """The parameter `dataset`: a path is meant from where the command is typed."""
+    return str(Path(name).resolve()) if name and isinstance(name, str) and Path(name).exists() else name
+
+
+class Log:
+    """Says on stderr which notebook begins and, with `sections`, which of its headings the run has come to."""
+
+    def __init__(self, sections: bool) -> None:
+        self.sections, self.section = sections, ""
+
+    def __call__(self, step: Step) -> None:
+        """The run has come to `step`."""
+        if step.cell == 0:
+            self.section = ""
+            typer.echo(f"{step.notebook}: notebook {step.number} of {step.notebooks}, {step.cells} cells", err=True)
+        elif self.sections and step.section != self.section:
+            self.section = step.section
+            typer.echo(f"  cell {step.cell} of {step.cells}: {step.section}", err=True)
+
+
+@app.command()
+def sweep(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks by number or name; default: all.")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE,VALUE", help="The values of a parameter.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Points that run at once; they share the cores.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/sweep-…")] = None,
+) -> None:
+    """Run the notebooks for every combination of the values given; each point is a
+    run folder of its own.
+
+    Values stand between commas: -p lambda_con=0,.001,.01 -p seed=1,2,3 makes
+    nine points. A value with a comma of its own goes in brackets, or in quotes
+    that the shell leaves alone: -p 'sweep="0, 0.01"'.
+
+    What is finished is kept: the same command goes on where it was stopped or
+    killed, and skips every notebook that was executed to its end from the same
+    cells and parameters. (Library code and dataset files are not compared:
+    remove a point's folder to run it again.) Points hand on what they have
+    trained. A failing point does not stop the others; it is named at the end,
+    and the exit code is 1. sweep.json says how far every point is.
+    """
+    from macrec.workbench.run import project_root
+    from macrec.workbench.runner import find_notebooks, text_parameters
+    from macrec.workbench.sweep import default_name, parse_grid, run_sweep
+
+    chosen = find_notebooks(notebooks or [])
+    grid = parse_grid(parameters or [], text_parameters(chosen))
+    grid |= {"dataset": [absolute_dataset(value) for value in grid["dataset"]]} if "dataset" in grid else {}
+    folder = out or project_root() / "runs" / default_name(chosen, grid)
+    start = time.perf_counter()
+    points = run_sweep(chosen, grid, folder, jobs, typer.echo)
+    typer.echo(f"done in {time.perf_counter() - start:.0f} s, {len(points)} points: macrec compare {folder}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs; a sweep's folder stands for its points.")],
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric, or a part of the names of some.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side: the parameters in which they differ and their main
+    metrics.
+
+    Metrics are named as metrics.json nests them: NOTEBOOK.NAME.NAME. Of two
+    runs the difference is shown as well.
+    """
+    from macrec.workbench.compare import compare_runs
+
+    found = compare_runs(runs, metrics or [])
+    typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of runs or of a sweep.", show_default="the newest run")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write.", show_default="report.html in their folder")
+    ] = None,
+) -> None:
+    """Write one offline HTML page that can be mailed: notebooks, metrics, environment; several runs are compared."""
+    from macrec.workbench.report import newest_run, report_file, write_report
+
+    folders = runs or [newest_run()]
+    page = write_report(folders, out or report_file(folders))
+    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
+def exercises(
+    out: Annotated[Path | None, typer.Option(help="Folder to write into.", show_default="exercises")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace notebooks that were changed by hand.")] = False,
+) -> None:
+    """Copy the notebooks with most code cells emptied, each to a comment that says what to write there."""
+    from macrec.workbench.exercises import write_exercises
+    from macrec.workbench.run import project_root
+    from macrec.workbench.runner import find_notebooks
+
+    for path in write_exercises(find_notebooks(), out or project_root() / "exercises", force):
+        typer.echo(path)
 
 
 @app.command()
@@ -113,6 +233,27 @@ def sids(
 
 
 @app.command()
+def explore(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Semantic IDs as .parquet or .json.")],
+    items: Annotated[
+        str | None,
+        typer.Option(help="Their items: a dataset, or a table (.parquet, .csv, .json, .jsonl) of ids and titles."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("explore.html"),
+    size: Annotated[int | None, typer.Option(help="Codewords per level, where the files do not say.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write a page that shows anybody's semantic IDs: tree, usage, conflicts, agreement, and what a code means."""
+    from macrec.workbench.explore import explore as write_page
+
+    start = time.perf_counter()
+    write_page(files, items, out, size)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
+    if show:
+        typer.launch(str(out.resolve()))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what is installed, what is missing and what would be used."""
     from macrec.workbench.doctor import examine, sentences
@@ -137,3 +278,23 @@ def lab(context: typer.Context) -> None:
     )
     command += context.args
     sys.exit(subprocess.call(command, env={**os.environ, "JUPYTER_CONFIG_PATH": settings}))
+
+
+@app.command("demo-page", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo_page(
+    context: typer.Context,
+    run: Annotated[Path | None, typer.Option(help="Folder of a run.", show_default="runs/demo")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8866,
+) -> None:
+    """Serve a page that shows a history, what MACRec recommends next, and why; further options go to Voila."""
+    from macrec.workbench.demo.serve import check_free, environment, serve
+    from macrec.workbench.run import project_root
+
+    os.environ.update(environment(os.environ))  # torch reads its number of threads when it is imported
+    from macrec.workbench.demo.opened import open_trained
+
+    folder = run.resolve() if run else project_root() / "runs" / "demo"
+    check_free(port)
+    open_trained(folder)  # what is missing is said here, rather than on the page of every visitor
+    typer.echo(f"the page of {folder.name}: http://127.0.0.1:{port}/ (it opens in seconds; Ctrl-C ends it)")
+    sys.exit(serve(folder, port, context.args))
