@@ -1,0 +1,1 @@
+"""The demo page: history → recommendation → why, as widgets, and how Voila serves them."""

@@ -1,0 +1,101 @@
+"""The trained MACRec of a run, found again with the parameters that notebook 06 had there; nothing is learned here."""
+
+from __future__ import annotations
+
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from macrec.checkpoint import Checkpoint
+from macrec.data.dataset import Dataset
+from macrec.data.split import Samples, Split, leave_one_out
+from macrec.errors import DataError
+from macrec.evaluation.validation import validation_users
+from macrec.systems import Codebooks, CodebookSettings, Generative, GeneratorSettings, LearnedIds
+from macrec.training import drain
+from macrec.workbench.open_macrec import open_macrec
+from macrec.workbench.run import project_root
+from macrec.workbench.runner import Parameters, declared_parameters, find_notebooks
+from macrec.workbench.session import open_dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A run's dataset, its test samples (histories uncut) and the MACRec that was trained on it."""
+
+    folder: Path
+    data: Dataset
+    test: Samples
+    macrec: Generative
+
+
+def open_trained(out: str | Path = "") -> Opened:
+    """The MACRec that notebook 06 trained in the run folder `out`, a path from the project's root; default: runs/demo.
+
+    Takes seconds. Raises DataError where nothing was trained to its end for the parameters of that run.
+    """
+    folder = project_root() / (out or "runs/demo")
+    if not (folder / "artifacts").is_dir():
+        raise untrained(folder)
+    data, split, macrec = system_of(folder)
+    if isinstance(macrec.ids, LearnedIds):
+        ids = macrec.ids
+        if not finished(Codebooks(ids.folder, data, ids.embeddings, ids.settings).checkpoint):
+            raise untrained(folder)
+        drain(macrec.learn_ids(data))
+    if not finished(checkpoint_of(macrec, data, split)):
+        raise untrained(folder)
+    drain(macrec.learn_generator(data, split))
+    return Opened(folder, data, split.test, macrec)
+
+
+def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
+    """What notebook 06 makes in a run folder before anything is learned: the dataset, its split and the system."""
+    given = parameters_of(folder)
+    codebooks = CodebookSettings.of(
+        given["profile"],
+        **{name: given[name] for name in ("levels", "codewords", "lambda_con", "lambda_align", "seed")},
+    )
+    generator = GeneratorSettings.of(
+        given["profile"], **{name: given[name] for name in ("epochs", "lambda_implicit", "beams", "size", "seed")}
+    )
+    encoders = {"text": given["text_encoder"], "image": given["image_encoder"]}
+    files = {"text": given["text_ids"], "image": given["image_ids"]}
+    with chdir(project_root() / "notebooks"):  # where notebooks run: paths among the parameters are meant from there
+        data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
+        macrec = open_macrec(folder / "artifacts" / "systems", data, encoders, files, codebooks, generator)
+    return data, leave_one_out(data.histories, data.histories.longest), macrec
+
+
+def parameters_of(folder: Path) -> Parameters:
+    """What notebook 06 was executed with in a run; where it only ran live, the values of the project's own notebook."""
+    notebook = find_notebooks(["06"])[0]
+    parameters, executed = declared_parameters(notebook), folder / notebook.name
+    if executed.exists():
+        about = nbformat.read(executed, as_version=4).metadata.get("papermill", {})
+        parameters |= declared_parameters(executed) | dict(about.get("parameters", {}))
+    return parameters
+
+
+def checkpoint_of(system: Generative, data: Dataset, split: Split) -> Checkpoint:
+    """Where `Generative.learn_generator` keeps the training of this system for this split."""
+    longest, settings = system.settings.decoding.max_history, system.settings
+    asked = validation_users(split, settings.validate_users, settings.recipe.seed)
+    read = (split.train.newest(longest), asked.newest(longest))
+    return Checkpoint.named(system.folder, system.identity(data, system.ids.tables(data), read))
+
+
+def finished(checkpoint: Checkpoint) -> bool:
+    """Whether a training is there and came to its end."""
+    found = checkpoint.load()
+    return found is not None and bool(found[1]["finished"])
+
+
+def untrained(folder: Path) -> DataError:
+    """What is to be said of a run without a generator to show."""
+    return DataError(
+        "the run holds no generator that was trained to its end with its parameters", file=folder,
+        fix="run make demo first, or macrec run 06 --out with this folder",
+    )  # fmt: skip
