@@ -28,13 +28,15 @@ def lab(tmp_path_factory, chromium_path) -> Iterator[str]:
     project = tmp_path_factory.mktemp("project")
     shutil.copy(project_root() / "pyproject.toml", project)
     shutil.copytree(project_root() / "notebooks", project / "notebooks")
-    for notebook in (project / "notebooks").glob("*.ipynb"):
+    for notebook in (project / "notebooks").glob("[0-9]*.ipynb"):
         text = notebook.read_text(encoding="utf-8")
         assert 'profile = \\"demo\\"' in text
         notebook.write_text(text.replace('profile = \\"demo\\"', 'profile = \\"smoke\\"'), encoding="utf-8")
-    long = (project / "notebooks" / "03_codebooks.ipynb").read_text(encoding="utf-8")
-    assert "epochs = 0 " in long
-    (project / "notebooks" / "long.ipynb").write_text(long.replace("epochs = 0 ", "epochs = 4000 "), encoding="utf-8")
+    for notebook, epochs in (("03_codebooks", 4000), ("06_generation", 60)):
+        text = (project / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
+        assert "epochs = 0 " in text
+        long = project / "notebooks" / f"long_{notebook}.ipynb"
+        long.write_text(text.replace("epochs = 0 ", f"epochs = {epochs} "), encoding="utf-8")
     run_notebooks(find_notebooks(["02"]), project / "runs" / "smoke", {"profile": "smoke"}, progress=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -200,7 +202,7 @@ def test_the_data_notebook_shows_pictures_and_figures(page, lab):
 
 
 def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on(page, lab, tmp_path: Path):
-    open_notebook(page, lab, "notebooks/long.ipynb")
+    open_notebook(page, lab, "notebooks/long_03_codebooks.ipynb")
     page.wait_for_selector("text=| Idle", timeout=60_000)
     choose(page, "Run", "Run All Cells")
     page.wait_for_selector(f"{BOARD} >> text=/conflict rate/", timeout=90_000)  # the codebooks have come in
@@ -228,4 +230,31 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     page.keyboard.press("Control+Enter")
     wait_for(lambda: step_of(page.query_selector(BOARD)) > stopped, 60)
     photograph(page, tmp_path / "resumed.png")
+    assert not page.problems
+
+
+def test_the_generator_learns_before_ones_eyes_stops_at_an_interrupt_and_goes_on(page, lab, tmp_path: Path):
+    open_notebook(page, lab, "notebooks/long_06_generation.ipynb")
+    page.wait_for_selector("text=| Idle", timeout=60_000)
+    choose(page, "Run", "Run All Cells")
+    # The first board is that of the codebooks, soon finished; the second that of the generator.
+    page.wait_for_function(f"document.querySelectorAll('{BOARD}').length >= 2", timeout=120_000)
+    seen = boards_while_training(page, 4)
+    assert len({curves for _, curves in seen}) == len(seen)
+    cell = page.locator(".jp-CodeCell:has-text('trained = drain')")
+    board = cell.locator("svg[role=img]")
+    board.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "generating.png")
+
+    choose(page, "Kernel", "Interrupt Kernel")
+    wait_until_recorded(page)  # the cells below ask the generator as far as it came
+    stopped = step_of(board)
+    assert stopped >= seen[-1][0]
+    assert not page.query_selector("css=.jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+
+    cell.locator(".jp-InputArea-editor").click()
+    page.keyboard.press("Control+Enter")
+    wait_for(lambda: board.count() == 1 and step_of(board) > stopped, 60)
+    choose(page, "Kernel", "Interrupt Kernel")
+    page.wait_for_selector("text=| Idle", timeout=60_000)
     assert not page.problems
