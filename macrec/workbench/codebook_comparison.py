@@ -106,7 +106,7 @@ def compare(
     """
     trainings = [(name, seed) for name in variants(settings, weights) for seed in seeds]
     rows: list[dict[str, Any]] = []
-    bar = tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress)
+    bar = tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress, leave=False)
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         for name, seed in bar:
             bar.set_postfix_str(f"{name}, seed {seed}")

@@ -253,7 +253,7 @@ def compare_systems(
     results = Results(samples, groups, tuple(seeds), mask_seen)
     names = list(make(seeds[0]))
     todo = [(seed, name) for seed in seeds for name in names if seed == seeds[0] or name not in SIMPLE]
-    bar = tqdm(todo, desc="systems", unit="systems", disable=not progress)
+    bar = tqdm(todo, desc="systems", unit="systems", disable=not (progress and todo), leave=False)
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         results.stopped = True
         for seed, name in bar:
