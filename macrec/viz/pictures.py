@@ -147,8 +147,6 @@ HOVER_JS = """(key, gallery) => {
     const meta = plot.layout?.meta;
     if (!meta?.macrec || plot.macrecAttached === meta.macrec || !plot.on) return;
     plot.macrecAttached = meta.macrec;
-    plot.setAttribute("role", "figure");
-    plot.setAttribute("aria-label", meta.alt);
     plot.on("plotly_hover", ({points, event}) => {
       const g = macrec.galleries[plot.layout.meta.gallery];
       const [row, note] = [points[0].customdata].flat();

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -127,11 +128,20 @@ def _plotly_js() -> str:
 PLOTLY_JS = _plotly_js()
 
 
+def _figures_script() -> str:
+    code = Path(__file__).with_name("figures.js").read_text(encoding="utf-8")
+    return f"<script>({code[code.index('() =>') :].strip()})();</script>"
+
+
+FIGURES_SCRIPT = _figures_script()
+"""Gives the figures of a page, whoever draws them, their alternative text and their menus a keyboard."""
+
+
 def caption_html(description: str, gallery: Gallery | None) -> str:
     """The caption under a figure, carrying the pictures its points show."""
     style = f"margin:0 0 1em;padding:2px 0;color:#555;background:#fff;font:13px {html.escape(FONT)}"
     caption = f'<p style="{style}">{html.escape(description)}</p>'
-    return caption + (gallery.script() if gallery else "")
+    return caption + FIGURES_SCRIPT + (gallery.script() if gallery else "")
 
 
 def show_html(*fragments: str) -> None:
