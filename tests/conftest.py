@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,33 @@ def chromium(chromium_path: str) -> Iterator[Any]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, executed_notebook: Callable[..., None]) -> Path:
+    """A run folder as notebook 06 leaves it, with a small trained MACRec; nobody may change it."""
+    from macrec.training import drain
+    from macrec.workbench.demo.opened import system_of
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    executed_notebook(folder)
+    data, split, macrec = system_of(folder)
+    drain(macrec.fit(data, split))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def executed_notebook() -> Callable[..., None]:
+    """Writes notebook 06 into a run folder as papermill would leave it there, with the parameters of a small run."""
+    import nbformat
+
+    def write(folder: Path, **parameters: Any) -> None:
+        notebook = nbformat.read(ROOT / "notebooks" / "06_generation.ipynb", as_version=4)
+        notebook.metadata["papermill"] = {"parameters": {"profile": "smoke", "codewords": 8, **parameters}}
+        folder.mkdir(parents=True)
+        nbformat.write(notebook, folder / "06_generation.ipynb")
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -202,14 +202,13 @@ class Generative:
         tables = CodeTables(self.ids.tables(data), self.tasks, best_device())
         model = T5(len(tables.vocabulary), settings.config, settings.recipe.seed).to(tables.device)
         train_samples = split.train.newest(settings.decoding.max_history)
-        asked = validation_users(split, settings.validate_users, settings.recipe.seed)
+        asked = self._asked(split)
         # Measured in one way however it will be asked, so that another way of asking finds the same training.
         usual = PathDecoder(model, tables, DecodingOptions(max_history=settings.decoding.max_history))
         measure = partial(validation_metrics, usual.recommend, asked) if len(asked) else None
         training = GeneratorTraining(model, tables, train_samples, settings.recipe, measure)
         plan = training.plan(measurements=settings.measurements)
-        read = (train_samples, asked.newest(settings.decoding.max_history))
-        checkpoint = Checkpoint.named(self.folder, self.identity(data, tables.ids, read))
+        checkpoint = self.checkpoint(data, split, tables.ids)
         states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
         decoder = PathDecoder(model, tables, settings.decoding)
         self._training, self._states, self._decoder = training, states, decoder
@@ -249,17 +248,23 @@ class Generative:
             "settings": json.loads(json.dumps(asdict(self.settings))),
         }
 
-    def identity(self, data: Dataset, ids: Mapping[str, SemanticIds], read: Sequence[Samples]) -> dict[str, Any]:
-        """What decides the generator's training; `read`: what it learns from and what it is measured on."""
-        settings = {name: value for name, value in self.about["settings"].items() if name != "decoding"}
-        return {
+    def checkpoint(self, data: Dataset, split: Split, ids: Mapping[str, SemanticIds]) -> Checkpoint:
+        """Where the second stage keeps its training over the semantic `ids` that the first gave, once it has begun."""
+        longest = self.settings.decoding.max_history
+        read = (split.train.newest(longest), self._asked(split).newest(longest))  # learned from, and measured on
+        identity = {
             "dataset": data.fingerprint,
             "ids": {name: digest(table) for name, table in ids.items()},
             "samples": [digest_of_samples(samples) for samples in read],
-            "max_history": self.settings.decoding.max_history,
+            "max_history": longest,
             "tasks": self.about["tasks"],
-            "settings": settings,
+            "settings": {name: value for name, value in self.about["settings"].items() if name != "decoding"},
         }
+        return Checkpoint.named(self.folder, identity)
+
+    def _asked(self, split: Split) -> Samples:
+        """The users that the second stage is measured on while it learns."""
+        return validation_users(split, self.settings.validate_users, self.settings.recipe.seed)
 
 
 def digest(ids: SemanticIds) -> str:

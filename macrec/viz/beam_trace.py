@@ -99,10 +99,10 @@ def way_of(target: int, levels: list[Level], trie: CodeTrie, ids: SemanticIds) -
             else:
                 after = f" after rank {places[-1] + 1} at level {number - 1}" if places else ""
                 reason = f"all {kept} places went to prefixes of {percent(level.p[-1])} or more{after}"
-            return Way(tuple(places), f"The target's prefix {prefix} fell out at level {number}: {reason}.")
+            return Way(tuple(places), f"Its prefix {prefix} fell out at level {number}: {reason}.")
         places.append(place)
     last = levels[-1]
-    words = f"The target {' '.join(codes)} came out with rank {places[-1] + 1} of {len(last.nodes)}, at "
+    words = f"Its ID {' '.join(codes)} came out with rank {places[-1] + 1} of {len(last.nodes)}, at "
     words += percent(last.p[places[-1]])
     before = ", ".join(f"rank {place + 1} at level {number}" for number, place in enumerate(places[:-1]))
     return Way(tuple(places), words + (f"; on the way its prefixes had {before}." if before else "."))
@@ -116,13 +116,16 @@ def beam_trace(
     gallery: Gallery,
     target: int | None = None,
     path_name: str = "",
+    target_name: str = "the true next item",
+    target_color: str = TARGET,
 ) -> str:
     """One user's beam search as HTML: a column of beams per level, best first, and the items that came out.
 
     `trace` of `PathDecoder.trace`, `trie` and `ids` of the modality it generated (row i is item i of the gallery's
-    dataset), `user` a row of the histories that were traced, `target` the true item. A beam tells its code, its
-    probability so far and how many codes may follow; grey ones have no successor among the next beams. Pointing at a
-    beam, or reaching it with Tab and the arrow keys, shows the way through it. Raises DataError for IDs of other items.
+    dataset), `user` a row of the histories that were traced. `target`: an item whose way is drawn in `target_color`
+    and told in words that call it `target_name`. A beam tells its code, its probability so far and how many codes may
+    follow; grey ones have no successor among the next beams. Pointing at a beam, or reaching it with Tab and the arrow
+    keys, shows the way through it. Raises DataError for IDs of other items.
     """
     if len(ids) != gallery.dataset.num_items:
         raise DataError(
@@ -142,13 +145,14 @@ def beam_trace(
         if number:
             columns.append(_lines(levels, drawn, number, on_way))
         columns.append(_column(levels, drawn[number], number, trie, ids, cards, outcome, on_way))
-    columns.append(_items(cards, drawn[-1], outcome, levels[-1], target))
+    columns.append(_items(cards, drawn[-1], outcome, levels[-1], target, target_name))
     widths = "minmax(100px,1fr) " + "minmax(18px,.45fr) minmax(100px,1fr) " * (len(levels) - 1) + "minmax(160px,1.9fr)"
 
     name = f"Beam search{f' {path_name}' if path_name else ''}: {len(levels[-1].nodes)} beams, {len(levels)} levels"
     words = [f"{name}."]
     if target is not None and way is not None:
-        words += [f"The true next item is “{item_label(gallery.dataset, target)}”.", way.words]
+        called = f"{target_name[:1].upper()}{target_name[1:]}"
+        words += [f"{called} is “{item_label(gallery.dataset, target)}”.", way.words]
     dead = sum(int((~level.alive).sum()) for level in levels)
     words.append(f"{dead} beams have no successor among the next ones (grey).")
     head = f'<p class="says"><b>{html.escape(words[0])}</b> {html.escape(" ".join(words[1:]))}</p>'
@@ -157,10 +161,10 @@ def beam_trace(
         lost = "" if way and len(way.places) == len(levels) else " lost"
         truth = (
             f'<div class="truth{lost}"><div class="thumb">{cards.picture(target)}</div>'
-            f"<div><b>the true next item</b><br>{html.escape(item_label(gallery.dataset, target))}</div></div>"
+            f"<div><b>{html.escape(target_name)}</b><br>{html.escape(item_label(gallery.dataset, target))}</div></div>"
         )
     body = f'{head}{truth}<div class="grid" style="grid-template-columns:{widths}">{"".join(columns)}</div>'
-    return cards.view(body, STYLE, SCRIPT, " ".join(words))
+    return cards.view(body, f"--target:{target_color};{STYLE}", SCRIPT, " ".join(words))
 
 
 def _drawn(level: Level, way: Way | None, number: int) -> list[int]:
@@ -190,14 +194,14 @@ def _column(
         cells.append(
             f'<li class="beam{kind}" tabindex="-1" data-at="{number}-{place}" data-from="{level.parents[place]}"{known}'
             f' title="{html.escape(_note(levels, number, place, trie, ids, cards, row), quote=True)}">'
-            f"<b>{code}</b> <span>{percent(level.p[place])}</span><small>{follow}</small>"
+            f"<b>{html.escape(code)}</b> <span>{percent(level.p[place])}</span><small>{follow}</small>"
             f'<i style="width:{100 * level.p[place] / most:.3g}%"></i></li>'
         )
     more = len(level.nodes) - len(drawn)
     after = f'<p class="more">{more} more</p>' if more else ""
     free = level.width - len(level.nodes)
     held = f"{len(level.nodes)} kept: {percent(level.p.sum())}" + (f", {free} places free" if free else "")
-    head = f"<header><b>level {number}: {name}</b><br>{held}</header>"
+    head = f"<header><b>level {number}: {html.escape(name)}</b><br>{held}</header>"
     return f"<div>{head}<ol>{''.join(cells)}</ol>{after}</div>"
 
 
@@ -262,7 +266,9 @@ def _lines(levels: list[Level], drawn: list[list[int]], number: int, on_way: int
     )
 
 
-def _items(cards: Cards, drawn: list[int], outcome: list[list[int]], last: Level, target: int | None) -> str:
+def _items(
+    cards: Cards, drawn: list[int], outcome: list[list[int]], last: Level, target: int | None, target_name: str
+) -> str:
     """The items that the beams of the last level lead to."""
     cells = []
     for place in drawn:
@@ -271,7 +277,7 @@ def _items(cards: Cards, drawn: list[int], outcome: list[list[int]], last: Level
         row = items[0]
         more = f" (+{len(items) - 1} with this ID)" if len(items) > 1 else ""
         title = item_label(cards.dataset, row)
-        truth = ", the target" if hit else ""
+        truth = f", {target_name}" if hit else ""
         note = html.escape(f"rank {place + 1}, {percent(last.p[place])}{more}{truth}", quote=True)
         cells.append(
             f'<li class="item{" target" * hit}" data-leaf="{place}" title="{note}">'
@@ -294,8 +300,8 @@ def percent(p: float) -> str:
 
 STYLE = f"""
 .says{{margin:0 0 8px;max-width:900px;line-height:1.4}}
-.truth{{display:flex;gap:8px;align-items:center;border:2px solid {TARGET};border-radius:6px;padding:4px 8px 4px 4px;
-width:fit-content;margin:0 0 10px}}
+.truth{{display:flex;gap:8px;align-items:center;border:2px solid var(--target);border-radius:6px;
+padding:4px 8px 4px 4px;width:fit-content;margin:0 0 10px}}
 .truth.lost{{border-style:dashed}}
 .thumb{{width:36px;flex:none}}
 .thumb .none{{font-size:8px}}
@@ -311,16 +317,16 @@ li{{height:{ROW - 6}px;margin:0 0 6px;box-sizing:border-box;position:relative;ov
 .beam.dead{{color:#707070;background:#f4f4f4;border:1px dashed #bbb}}
 .beam.dead small{{color:#707070}}
 .beam.dead i{{background:#b8b8b8}}
-.beam.target{{border:2px solid {TARGET};padding:2px 5px}}
-.beam.target i{{background:{TARGET}}}
+.beam.target{{border:2px solid var(--target);padding:2px 5px}}
+.beam.target i{{background:var(--target)}}
 .item{{display:flex;gap:8px;align-items:center;padding-left:10px}}
 .item .words{{line-height:1.2;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden}}
 .item.target .words{{font-weight:bold}}
-.item.target .thumb{{outline:2px solid {TARGET};border-radius:4px}}
+.item.target .thumb{{outline:2px solid var(--target);border-radius:4px}}
 .lit{{box-shadow:inset 0 0 0 2px {INK}}}
 svg{{width:100%;margin-top:44px;overflow:visible}}
 path{{fill:none;stroke:#b0b0b0;stroke-width:1.2px;vector-effect:non-scaling-stroke}}
-path.target{{stroke:{TARGET};stroke-width:2.6px}}
+path.target{{stroke:var(--target);stroke-width:2.6px}}
 path.on{{stroke:{INK};stroke-width:2.2px}}
 .more{{margin:0;color:#555}}
 """

@@ -23,6 +23,9 @@ Ints = NDArray[np.int64]
 LIMIT = 1_000
 """Nodes of a tree at most: browsers draw an icicle of more of them slowly."""
 
+APART = 1.5
+"""What sets a prefix apart is so many times as common among its items as among all."""
+
 SAMPLE = 100_000
 """Items whose titles are read for the words of a node, at most."""
 
@@ -256,22 +259,34 @@ def commonest(tree: CodeTree, values: pl.Series) -> pl.DataFrame:
 
 
 def title_words(tree: CodeTree, titles: pl.Series, top: int = 3) -> pl.DataFrame:
-    """The words that set each node's titles `[N]` apart, by items with the word · ln(N / items with it in all).
+    """The words that set each node's titles `[N]` apart, by items of the node with the word · ln(lift).
 
-    Columns `node` and `words` (joined by commas). At most `SAMPLE` titles, evenly spaced, are read.
+    The lift is the share of the node's items that have the word over that of all items. It must be `APART` at least,
+    and the items more by two standard deviations than a draw of as many items would have (hypergeometric): so neither
+    what is everywhere nor what a few items have by chance. Where titles capitalize their words, those that they leave
+    small, such as "for" and "the", do not count. Columns `node` and `words` (joined by commas). At most `SAMPLE`
+    titles, evenly spaced, are read.
     """
     step = -(-len(titles) // SAMPLE)
-    words = (
-        pl.DataFrame({"item": np.arange(0, len(titles), step), "word": titles.gather_every(step)})
-        .with_columns(pl.col("word").str.to_lowercase().str.extract_all(r"\p{L}{3,}").list.unique())
-        .explode("word", empty_as_null=False)
+    read = pl.DataFrame({"item": np.arange(0, len(titles), step), "title": titles.gather_every(step)})
+    written = read.select("item", written=pl.col("title").str.extract_all(r"\p{L}{3,}")).explode(
+        "written", empty_as_null=False
     )
-    weight = words.group_by("word").agg(weight=(-(-len(titles) // step) / pl.len()).log())
-    words = words.join(weight, on="word").filter(pl.col("weight") > 0)
-    nodes = _by_node(tree, pl.int_range(len(titles), eager=True).alias("item"))
+    words = written.with_columns(
+        word=pl.col("written").str.to_lowercase(), capital=pl.col("written").str.contains(r"^\p{Lu}")
+    ).unique(["item", "word"], keep="first", maintain_order=True)
+    small = (pl.col("capital").mean() < 0.5) & words.select(pl.col("capital").mean() >= 0.5).item()
+    words = words.join(words.group_by("word").agg(share=pl.len() / len(read), small=small), on="word")
+    words = words.filter(pl.col("share") < 1, ~pl.col("small"))
+    nodes = _by_node(tree, pl.int_range(len(titles), eager=True).alias("item")).join(read.select("item"), on="item")
+    nodes = nodes.with_columns(size=pl.len().over("node"))
+    expected, size, share = pl.col("share") * pl.col("size"), pl.col("size"), pl.col("share")
+    deviation = (expected * (1 - share) * (len(read) - size) / max(1, len(read) - 1)).sqrt()
     return (
         nodes.join(words, on="item")
-        .group_by("node", "word").agg(score=pl.len() * pl.first("weight"))
+        .group_by("node", "word").agg(pl.first("size", "share"), having=pl.len())
+        .filter(pl.col("having") >= APART * expected, pl.col("having") > expected + 2 * deviation)
+        .with_columns(score=pl.col("having") * (pl.col("having") / expected).log())
         .sort("node", "score", "word", descending=[False, True, False])
         .group_by("node", maintain_order=True).head(top)
         .group_by("node", maintain_order=True).agg(words=pl.col("word").str.join(", "))

@@ -52,7 +52,7 @@ def codebook_distances(
     figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.05)
     owner: list[int] = []
     redundant: dict[str, list[int]] = {name: [] for name in codebooks}
-    nearest: dict[str, list[int]] = {name: [] for name in codebooks}
+    nearest: dict[str, list[int | None]] = {name: [] for name in codebooks}
     for level in range(levels):
         drawn = []
         for column, (name, books) in enumerate(codebooks.items(), 1):
@@ -66,7 +66,8 @@ def codebook_distances(
             ]
             drawn.append((books[level][codes], labels))
             redundant[name].append(len(np.unique(pairs)))
-            nearest[name].append(int(percent[~np.eye(len(percent), dtype=bool)].min(initial=255)))
+            apart = percent[~np.eye(len(percent), dtype=bool)]
+            nearest[name].append(int(apart.min()) if len(apart) else None)  # None: the only codeword of its level
             figure.add_trace(
                 go.Heatmap(
                     x=labels, y=labels, z=percent, colorscale=SEQUENTIAL, zmin=0, zmax=150, showscale=column == 1,
@@ -108,7 +109,9 @@ def codebook_distances(
         if levels > 1
         else [],
     )
-    return figure, _sentence(codebooks, ids, redundant, nearest, pair if crossed else None)
+    cut = any(len(words) > most for books in codebooks.values() for words in books)
+    among = f" (of the {'first' if ids is None else 'most used'} {most:,} per level)" if cut else ""
+    return figure, _sentence(codebooks, ids, among, redundant, nearest, pair if crossed else None)
 
 
 def clustered(codewords: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
@@ -142,43 +145,45 @@ def cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats
 def shared_space(
     codebooks: Books, ids: Mapping[str, SemanticIds], levels: Sequence[int], seed: int = 0
 ) -> tuple[float, float]:
-    """Mean cosine between what the first two modalities decode one item to, over `levels`, and the same after shuffling
-    the items: equal numbers mean that they share no space in which anything could be compared.
+    """Mean cosine between what the first two modalities decode one item to, over `levels`, and between what they decode
+    two different items to: equal numbers mean that they share no space in which anything could be compared.
 
-    Of more than `SAMPLE` items with both IDs a sample is taken. Nan where no item has both.
+    Of more than `SAMPLE` items with both IDs a sample is taken. Nan where fewer than two items have both.
     """
     (one, first), (two, second) = [(name, ids[name]) for name in list(codebooks)[:2]]
     both = np.stack(aligned(first, second))
     rng = np.random.default_rng(seed)
     rows, columns = both[:, rng.permutation(both.shape[1])[:SAMPLE]]
-    if not len(rows):
+    if (n := len(rows)) < 2:
         return float("nan"), float("nan")
     a = np.sum([np.asarray(codebooks[one][level], np.float64)[first.codes[rows, level]] for level in levels], axis=0)
     b = np.sum(
         [np.asarray(codebooks[two][level], np.float64)[second.codes[columns, level]] for level in levels], axis=0
     )
     a, b = (words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12) for words in (a, b))
-    return float((a * b).sum(1).mean()), float((a * b[rng.permutation(len(b))]).sum(1).mean())
+    own = float((a * b).sum())
+    return own / n, (float(a.sum(0) @ b.sum(0)) - own) / (n * (n - 1))  # over all ordered pairs of two items
 
 
 def _sentence(
     codebooks: Books,
     ids: Mapping[str, SemanticIds] | None,
+    among: str,
     redundant: dict[str, list[int]],
-    nearest: dict[str, list[int]],
+    nearest: dict[str, list[int | None]],
     pair: list[str] | None,
 ) -> str:
     """The findings with their numbers, and what may be compared with what."""
     counts = "; ".join(f"{name} {', '.join(map(str, found))}" for name, found in redundant.items())
-    near = "; ".join(f"{name} {', '.join(f'{percent}%' for percent in found)}" for name, found in nearest.items())
+    near = "; ".join(f"{name} {', '.join(map(_percent, found))}" for name, found in nearest.items())
     text = (
-        f"Codewords that another one makes redundant, being nearer than {REDUNDANT:.0%} of their level's median "
+        f"Codewords{among} that another one makes redundant, being nearer than {REDUNDANT:.0%} of their level's median "
         f"distance, level by level: {counts}; the nearest two stand at: {near}."
     )
     if pair is None:
         return text + (" The codewords of the modalities differ in width: no comparing." if len(codebooks) > 1 else "")
     text += " Distances hold inside one book: each modality has an encoder, and with it a space, of its own."
-    if ids is None or not len(aligned(ids[pair[0]], ids[pair[1]])[0]):
+    if ids is None or len(aligned(ids[pair[0]], ids[pair[1]])[0]) < 2:
         return text + " Cosines across modalities mean something only if training drew the two spaces together."
     levels = range(len(codebooks[pair[0]]))
     each = ", ".join(_compared(shared_space(codebooks, ids, [level])) for level in levels)
@@ -199,8 +204,12 @@ def _compared(found: tuple[float, float]) -> str:
     return f"{own:.2f} ({chance:.2f})"
 
 
-def _title(level: int, nearest: dict[str, list[int]]) -> str:
-    listed = ", ".join(f"{percent[level]}% ({name})" for name, percent in nearest.items())
+def _percent(of_median: int | None) -> str:
+    return "–" if of_median is None else f"{of_median}%"
+
+
+def _title(level: int, nearest: dict[str, list[int | None]]) -> str:
+    listed = ", ".join(f"{_percent(percent[level])} ({name})" for name, percent in nearest.items())
     return f"Level {level}: nearest codewords at {listed} of the median"
 
 

@@ -60,6 +60,11 @@ def spelled(ids: SemanticIds, row: int, levels: int | None = None) -> str:
     return " ".join(f"{name}_{code}" for name, code in zip(level_names(ids), codes, strict=False))
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 item", "2,000 items"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def items_in(figure: go.Figure) -> Rows:
     """The items that a figure's customdata names, each once: the rows its `Gallery` needs."""
     named = {row for trace in figure.data if trace.customdata is not None for row in _named(trace.customdata)}

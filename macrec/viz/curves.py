@@ -106,6 +106,11 @@ class Line:
     reference_steps: Floats
     reference: Floats
 
+    @property
+    def ink(self) -> str:
+        """The color of its label: darker than the curve, as words need more contrast (4.5:1) than lines do (3:1)."""
+        return mixed(self.color, INK, 0.4)
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from macrec.data.dataset import Dataset
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.coded_items import Rows, item_rows, spelled
+from macrec.viz.coded_items import Rows, counted, item_rows, spelled
 from macrec.viz.linked import Layouts, linked, linked_js
 from macrec.viz.nearest_codewords import nearest_codewords
 from macrec.viz.theme import show_html
@@ -251,7 +251,7 @@ class ItemExplorer:
             description="item", placeholder="words of a title, or an id", style=wide, layout={"width": "auto"},
             options=[self._names[row] for row in self.search("")],
         )  # fmt: skip
-        nearest = ipywidgets.IntSlider(self.k, 1, 12, description="codewords per level", style=wide)
+        nearest = ipywidgets.IntSlider(self.k, 1, max(12, self.k), description="codewords per level", style=wide)
         shared = ipywidgets.IntSlider(
             self.shared_codes,
             1,
@@ -264,15 +264,17 @@ class ItemExplorer:
 
         def draw() -> None:
             card.value = self.figure()
-            told.value = f"{self.selection.height:,} items begin with {spelled(self.ids, self.item, self.shared_codes)}"
+            items = self.selection.height
+            prefix = spelled(self.ids, self.item, self.shared_codes)
+            told.value = html.escape(f"{counted(items, 'item')} {'begins' if items == 1 else 'begin'} with {prefix}")
 
         def typed(change: Any) -> None:
-            rows = self.search(change["new"])
-            exact = [row for row in rows if self._names[row] == change["new"]]
-            if exact:
+            exact = (self._names == change["new"]).arg_true()
+            if len(exact):
                 self.item = exact[0]
                 draw()
                 return
+            rows = self.search(change["new"])
             box.options = [self._names[row] for row in rows]
             if not rows:
                 raise DataError(f'no title or id has "{change["new"]}"', fix="type other words")

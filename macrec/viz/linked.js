@@ -1,4 +1,4 @@
-// Maps, the tree of codes and the table of the same items, linked (after panels.js). Items are places 0 … n-1; one
+// Maps, the tree of codes and the table of the same items, linked (after map.js and tree.js). Items are places 0 … n-1; one
 // selection, a set of places, is shown by all.
 
 // The whole view. `changed(places)` is told every selection that a person makes.
@@ -38,9 +38,10 @@ function linkedItems(root, about, changed = () => {}) {
       `${-(at % sprite.columns) * side}px ${-Math.floor(at / sprite.columns) * side}px;background-size:${sprite.columns * side}px auto`;
     return pic;
   }
-  const card = element("div", {className: "card", hidden: true}, {"aria-hidden": "true"});
+  // A popover stands above all: JupyterLab's panels would clip and displace what is fixed inside them.
+  const card = element("div", {className: "card", popover: "manual"}, {"aria-hidden": "true"});
   function showCard(event, item, lines) {
-    card.hidden = !event;
+    card.togglePopover(Boolean(event));
     if (!event) return;
     const shown = item === undefined ? null : picture(item, 96);
     card.replaceChildren(...(shown ? [shown] : []), ...lines.map((line, i) => element(i ? "div" : "b", {textContent: line})));
@@ -52,9 +53,7 @@ function linkedItems(root, about, changed = () => {}) {
   const hoverItem = (item, event) => showCard(item < 0 ? null : event, item, item < 0 ? [] : [titles[item], spelled(item), fate(item),
     ...factors.filter(({name}) => name !== "conflict").map(({name, levels, of}) => `${name}: ${levels[of[item]][0]}`)]);
   const hoverNode = (node, event) => showCard(node < 1 ? null : event, examples.get(node), node < 1 ? [] : [
-    ...view.tree.words(node).split(", "), `${percent(tree.conflicts[node])} share their ID`,
-    `${coloring.name}: ${coloring.levels[common[node][0]][0]} (${percent(common[node][1])})`,
-    ...(examples.has(node) ? [`for example ${titles[examples.get(node)]}`] : [])]);
+    ...view.tree.words(node), ...(examples.has(node) ? [`for example ${titles[examples.get(node)]}`] : [])]);
 
   // The bar.
   const bar = element("div", {className: "bar"}), told = element("p", {className: "told"}, {"aria-live": "polite"});
@@ -108,6 +107,8 @@ function linkedItems(root, about, changed = () => {}) {
       const [level, share] = common[node], [, color, symbol] = coloring.levels[level];
       return faded(color, symbol === "circle-open" ? share / 3 : share);  // "other" is no level to stand out
     },
+    about: node => [`${percent(tree.conflicts[node])} share their ID`,
+      `${coloring.name}: ${coloring.levels[common[node][0]][0]} (${percent(common[node][1])})`],
     share: node => perNode ? perNode[node] / tree.counts[node] : null,
     chosen: node => chosen.has(node),
     alone: node => chosen.has(node) && chosen.size === 1,
@@ -129,7 +130,7 @@ function linkedItems(root, about, changed = () => {}) {
   for (const name of [...(sprite ? ["picture"] : []), "item", "semantic ID", "items with this ID"]) head.append(element("th", {textContent: name, scope: "col"}));
   table.append(body);
   frame.append(table);
-  if (!about.maps.length) root.append(told);
+  if (!about.maps.length) root.append(legends, told);
   root.append(heading, frame, more);
   heading.style.marginTop = "10px";
   let listed = [];
@@ -177,6 +178,11 @@ function linkedItems(root, about, changed = () => {}) {
   body.addEventListener("click", event => mark(+rowOf(event).dataset.item));
   body.addEventListener("pointermove", event => hoverItem(+rowOf(event).dataset.item, event));
   body.addEventListener("pointerleave", () => hoverItem(-1));
+  body.addEventListener("focusin", event => {
+    const row = rowOf(event), {right, bottom} = row.getBoundingClientRect();
+    if (row.matches(":focus-visible")) hoverItem(+row.dataset.item, {clientX: right - 260, clientY: bottom});
+  });
+  body.addEventListener("focusout", () => hoverItem(-1));
   body.addEventListener("keydown", event => {
     const row = rowOf(event), to = {ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling}[event.key];
     if (to) { row.tabIndex = -1; to.tabIndex = 0; to.focus({focusVisible: true}); }

@@ -24,7 +24,7 @@ from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.cards import Cards
 from macrec.viz.code_tree import CodeTree, code_tree, told
-from macrec.viz.coded_items import Rows, item_rows, level_names, spelled
+from macrec.viz.coded_items import Rows, counted, item_rows, level_names, spelled
 from macrec.viz.conflict_explorer import conflict_groups
 from macrec.viz.embedding_figures import OTHER, on_grid, top_levels
 from macrec.viz.neighborhoods import factors_of
@@ -42,7 +42,8 @@ MOST_NODES = 1_500
 def linked_js() -> str:
     """The script that draws the panels, in a page and in a widget."""
     here = Path(__file__).parent
-    return "\n".join((here / name).read_text(encoding="utf-8") for name in ("panels.js", "linked.js"))
+    names = ("panels.js", "map.js", "tree.js", "linked.js")
+    return "\n".join((here / name).read_text(encoding="utf-8") for name in names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +133,11 @@ def linked(
     narrow = np.uint8 if max(ids.sizes) <= 2**8 else np.uint16 if max(ids.sizes) <= 2**16 else np.uint32
     sample = "" if len(members) == len(ids) else f", a sample of {len(ids):,}"
     sentence = (
-        f"{len(members):,} items{sample}: {len(conflicted):,} of them share their ID with another. Draw around "
-        "dots, or click a code or a row: the other panels follow."
+        f"{counted(len(members), 'item')}{sample}: {len(conflicted):,} of them share their ID with another. "
+        f"{'Draw around dots, or click' if layouts else 'Click'} a code or a row: the other panels follow."
     )
     about = {
-        "label": f"Linked views of {len(members):,} items: "
+        "label": f"Linked views of {counted(len(members), 'item')}: "
         + ", ".join([*(f"the map by {name}" for name in layouts), "the tree of codes", "the table of conflicts"]),
         "sentence": sentence,
         "count": len(members),
@@ -269,10 +270,10 @@ def _sprite(data: Dataset, rows: Rows, pictured: Rows) -> dict[str, Any]:
 
 def _titles(ids: SemanticIds, data: Dataset | None, rows: Rows) -> pl.Series:
     """One line per item: its title, or its id where it has none."""
-    names = "item " + ids.item_ids
+    names = "item " + ids.item_ids.str.replace_all(r"\s+", " ")
     if data is None:
         return names
-    titles = data.items["title"].gather(rows).str.replace_all(r"\s+", " ")
+    titles = data.items["title"].gather(rows).str.replace_all(r"\s+", " ").str.strip_chars()
     short = pl.when(titles.str.len_chars() > 70).then(titles.str.head(67) + "…").otherwise(titles)
     return pl.select(pl.when(titles == "").then(names).otherwise(short).alias("title"))["title"]
 

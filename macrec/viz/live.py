@@ -181,7 +181,7 @@ def panel_svg(panel: Panel, x: float, y: float, wide: float, height: float, last
         thick = 10 * line.width if len(line.values) > 1 else 50
         curves.append(f'<path d="{path}" stroke="{line.color}" stroke-width="{thick:g}"/>')
         leaders.append(f"M{float(across(line.steps[-1:])[0]):.0f} {end:.1f}H{right:.0f}L{right + 14:.0f} {place:.1f}")
-        parts.append(text(right + 17, place + 4, label, color=line.color))
+        parts.append(text(right + 17, place + 4, label, color=line.ink))
     parts.append(
         f'<path d="{"".join(leaders)}" fill="none" stroke="{MUTED}" stroke-width=".7" stroke-dasharray="1 2"/>'
     )

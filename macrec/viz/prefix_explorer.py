@@ -13,7 +13,7 @@ from macrec.data.dataset import Dataset
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.code_tree import code_tree
-from macrec.viz.coded_items import item_cards, item_rows, level_names, spelled
+from macrec.viz.coded_items import counted, item_cards, item_rows, level_names, spelled
 from macrec.viz.explorers import Status, drawn, item_frame
 from macrec.viz.linked import THEME, page_view, tree_about
 
@@ -42,6 +42,8 @@ class PrefixExplorer:
     """
 
     EXAMPLES = 12
+    CHOICES = 1_000
+    """Codes in the menu at most: the browser gets them with every step."""
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class PrefixExplorer:
         shared = int((self._same_id[members] > 1).sum())
         name = " ".join(f"{names[level]}_{code}" for level, code in enumerate(self.prefix)) or "all items"
         sentence = (
-            f"{name}: {len(members):,} {'item' if len(members) == 1 else 'items'}, {shared:,} of them share their ID. "
+            f"{name}: {counted(len(members), 'item')}, {shared:,} of them share their ID. "
             "The more purple a box, the more of its items do. Click a box, or press Enter on it, to go in."
         )
         drawn = tree_about(below, tree) | {"root": name}
@@ -117,14 +119,14 @@ class PrefixExplorer:
         return item_cards(self.ids, shown, self.data, self._rows, [spelled(self.ids, row) for row in shown], 84)
 
     def _next(self) -> list[tuple[str, int]]:
-        """What may follow the prefix: (words, code), the code of most items first."""
+        """What may follow the prefix: (words, code), the codes of most items, at most `CHOICES`, first."""
         level = len(self.prefix)
         if level == self.ids.num_levels:
             return []
         codes, counts = np.unique(self._sorted[self._range, level], return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        name = level_names(self.ids)[level]
-        return [(f"{name}_{codes[at]} ({counts[at]:,})", int(codes[at])) for at in order.tolist()]
+        name, listed = level_names(self.ids)[level], order[: self.CHOICES].tolist()
+        return [(f"{name}_{codes[at]} ({counts[at]:,})", int(codes[at])) for at in listed]
 
     @cached_property
     def _panel(self) -> Any:

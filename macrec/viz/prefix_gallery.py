@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.code_tree import CodeTree, code_tree, commonest, title_words
-from macrec.viz.coded_items import Rows, item_rows, spelled
+from macrec.viz.code_tree import APART, CodeTree, code_tree, commonest, title_words
+from macrec.viz.coded_items import Rows, counted, item_rows, spelled
 from macrec.viz.neighborhoods import factors_of
 from macrec.viz.pictures import Gallery, item_label
 from macrec.viz.theme import CONFLICT, FONT, FUSED, INK
@@ -112,7 +112,7 @@ def common_words(tree: CodeTree, data: Dataset | None, rows: Rows | None, most: 
         of_items = values.gather(rows).cast(pl.String).fill_null("")
         overall = dict(of_items.value_counts(name="n").select(pl.first(), pl.col("n") / len(of_items)).iter_rows())
         for node, value, share in commonest(tree, of_items).iter_rows():
-            if node and share >= 0.5 and share >= 1.5 * overall[value]:
+            if node and share >= 0.5 and share >= APART * overall[value]:
                 parts.setdefault(node, []).append((overall[value] - share, f"{name}: {value} ({share:.0%})"))
     words = {node: [text for _, text in sorted(found)[:most]] for node, found in parts.items()}
     for node, listed in title_words(tree, data.items["title"].gather(rows)).iter_rows():
@@ -220,11 +220,6 @@ class _View:
         )
 
 
-def counted(number: int, thing: str) -> str:
-    """A number of things: "1 item", "2,000 items"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 STYLE = f"""
 .macrec-prefixes{{font:13px/1.35 {FONT};color:{INK};background:#fff;padding:4px 0}}
 .macrec-prefixes details{{margin:1px 0 1px 2px;border-left:2px solid #ddd;padding-left:8px}}
@@ -233,7 +228,7 @@ STYLE = f"""
 .macrec-prefixes summary:hover{{background:#f4f4f4}}
 .macrec-prefixes summary:focus-visible{{outline:2px solid {INK}}}
 .macrec-prefixes b{{display:inline-block;min-width:4.2em}}
-.macrec-prefixes u{{display:inline-block;width:80px;height:8px;background:#eee;margin-right:6px;overflow:hidden}}
+.macrec-prefixes u{{display:inline-block;width:80px;height:8px;background:#f4f4f4;margin-right:6px;overflow:hidden}}
 .macrec-prefixes q{{display:block;height:8px;min-width:1px;background:{FUSED};quotes:none}}
 .macrec-prefixes em{{color:{INK};font-style:normal;border-bottom:3px solid {CONFLICT}}}
 .macrec-prefixes small{{color:#555;font-size:12px;margin-left:6px}}

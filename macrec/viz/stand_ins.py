@@ -15,8 +15,8 @@ from macrec.viz.nearest_codewords import Level, card, check_item
 
 Floats = NDArray[np.float64]
 
-SAMPLE = 4_000
-"""Items that `first_code_fit` measures, at most."""
+SAMPLE, PAIRS = 4_000, 20_000_000
+"""Items that `first_code_fit` measures, and distances that it computes, at most: 160 MB."""
 
 
 def code_means(vectors: NDArray[np.floating], codes: NDArray[np.integer]) -> tuple[NDArray[np.int64], Floats, Floats]:
@@ -44,7 +44,7 @@ def first_code_fit(
     Distances are infinite for a code that only one item has, and where there is no other code.
     """
     found, means, counts = code_means(vectors, codes)
-    sample = np.sort(np.random.default_rng(seed).permutation(len(codes))[:SAMPLE])
+    sample = np.sort(np.random.default_rng(seed).permutation(len(codes))[: max(1, min(SAMPLE, PAIRS // len(found)))])
     x = np.asarray(vectors[sample], np.float64)
     squares = (x**2).sum(1)[:, None] - 2 * x @ means.T + (means**2).sum(1)
     distances = np.sqrt(np.maximum(squares, 0))

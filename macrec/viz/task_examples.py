@@ -10,7 +10,7 @@ import numpy as np
 from macrec.data.dataset import Dataset
 from macrec.viz.coded_items import level_names
 from macrec.viz.pictures import item_label
-from macrec.viz.theme import FONT, IMAGE, MUTED, TEXT
+from macrec.viz.theme import FONT, IMAGE, INK, MUTED, TEXT
 
 if TYPE_CHECKING:  # torch comes with them, and drawing needs none
     from macrec.generation.batches import CodeTables, TaskSamples
@@ -62,6 +62,6 @@ def id_boxes(tables: CodeTables, modality: str, item: int, dataset: Dataset) -> 
 
 
 def box(words: str, color: str) -> str:
-    """One token."""
-    style = f"border:1px solid {color};color:{color};border-radius:3px;padding:0 3px;margin:1px;display:inline-block"
+    """One token; its color is that of the frame, too pale for words as small as these."""
+    style = f"border:1.5px solid {color};color:{INK};border-radius:3px;padding:0 3px;margin:1px;display:inline-block"
     return f'<span style="{style}">{html.escape(words)}</span>'

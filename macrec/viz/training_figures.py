@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from macrec.viz.curves import Curves, Panel, panels, progress, share, spread, state
+from macrec.viz.curves import Curves, Line, Panel, panels, progress, share, spread, state
 from macrec.viz.theme import empty_figure
 
 if TYPE_CHECKING:  # torch comes with it, and drawing needs none
@@ -23,6 +23,10 @@ FIRST, OTHER, BETWEEN = 250, 180, 64
 """Heights of the first row of panels, of the others, and of the room between, in pixels."""
 LINE = 14
 """Height of a label in pixels."""
+LEFT, RIGHT = 64, 190
+"""Margins beside the panels in pixels."""
+NARROW = 800 - LEFT - RIGHT
+"""Pixels that the panels share on a narrow page: two side by side keep clear of each other on any wider one, too."""
 
 
 def training_figure(
@@ -41,13 +45,14 @@ def training_figure(
     rows = [[panel] for panel in found[:alone]] + [found[i : i + 2] for i in range(alone, len(found), 2)]
     heights = [max(FIRST, LINE * len(rows[0][0].lines))] + [OTHER] * (len(rows) - 1)
     tall = sum(heights) + BETWEEN * (len(rows) - 1)
+    sides = max((side(row[0]) + scale(row[1]) for row in rows if len(row) == 2), default=0)
     figure = make_subplots(
         rows=len(rows),
         cols=2,
         specs=[[{"colspan": 2}, None] if len(row) == 1 else [{}, {}] for row in rows],
         row_heights=heights,
         vertical_spacing=BETWEEN / tall if len(rows) > 1 else 0,
-        horizontal_spacing=0.28,
+        horizontal_spacing=min(0.5, max(0.2, sides / NARROW)),
     )
     last_step = max(event.step for event in (*events, *reference))
     for number, (row, height) in enumerate(zip(rows, heights, strict=True), start=1):
@@ -55,7 +60,7 @@ def training_figure(
             add_panel(figure, panel, number, column, height, last_step, reference_name)
     rates = conflict_rates(curves)
     title = f"Conflict rate after {curves.last.step:,} steps: {rates}" if rates else f"{curves.last.step:,} steps"
-    figure.update_layout(height=tall + 150, title=title, margin={"t": 92, "r": 190, "l": 64}, showlegend=False)
+    figure.update_layout(height=tall + 150, title=title, margin={"t": 92, "r": RIGHT, "l": LEFT}, showlegend=False)
     said = [progress(curves, running=False), *state(curves)]
     if reference:
         rates = conflict_rates(Curves(reference))
@@ -66,6 +71,21 @@ def training_figure(
 def conflict_rates(curves: Curves) -> str:
     """The newest conflict rate of every modality, as words."""
     return ", ".join(f"{name} {share(value)}".strip() for name, value in curves.newest("conflict_rate").items())
+
+
+def side(panel: Panel) -> float:
+    """Pixels that the labels at the ends of a panel's curves take, about."""
+    return 16 + 6.2 * max((len(ending(panel, line)) for line in panel.lines if len(line.values)), default=0)
+
+
+def scale(panel: Panel) -> float:
+    """Pixels that the numbers at a panel's value axis take, about."""
+    return 16 + 8 * max((len(panel.tick(tick)) for tick in panel.ticks()), default=0)
+
+
+def ending(panel: Panel, line: Line) -> str:
+    """What stands at the end of a curve: its name and its newest value."""
+    return f"{line.label} {panel.written(line.values[-1])}"
 
 
 def add_panel(
@@ -93,18 +113,18 @@ def add_panel(
     shown = [line for line in panel.lines if len(line.values)]
     ends = [height * float(panel.places(line.values[-1:])[0]) for line in shown]
     for line, place in zip(shown, spread(ends, LINE, 0, height), strict=True):
-        label = f"{html.escape(line.label, quote=False)} {panel.written(line.values[-1])}"
+        label = html.escape(ending(panel, line), quote=False)
         figure.add_annotation(
             x=1, xref="x domain", y=place / height, yref="y domain", text=label,
-            font={"color": line.color, "size": 11}, xanchor="left", yanchor="middle", xshift=6, showarrow=False,
+            font={"color": line.ink, "size": 11}, xanchor="left", yanchor="middle", xshift=6, showarrow=False,
             row=row, col=column,
         )  # fmt: skip
     figure.update_xaxes(range=[0, max(last_step, 1)], tickformat=",", row=row, col=column)
-    scale = [math.log10(low), math.log10(high)] if panel.log else [low, high]
+    ends_of_axis = [math.log10(low), math.log10(high)] if panel.log else [low, high]
     ticks = panel.ticks()
     figure.update_yaxes(
         type="log" if panel.log else "linear",
-        range=scale,
+        range=ends_of_axis,
         tickvals=ticks,
         ticktext=[panel.tick(tick) for tick in ticks],
         row=row,

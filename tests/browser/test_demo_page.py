@@ -9,12 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-import nbformat
 import pytest
-
-from macrec.training import drain
-from macrec.workbench.demo.opened import system_of
-from macrec.workbench.run import project_root
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,28 +18,22 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory, chromium_path) -> Iterator[str]:
+def address(small_run, tmp_path_factory, chromium_path) -> Iterator[str]:
     """Where `macrec demo-page` serves a small trained run."""
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    folder.mkdir()
-    notebook = nbformat.read(project_root() / "notebooks" / "06_generation.ipynb", as_version=4)
-    notebook.metadata["papermill"] = {"parameters": {"profile": "smoke"}}
-    nbformat.write(notebook, folder / "06_generation.ipynb")
-    data, split, macrec = system_of(folder)
-    drain(macrec.fit(data, split))
+    said = tmp_path_factory.mktemp("served") / "log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from macrec.workbench.cli import main; main()", "demo-page", "--no-browser"]
-    with (folder / "log").open("w") as log:
+    with said.open("w") as log:
         server = subprocess.Popen(
-            [*command, f"--run={folder}", f"--port={port}"], stdout=log, stderr=log, start_new_session=True
+            [*command, f"--run={small_run}", f"--port={port}"], stdout=log, stderr=log, start_new_session=True
         )
         try:
             deadline = time.monotonic() + 90
             while not listening(port):
                 if time.monotonic() > deadline or server.poll() is not None:
-                    pytest.fail(f"the page was not served: {(folder / 'log').read_text()}")
+                    pytest.fail(f"the page was not served: {said.read_text()}")
                 time.sleep(0.2)
             yield f"http://127.0.0.1:{port}/"
         finally:

@@ -228,6 +228,50 @@ def test_pointing_shows_title_id_and_picture(page):
     assert card.inner_text().startswith("a_2\n")
 
 
+def test_the_keyboard_shows_what_the_pointer_shows(page):
+    card = page.locator(".card")
+    for place, box in ((".node[tabindex='0']", page.locator(".node:focus")), ("tbody tr[tabindex='0']", None)):
+        page.hover(place)
+        pointed = card.inner_text()
+        page.mouse.move(2, 2)
+        assert card.is_hidden()
+        page.locator(place).focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        assert card.inner_text() == pointed
+        if box:
+            name = box.get_attribute("aria-label")
+            assert " share their ID, " in name and all(line in name for line in pointed.split("\n")[:4])
+        page.evaluate("document.activeElement.blur()")
+        assert card.is_hidden()
+
+
+@pytest.mark.parametrize("file_of", [linked_items, lambda ids, _: PrefixExplorer(ids).figure()])
+def test_words_in_the_tree_can_be_read_and_colors_are_told(browser, tmp_path, file_of):
+    codes = np.concatenate([np.full(5 * share, share) for share in range(1, 9)])
+    last = np.concatenate([np.minimum(np.arange(5 * share), share * 5 - share) for share in range(1, 9)])
+    file = tmp_path / "tree.html"
+    view = file_of(SemanticIds.from_codes(np.stack((codes, last), 1)), {})
+    file.write_text(f'<!doctype html><meta charset="utf-8">{view}')
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    page.goto(file.as_uri())
+    contrasts = page.evaluate("""() => [...document.querySelectorAll(".node:not(:empty)")].map(box => {
+      const light = color => color.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0.05);
+      const style = getComputedStyle(box), pair = [light(style.color), light(style.backgroundColor)];
+      return Math.max(...pair) / Math.min(...pair);
+    })""")
+    assert len(contrasts) >= 8 and min(contrasts) >= 4.5
+    if file_of is linked_items:
+        assert page.inner_text(".legend").split("\n") == ["alone under its ID", "shares its ID"]
+    else:
+        page.locator(".node[tabindex='0']").focus()
+        page.keyboard.press("ArrowDown")
+        assert page.inner_text(".pointed") == page.locator(".node:focus").get_attribute("aria-label")
+    page.close()
+
+
 def test_colors_change_in_map_legend_and_tree(page):
     color = page.evaluate("document.querySelector('.node').style.background")
     page.select_option("label:has-text('colors') select", "conflict")

@@ -154,6 +154,22 @@ def test_a_lost_target_is_told_and_nothing_is_marked(data, ids, gallery):
     assert alts(page)[0] == data.items["title"][lost]
 
 
+def test_the_followed_item_is_called_and_colored_as_the_caller_says(data, ids, gallery):
+    trie, trace, ranking = searched(ids, 12)
+    best = int(ranking.items[0, 0])
+    page = beam_trace(trace, trie, ids, 0, gallery, best, target_name="<i>recommendation 1", target_color="#123456")
+    title = html.escape(data.items["title"][best])
+    assert f"&lt;i&gt;recommendation 1 is “{title}”. Its ID a_" in page and "true next item" not in page
+    assert "--target:#123456;" in page and "<i>recommendation" not in page
+    assert "The true next item is" in beam_trace(trace, trie, ids, 0, gallery, best)
+
+
+def test_names_of_codebooks_are_text_and_never_markup(ids, gallery):
+    trie, trace, _ = searched(ids, 4)
+    evil = dataclasses.replace(ids, codebooks=("<img src=x>", "<b>", "<i>c"))
+    assert "<img" not in beam_trace(trace, trie, evil, 0, gallery, 3)
+
+
 def test_without_a_target_none_is_spoken_of(ids, gallery):
     trie, trace, _ = searched(ids, 4)
     body = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", beam_trace(trace, trie, ids, 0, gallery), flags=re.S)

@@ -81,6 +81,27 @@ def test_a_shared_space_is_told_from_separate_ones(rng):
     assert abs(own - chance) < 0.1
 
 
+def test_two_items_are_all_pairs_of_two_items(rng):
+    codes = {name: rng.integers(0, 4, (7, 2)) for name in ("text", "image")}
+    books = {name: [rng.standard_normal((4, 3)) for _ in range(2)] for name in codes}
+    ids = {name: SemanticIds.from_codes(table, sizes=(4, 4)) for name, table in codes.items()}
+    a, b = (sum(books[name][level][codes[name][:, level]] for level in range(2)) for name in codes)
+    every = np.array([[x @ y / np.linalg.norm(x) / np.linalg.norm(y) for y in b] for x in a])
+    own, chance = shared_space(books, ids, [0, 1])
+    assert own == pytest.approx(every.diagonal().mean())
+    assert chance == pytest.approx(every[~np.eye(7, dtype=bool)].mean())
+    one = {name: SemanticIds.from_codes(table[:1], sizes=(4, 4)) for name, table in codes.items()}
+    assert np.isnan(shared_space(books, one, [0])).all()
+    assert "mean something only if" in codebook_distances(books, one)[1]
+
+
+def test_the_only_codeword_of_a_level_has_none_beside_it(rng):
+    figure, sentence = codebook_distances({"text": [np.ones((1, 3)), rng.standard_normal((2, 3))]})
+    assert "stand at: text –, 100%." in sentence and figure.layout.title.text.startswith(
+        "Level 0: nearest codewords at –"
+    )
+
+
 def test_cosines_agree_with_a_plain_sum(rng):
     a, b = rng.standard_normal((3, 4)), rng.standard_normal((2, 4))
     a[1] = 0
@@ -98,8 +119,9 @@ def test_books_of_different_width_are_not_compared(rng):
 def test_the_most_used_codewords_are_kept(rng):
     codes = np.repeat([2, 5, 9], [1, 3, 2])[:, None]
     ids = {"text": SemanticIds.from_codes(codes, sizes=(10,))}
-    figure, _ = codebook_distances({"text": [rng.standard_normal((10, 3))]}, ids, most=2)
+    figure, sentence = codebook_distances({"text": [rng.standard_normal((10, 3))]}, ids, most=2)
     assert sorted(figure.data[0].x) == ["a_5 (3 items)", "a_9 (2 items)"]
+    assert sentence.startswith("Codewords (of the most used 2 per level) that")
 
 
 def test_what_does_not_fit_is_refused(rng):

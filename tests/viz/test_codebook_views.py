@@ -129,17 +129,50 @@ def test_commonest_values_and_words_of_a_toy_tree():
         (0, 0): ("red", 1),
         (0, 1): ("blue", 1),
     }
-    words = title_words(tree, pl.Series(["the Red cup", "the blue cup", "the blue mug", "the lamp"]), top=1)
-    assert {name[node]: word for node, word in words.iter_rows()} == {
-        (): "blue",  # 2 ln 2, as "cup", which sorts later; "the" is in all and tells nothing
-        (0,): "blue",
-        (0, 0): "red",
-        (0, 1): "blue",
-        (1,): "lamp",
-        (1, 0): "lamp",
-    }
     assert told(np.array([0, 0, 0, 1]), pl.Series(["a", "a", "b", "b"])) == (0.75, 0.5)
     assert told(np.array([0, 1]), pl.Series(["", ""])) == (0, 0)
+
+
+def words_of(first_codes, titles, **options):
+    """The words of each first code."""
+    tree = code_tree(SemanticIds.from_codes(np.array(first_codes)[:, None]))
+    found = title_words(tree, pl.Series(titles), **options).iter_rows()
+    return {first_codes[tree.examples[node]] if node else None: words for node, words in found}
+
+
+def test_the_words_of_a_prefix_are_those_of_its_items_and_not_of_the_others():
+    titles = ["red cup", "red mug", "red cup", *["blue cup", "blue mug"] * 6]
+    assert words_of([0] * 3 + [1] * 12, titles) == {0: "red"}  # "blue" is only 1.25 times as common, "cup" as elsewhere
+    # 2 ln(8) of 16: "lamp" before "oak", which one more has elsewhere; what one of two items has may be chance.
+    titles = ["oak lamp one", "oak lamp", "oak chair", *["pine chair"] * 13]
+    assert words_of([0, 0, *[1] * 14], titles, top=1)[0] == "lamp"
+    assert words_of([0, 0, *[1] * 14], titles)[0] == "lamp, oak, one"
+    assert words_of([0, 0, 0, 0, 1, 1], ["ash"] * 2 + ["fir"] * 4) == {}
+
+
+def test_the_small_words_of_titles_that_capitalize_the_others_do_not_count():
+    titles = ["Lamp for the Office", "Desk for the Office", *["Pine Chair", "Oak Chair"] * 6]
+    assert words_of([0, 0, *[1] * 12], titles)[0] == "office, desk, lamp"
+    assert "the" in words_of([0, 0, *[1] * 12], [title.lower() for title in titles], top=9)[0]
+    assert words_of([0, 1, 1], ["", "", ""]) == {} == words_of([0], ["Alone"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.sampled_from("ABCD"))), min_size=1, max_size=40))
+def test_the_words_of_prefixes_are_those_of_a_plain_count(items):
+    codes, words = [code for code, _ in items], [found for _, found in items]
+    expected = {}
+    for code in set(codes):
+        here = [found for at, found in items if at == code]
+        n, total, scores = len(here), len(items), {}
+        for word in sorted(set().union(*here)):
+            having, share = sum(word in found for found in here), sum(word in found for found in words) / total
+            deviation = np.sqrt(n * share * (1 - share) * (total - n) / max(1, total - 1))
+            if having >= 1.5 * n * share - 1e-9 and having > n * share + 2 * deviation + 1e-9:
+                scores[word * 3] = having * np.log(having / (n * share))
+        if scores:
+            expected[code] = set(scores)
+    found = words_of(codes, [" ".join(word * 3 for word in sorted(each)) for each in words], top=9)
+    assert {code: {word.upper() for word in listed.split(", ")} for code, listed in found.items()} == expected
 
 
 def test_the_tree_figure_names_prefixes_and_pictures_and_says_what_the_first_code_tells(data, quantized):

@@ -197,6 +197,30 @@ def test_choosing_an_item_draws_its_card_and_unknown_words_are_said(items, data)
     assert "no such thing anywhere" in line.value and items.item == 17
 
 
+def test_a_whole_name_chooses_its_item_also_where_many_others_have_its_words():
+    names = pl.Series([*(f"item 1{number}" for number in range(60)), "item 1"])
+    ids = SemanticIds.from_codes(np.zeros((61, 1), int), sizes=(1,), item_ids=names)
+    view = ItemExplorer(ids, np.zeros((61, 2)), [np.zeros((1, 2))], k=20)
+    box = everything(view.widget, ipywidgets.Combobox)[0]
+    assert 60 not in view.search("item 1") and everything(view.widget, ipywidgets.IntSlider)[0].value == 20
+    box.value = "item 1"
+    assert view.item == 60
+
+
+def test_names_of_codebooks_are_text_in_the_widgets_too():
+    ids = SemanticIds.from_codes(np.zeros((1, 1), int), ("<img src=x>",), sizes=(1,))
+    view = ItemExplorer(ids, np.zeros((1, 2)), [np.zeros((1, 2))])
+    told = everything(view.widget, ipywidgets.HTML)[1]
+    assert told.value == "1 item begins with &lt;img src=x&gt;_0"
+
+
+def test_the_menu_of_next_codes_is_not_longer_than_a_browser_takes():
+    codes = np.concatenate((np.arange(1_500), [1_400]))[:, None]
+    view = PrefixExplorer(SemanticIds.from_codes(codes), nodes=5)
+    menu = everything(view.widget, ipywidgets.Dropdown)[0]
+    assert len(menu.options) == 1 + view.CHOICES and menu.options[1] == ("a_1400 (2)", 1_400)
+
+
 def test_a_frame_without_a_dataset_has_empty_titles():
     view = PrefixExplorer(SemanticIds.from_codes(np.array([[0, 1], [0, 1], [1, 0]])))
     expected = pl.DataFrame(

@@ -114,6 +114,17 @@ def test_the_view_says_what_it_shows_without_scripts():
     assert "20 items, a sample of 50:" in page.split("</p>")[0]
 
 
+def test_ids_of_several_lines_are_one_title_each():
+    ids = SemanticIds.from_codes(np.zeros((2, 1), int), item_ids=pl.Series(["a\nb", "c\r\n d"]))
+    assert linked(ids, {}).about["titles"] == "item a b\nitem c d"
+
+
+def test_one_item_and_no_map_are_told_as_they_are():
+    about = linked(some_ids(1), {}).about
+    assert about["sentence"].startswith("1 item: 0 of them") and "dots" not in about["sentence"]
+    assert about["label"].startswith("Linked views of 1 item: the tree")
+
+
 @pytest.mark.parametrize(
     ("layout", "said"),
     [

@@ -15,9 +15,9 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from macrec.training import Event
 from macrec.viz import LiveBoard, board_svg, training_figure
-from macrec.viz.curves import Curves, Panel, duration, modality_colors, panels, round_values, share, spread, thin
+from macrec.viz.curves import Curves, Line, Panel, duration, modality_colors, panels, round_values, share, spread, thin
 from macrec.viz.live import STRIP, perplexity
-from macrec.viz.theme import CONFLICT, FUSED, IMAGE, MUTED, TEXT
+from macrec.viz.theme import CONFLICT, FUSED, IMAGE, INK, MODALITY, MUTED, TEXT
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -319,6 +319,28 @@ def test_the_final_figure_holds_every_curve_and_says_how_it_ended():
     assert figure.layout.title.text == (
         f"Conflict rate after 60 steps: text {share(rate + 0.02)}, image {share(rate + 0.02)}"
     )
+
+
+@pytest.mark.parametrize("names", [("valid", "HR"), ("users of a long name", "loss"), ("a" * 400, "b")])
+def test_labels_keep_clear_of_the_panel_beside_on_a_narrow_page(names):
+    first, other = names
+    measured = {f"HR@10/{first}": 0.12345, f"NDCG@10/{other}": 0.05}
+    figure, _ = training_figure([Event(1, 2, 1, {"loss": 1.0}, measured), Event(2, 2, 2, {"loss": 0.5}, measured)])
+    left, right = figure.layout.xaxis2.domain, figure.layout.xaxis3.domain
+    room = (right[0] - left[1]) * (800 - figure.layout.margin.l - figure.layout.margin.r)
+    label = next(note.text for note in figure.layout.annotations if note.text.startswith(first))
+    ticks = max(len(tick) for tick in figure.layout.yaxis3.ticktext)
+    assert room >= 6 + 6 * len(label) + 8 * ticks + 10 or len(label) > 60  # what is longer than a page is wide is cut
+    assert left[1] - left[0] == pytest.approx(right[1] - right[0]) and left[1] - left[0] >= 0.24
+
+
+@pytest.mark.parametrize("color", [*MODALITY.values(), CONFLICT, MUTED, INK])
+def test_labels_in_the_color_of_their_curve_can_be_read(color):
+    nothing = np.empty(0)
+    ink = Line("", color, 1, nothing, nothing, nothing, nothing).ink
+    channels = np.array([int(ink[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    luminance = ((channels + 0.055) / 1.055) ** 2.4 @ [0.2126, 0.7152, 0.0722]
+    assert 1.05 / (luminance + 0.05) >= 4.5
 
 
 def test_the_final_figure_of_a_training_with_losses_only_is_one_panel():

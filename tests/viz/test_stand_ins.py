@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz import nearest_stand_ins
+from macrec.viz import nearest_stand_ins, stand_ins
 from macrec.viz.stand_ins import code_means, first_code_fit
 
 
@@ -27,6 +27,14 @@ def test_first_codes_are_measured_without_the_item_itself(seed, items, codes_of)
         means = [vectors[codes == code].mean(0) for code in set(codes.tolist()) - {int(codes[i])}]
         want = min((np.linalg.norm(mean - vectors[i]) for mean in means), default=np.inf)
         assert other[i] == pytest.approx(want, abs=1e-6)
+
+
+def test_many_codes_are_measured_with_fewer_items(monkeypatch):
+    monkeypatch.setattr(stand_ins, "PAIRS", 300)
+    vectors = np.random.default_rng(0).standard_normal((90, 2))
+    sample, own, _ = first_code_fit(vectors, np.arange(90))
+    assert len(sample) == 300 // 90 and np.isinf(own).all()
+    assert len(first_code_fit(vectors, np.arange(90) % 3)[0]) == 90
 
 
 def test_means_are_those_of_each_code():

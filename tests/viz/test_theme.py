@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
@@ -31,9 +32,29 @@ def test_every_color_stands_out_from_white_or_has_an_outline(color):
     assert (contrast >= 3) == (color not in theme.OUTLINE)  # 3:1 is what WCAG asks of graphics
 
 
+def contrast(words: str, fill: str) -> float:
+    """How words stand out from what is behind them, as WCAG 2 measures it; 4.5 is what it asks."""
+    dark, light = sorted((luminance(words), luminance(fill)))
+    return (light + 0.05) / (dark + 0.05)
+
+
 def test_words_stand_out_from_white():
-    for color in (theme.INK, "#555555", "#666666"):
-        assert 1.05 / (luminance(color) + 0.05) >= 4.5
+    # Every color that HTML of ours gives to words, wherever it is written; those with a fill of their own are below.
+    sources = [*Path(theme.__file__).parent.glob("*.py"), *Path(theme.__file__).parent.glob("*.js")]
+    colors = {
+        color if len(color) == 7 else "#" + "".join(2 * digit for digit in color[1:])
+        for source in sources
+        for color in re.findall(r"(?<![\w-])color: ?(#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3}))\b", source.read_text())
+    }
+    assert {"#222222", "#555555", "#666666"} <= colors
+    for color in colors - {"#ffffff"}:
+        assert contrast(color, "#ffffff") >= 4.5, color
+
+
+@pytest.mark.parametrize("fill", [*theme.OUTLINE, "#e3f1fa", "#f4f4f4", "#eeeeee"])
+def test_ink_stands_out_from_every_fill_it_is_written_on(fill):
+    # Pale colors, selected rows, hovered rows and code: words on them are never gray.
+    assert contrast(theme.INK, fill) >= 4.5
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--", 'a"b\\c\n', "\u2028\u2029"])

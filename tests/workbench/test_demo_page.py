@@ -14,28 +14,15 @@ from macrec.errors import DataError
 from macrec.training import drain
 from macrec.workbench import cli
 from macrec.workbench.demo.answer import sample_of, shared_codes
-from macrec.workbench.demo.opened import checkpoint_of, open_trained, parameters_of, system_of
+from macrec.workbench.demo.opened import open_trained, parameters_of, system_of
 from macrec.workbench.demo.page import SHOWN, DemoPage
 from macrec.workbench.demo.serve import SETTINGS, check_free, environment, serve, write_page
 from macrec.workbench.run import project_root
 
 
-def executed_notebook(folder, **parameters):
-    """Notebook 06 as papermill would leave it in a run folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    notebook = nbformat.read(project_root() / "notebooks" / "06_generation.ipynb", as_version=4)
-    notebook.metadata["papermill"] = {"parameters": {"profile": "smoke", "codewords": 8, **parameters}}
-    nbformat.write(notebook, folder / "06_generation.ipynb")
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A run folder with a trained MACRec."""
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    executed_notebook(folder)
-    data, split, macrec = system_of(folder)
-    drain(macrec.fit(data, split))
-    return folder
+def folder(small_run):
+    return small_run
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +54,9 @@ def test_a_run_is_opened_with_its_own_parameters_and_nothing_is_learned_again(fo
 
 
 @pytest.mark.parametrize("parameters", [{"codewords": 9}, {"lambda_implicit": 0.5}])
-def test_a_run_that_trained_other_parameters_is_refused_and_stays_as_it_is(folder, tmp_path, parameters):
+def test_a_run_that_trained_other_parameters_is_refused_and_stays_as_it_is(
+    folder, executed_notebook, tmp_path, parameters
+):
     executed_notebook(tmp_path / "run", **parameters)
     (tmp_path / "run" / "artifacts").symlink_to(folder / "artifacts")
     before = set(folder.rglob("*"))
@@ -79,7 +68,7 @@ def test_a_run_that_trained_other_parameters_is_refused_and_stays_as_it_is(folde
 def test_the_checkpoint_that_is_looked_for_is_the_one_that_training_wrote(folder):
     data, split, macrec = system_of(folder)
     drain(macrec.learn_ids(data))
-    found = checkpoint_of(macrec, data, split)
+    found = macrec.checkpoint(data, split, macrec.ids.tables(data))
     assert found.folder.parent == folder / "artifacts" / "systems" / "generators"
     assert (found.folder / "checkpoint.json").exists()
 
@@ -192,8 +181,26 @@ def test_the_search_is_shown_on_demand_in_a_frame_of_its_own(page):
     page.search.value = 1
     frame = html.unescape(page.trace.value)
     assert page.trace.value.startswith("<iframe") and "Beam search image→image" in frame
+    assert f"Recommendation 1 is “{titles(page.next_tiles)[0].partition(' ')[2].removeprefix('✓ ')}”." in frame
+    page.next_tiles.buttons[3].click()
+    assert "Recommendation 4 is" in html.unescape(page.trace.value) and "true next item" not in page.trace.value
     page.search.value = None
     assert not page.trace.value
+
+
+def test_where_nothing_is_left_to_recommend_nothing_of_before_stays(page, opened, monkeypatch):
+    page.search.value = 1
+    nothing = page.answer.__class__(page.history, np.zeros(0, np.int64), np.zeros(0), ())
+    monkeypatch.setattr(page.explainer, "answer", lambda *_: nothing)
+    page.another.click()
+    assert "Nothing is left" in page.next_words.value and not titles(page.next_tiles)
+    assert not page.why.value and not page.trace.value and "macrec-error" not in page.status.value
+
+
+def test_words_are_never_in_a_color_that_is_too_pale_for_words(page):
+    for place in (0, 5):
+        page.next_tiles.buttons[place].click()
+        assert set(re.findall(r"(?<![-a-z])color:([^;\"]+)", page.why.value)) <= {"#666"}
 
 
 def test_every_picture_has_a_name_and_every_id_its_codes(page):

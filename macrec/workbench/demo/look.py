@@ -73,18 +73,15 @@ background:linear-gradient(#999,#999) 50%/1px 100% no-repeat #f2f2f2}}
 .macrec-frame{{display:block;border:0;width:100%;height:600px}}
 </style>"""
 
-# The frame grows with what is in it, and begins with the way to the chosen item lit.
-FRAME_JS = """(row) => {
-  const fit = () => { frameElement.style.height = `${document.body.offsetHeight + 8}px`; };
-  new ResizeObserver(fit).observe(document.body);
-  const item = document.querySelector(`.item .pic[data-row="${row}"]`);
-  item?.dispatchEvent(new PointerEvent("pointerover", {bubbles: true}));
-}"""
+# The frame grows with what is in it.
+FRAME_JS = """new ResizeObserver(() => {
+  frameElement.style.height = `${document.body.offsetHeight + 8}px`;
+}).observe(document.body);"""
 
 
-def framed(view: str, title: str, row: int) -> str:
-    """A view with a script in a frame, the way to item `row` lit: a widget's HTML runs no scripts, a frame does."""
-    body = f'<body style="margin:0">{view}<script>({FRAME_JS})({row})</script></body>'
+def framed(view: str, title: str) -> str:
+    """A view with a script in a frame: a widget's HTML runs no scripts, a frame does."""
+    body = f'<body style="margin:0">{view}<script>{FRAME_JS}</script></body>'
     page = f'<!doctype html><html lang="en">{body}</html>'
     source, name = html.escape(page, quote=True), html.escape(title, quote=True)
     return f'<iframe class="macrec-frame" title="{name}" srcdoc="{source}"></iframe>'

@@ -12,7 +12,6 @@ from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, leave_one_out
 from macrec.errors import DataError
-from macrec.evaluation.validation import validation_users
 from macrec.systems import Codebooks, CodebookSettings, Generative, GeneratorSettings, LearnedIds
 from macrec.training import drain
 from macrec.workbench.open_macrec import open_macrec
@@ -45,7 +44,7 @@ def open_trained(out: str | Path = "") -> Opened:
         if not finished(Codebooks(ids.folder, data, ids.embeddings, ids.settings).checkpoint):
             raise untrained(folder)
         drain(macrec.learn_ids(data))
-    if not finished(checkpoint_of(macrec, data, split)):
+    if not finished(macrec.checkpoint(data, split, macrec.ids.tables(data))):
         raise untrained(folder)
     drain(macrec.learn_generator(data, split))
     return Opened(folder, data, split.test, macrec)
@@ -77,14 +76,6 @@ def parameters_of(folder: Path) -> Parameters:
         about = nbformat.read(executed, as_version=4).metadata.get("papermill", {})
         parameters |= declared_parameters(executed) | dict(about.get("parameters", {}))
     return parameters
-
-
-def checkpoint_of(system: Generative, data: Dataset, split: Split) -> Checkpoint:
-    """Where `Generative.learn_generator` keeps the training of this system for this split."""
-    longest, settings = system.settings.decoding.max_history, system.settings
-    asked = validation_users(split, settings.validate_users, settings.recipe.seed)
-    read = (split.train.newest(longest), asked.newest(longest))
-    return Checkpoint.named(system.folder, system.identity(data, system.ids.tables(data), read))
 
 
 def finished(checkpoint: Checkpoint) -> bool:

@@ -13,8 +13,10 @@ import polars as pl
 
 from macrec.errors import DataError
 from macrec.viz.beam_trace import beam_trace
+from macrec.viz.coded_items import counted
 from macrec.viz.histories import personas
 from macrec.viz.pictures import Gallery, item_label
+from macrec.viz.theme import FUSED
 from macrec.workbench.demo.answer import Answer, Explainer, Items
 from macrec.workbench.demo.look import LOOK, framed
 from macrec.workbench.demo.opened import Opened, open_trained
@@ -169,8 +171,7 @@ class DemoPage:
         shown = history[-SHOWN:]
         before = f", the {len(history) - SHOWN} before are not shown" if len(history) > SHOWN else ""
         self.history_words.value = words_html(
-            f"{name}: {len(history)} {'item' if len(history) == 1 else 'items'}, the newest last{before}. "
-            "Click an item to take it out.",
+            f"{name}: {counted(len(history), 'item')}, the newest last{before}. Click an item to take it out.",
         )
         self.history_tiles.show(shown.tolist(), ["take it out of the history"] * len(shown))
         if not len(history):
@@ -178,7 +179,13 @@ class DemoPage:
             self.next_tiles.show([], [])
             self.why.value = self.trace.value = ""
             return
-        self.answer = answer = self.explainer.answer(history, RECOMMENDED)
+        answer = self.explainer.answer(history, RECOMMENDED)
+        if not len(answer.items):
+            self.next_words.value = words_html("Nothing is left to recommend: take an item out of the history.")
+            self.next_tiles.show([], [])
+            self.why.value = self.trace.value = ""
+            return
+        self.answer = answer
         ranks = answer.true_ranks
         notes = [
             f"place {place + 1}" + (f", the oracle's rank {ranks[place]:,}" if ranks is not None else "") + ": show why"
@@ -201,7 +208,7 @@ class DemoPage:
         self.show_search()
 
     def show_search(self) -> None:
-        """The beam search of the path that is asked for, with the way to the chosen item lit."""
+        """The beam search of the path that is asked for, with the way of the chosen item."""
         if self.search.value is None or self.answer is None or self.chosen is None:
             self.trace.value = ""
             return
@@ -212,10 +219,12 @@ class DemoPage:
             self.explainer.tables.ids[task.target],
             0,
             Gallery(self.data, np.zeros(0, np.int64)),
-            self.truth,
+            int(self.answer.items[self.chosen]),
             task.name.removesuffix(", sequence"),
+            f"recommendation {self.chosen + 1}",
+            FUSED,
         )
-        self.trace.value = framed(view, "The beam search, level by level", int(self.answer.items[self.chosen]))
+        self.trace.value = framed(view, "The beam search, level by level")
 
     def _said_of_truth(self) -> str:
         """What the person took next in truth, and where it stands among the recommendations."""

@@ -12,9 +12,10 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import NOT_RANKED
 from macrec.generation.batches import CodeTables
 from macrec.viz.beam_trace import percent
-from macrec.viz.coded_items import level_names
+from macrec.viz.code_tree import faded
+from macrec.viz.coded_items import counted, level_names
 from macrec.viz.pictures import item_label, picture_tag
-from macrec.viz.theme import FUSED, INK, MODALITY, MUTED
+from macrec.viz.theme import FUSED, MODALITY, MUTED
 from macrec.workbench.demo.answer import Answer, PathSays, Step, shared_codes
 
 MOST = 8
@@ -81,7 +82,8 @@ def paths_html(answer: Answer, place: int) -> str:
     )
     caption = (
         f"A path reads the IDs of one modality and writes those of one. Lift: how much more (or less) probable than "
-        f"the {len(answer.items)} items shown are on average; the paths' lifts multiply to that of the mix."
+        f"the {counted(len(answer.items), 'item')} shown on average; the paths' lifts multiply to that of the mix, "
+        "whose probability is the geometric mean of theirs by their weights."
     )
     return table(("path", "probability", "place in its beam", "weight", "lift"), rows, caption)
 
@@ -107,10 +109,10 @@ def codes_html(answer: Answer, item: int, data: Dataset, tables: CodeTables) -> 
         for at in order
     ]
     n = len(answer.history)
-    more = f" {n - len(order)} further items are not shown." if n > len(order) else ""
+    more = f" Those with the longest prefixes are shown, {n - len(order)} are not." if n > len(order) else ""
     caption = (
-        f"Filled ✓: the same prefix as this item. Underlined: the same code after other ones. {n - none} of {n} "
-        f"items of the history share a prefix in either ID.{more}"
+        f"Filled ✓: the same prefix as this item. Underlined: the same code after other ones. {n - none} of the "
+        f"{counted(n, 'item')} in the history {'shares' if n - none == 1 else 'share'} a prefix with it.{more}"
     )
     return table(("item", *(f"{name} ID" for name in tables.ids)), rows, caption)
 
@@ -141,11 +143,11 @@ def id_boxes(tables: CodeTables, modality: str, item: int, same: Sequence[bool],
     for level, (name, code) in enumerate(zip(level_names(ids), ids.codes[item].tolist(), strict=True)):
         word = f"{name}_{code}"
         if own:
-            style = f"border-color:{color};color:{color};font-weight:bold"
+            style = f"border-color:{color};font-weight:bold"
         elif level < prefix:
-            word, style = f"{word} ✓", f"background:{color};border-color:{color};color:#fff;font-weight:bold"
+            word, style = f"{word} ✓", f"background:{faded(color, 0.3)};border-color:{color};font-weight:bold"
         elif same[level]:
-            style = f"border-color:{color};color:{color};text-decoration:underline"
+            style = f"border-color:{color};text-decoration:underline {color} 2px"
         else:
             style = "border-color:#ccc;color:#666"
         boxes.append(f'<span style="{style}">{escaped(word)}</span>')
@@ -168,9 +170,9 @@ def bar(share: float, color: str) -> str:
 
 
 def arrow(path: PathSays) -> str:
-    """The name of a path, its ends in the colors of their modalities."""
+    """The name of a path, its ends underlined in the colors of their modalities."""
     ends = (
-        f'<span style="color:{MODALITY.get(end, INK)}">{escaped(end)}</span>'
+        f'<span style="border-bottom:3px solid {MODALITY.get(end, MUTED)}">{escaped(end)}</span>'
         for end in (path.task.source, path.task.target)
     )
     return " → ".join(ends)
