@@ -29,6 +29,10 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(before)
         else:
             temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # the name that people know
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

@@ -42,3 +42,11 @@ def test_an_error_is_one_line_and_survives_the_way_to_another_process():
     assert str(error) == 'x.csv, row 3, field "item_id": the item "a b" is unknown; drop it.'
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.row, type(again)) == (str(error), 3, DataError)
+
+
+def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        write_json(tmp_path / "folder", {})
+    assert error.value.filename == str(tmp_path / "folder")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]

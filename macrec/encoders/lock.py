@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` while the block runs; wait for whoever holds it now.
+def locked(path: Path, wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; wait for whoever holds it now, and call `wait` before that.
 
     The file stays: removing it would let two processes hold locks on two files of one name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        acquire(file)
+        if not try_acquire(file):
+            wait()
+            acquire(file)
         try:
             yield
         finally:
@@ -28,15 +30,19 @@ def locked(path: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
+    def try_acquire(file: IO[bytes]) -> bool:
+        """Take the lock of an open file if nobody holds it, and say whether that went well."""
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
     def acquire(file: IO[bytes]) -> None:
         """Wait for the lock of an open file."""
-        while True:
-            try:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-                return
-            except OSError:
-                time.sleep(0.1)
+        while not try_acquire(file):
+            time.sleep(0.1)
 
     def release(file: IO[bytes]) -> None:
         """Let the next one have it."""
@@ -45,6 +51,14 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def try_acquire(file: IO[bytes]) -> bool:
+        """Take the lock of an open file if nobody holds it, and say whether that went well."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def acquire(file: IO[bytes]) -> None:
         """Wait for the lock of an open file."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
@@ -55,7 +57,7 @@ def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBO
     """Every measure of every variant, one dot per seed and a bar at their mean; and the sentence."""
     names = rows["variant"].unique(maintain_order=True).to_list()
     figure = make_subplots(
-        rows=1, cols=len(measures), shared_yaxes=True, horizontal_spacing=0.025,
+        rows=1, cols=len(measures), shared_yaxes=True, horizontal_spacing=0.03,
         subplot_titles=[wrapped(measure.title) + ("<br>← better" if measure.lower_is_better else "<br>better →")
                         for measure in measures],
     )  # fmt: skip
@@ -82,16 +84,17 @@ def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBO
                 showlegend=False, legendgroup=modality, hoverinfo="skip", row=1, col=column,
                 marker={"color": color, "size": 14, "symbol": "line-ns-open", "line": {"width": 2}},
             )  # fmt: skip
-        figure.update_xaxes(tickformat=measure.form.replace(".2%", ".0%").replace(".1%", ".0%"), nticks=4, col=column)
+        places, labels = ticks(rows[measure.column], measure.form)
+        figure.update_xaxes(tickvals=places, ticktext=labels, tickangle=0, tickfont={"size": 11}, col=column)
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], gridcolor="#EEEEEE"
     )
     figure.update_annotations(font={"size": 11, "color": MUTED})
     figure.update_layout(
-        height=170 + 46 * len(names),
+        height=158 + 46 * len(names),
         title="Codebooks compared",
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
-        margin={"t": 132, "l": 24, "b": 76},
+        margin={"t": 132, "l": 24, "b": 64},
     )
     seeds = rows["seed"].n_unique()
     return figure, (
@@ -131,6 +134,26 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
         parts.append(f"{modality}: {word}, {means}")
     name = measure.replace("_", " ")
     return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. " + "; ".join(parts) + "."
+
+
+def ticks(values: pl.Series, form: str) -> tuple[list[float], list[str]]:
+    """Two or three round numbers within the range of the values, and their texts: narrow panels have room for no more.
+
+    Where all values are one, it is the only number, in the format `form`; where there are none, there is none.
+    """
+    found = values.drop_nulls().drop_nans().to_numpy()
+    if not len(found) or found.min() == found.max():
+        return list(found[:1]), [f"{value:z{form}}" for value in found[:1]]
+    margin = 0.05 * np.ptp(found)  # less than what plotly leaves around the dots
+    power = math.floor(math.log10(np.ptp(found)))
+    for step in (digit * 10.0**exponent for exponent in (power, power - 1) for digit in (5, 2, 1)):
+        first, last = math.ceil((found.min() - margin) / step), math.floor((found.max() + margin) / step)
+        if first < last:
+            break
+    shown = [number * step for number in range(first, last + 1, 1 if last - first < 3 else 2)]
+    unit = form[-1]
+    decimals = max(0, -math.floor(math.log10(step * (100 if unit == "%" else 1)) + 1e-9))
+    return shown, [f"{value:z.{decimals}{unit}}" for value in shown]
 
 
 def wrapped(title: str, width: int = 20) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -64,8 +65,7 @@ def run(
     parameters: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/TIME")] = None,
 ) -> None:
-    """Execute the notebooks in order; keep them, their artifacts and one
-    metrics.json in a run folder.
+    """Execute the notebooks in order; keep them, their artifacts and one metrics.json in a run folder.
 
     Parameters go to every notebook that declares them; one that none declares
     is refused before anything runs. While it runs, the notebook and the cell
@@ -118,8 +118,7 @@ def sweep(
     jobs: Annotated[int, typer.Option(help="Points that run at once; they share the cores.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/sweep-…")] = None,
 ) -> None:
-    """Run the notebooks for every combination of the values given; each point is a
-    run folder of its own.
+    """Run the notebooks for every combination of the values given; each point is a run folder of its own.
 
     Values stand between commas: -p lambda_con=0,.001,.01 -p seed=1,2,3 makes
     nine points. A value with a comma of its own goes in brackets, or in quotes
@@ -142,7 +141,8 @@ def sweep(
     folder = out or project_root() / "runs" / default_name(chosen, grid)
     start = time.perf_counter()
     points = run_sweep(chosen, grid, folder, jobs, typer.echo)
-    typer.echo(f"done in {time.perf_counter() - start:.0f} s, {len(points)} points: macrec compare {folder}")
+    further = f"macrec compare {shlex.quote(str(folder))}"
+    typer.echo(f"done in {time.perf_counter() - start:.0f} s, {len(points)} points: {further}")
 
 
 @app.command()
@@ -153,8 +153,7 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put runs side by side: the parameters in which they differ and their main
-    metrics.
+    """Put runs side by side: the parameters in which they differ and their main metrics.
 
     Metrics are named as metrics.json nests them: NOTEBOOK.NAME.NAME. Of two
     runs the difference is shown as well.
@@ -168,7 +167,7 @@ def compare(
 @app.command()
 def report(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of runs or of a sweep.", show_default="the newest run")
+        list[Path] | None, typer.Argument(help="Folders of runs or of a sweep.", show_default="the newest in runs/")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The page to write.", show_default="report.html in their folder")

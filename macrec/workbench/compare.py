@@ -5,27 +5,23 @@ Parameters come from the executed notebooks themselves, so defaults count as wel
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-from urllib.parse import quote
 
 import polars as pl
 
 from macrec.errors import DataError
-from macrec.workbench.runner import declared_parameters
-
-HOW = ("live", "out")
-"""Parameters that say how a notebook runs and not what it computes."""
+from macrec.workbench.run import Run, read_object
+from macrec.workbench.runner import HOW, declared_parameters
 
 OWN = "cross-modal λ"
 """How tables call the codebooks at the run's own lambda_con, which notebook 03 names after its value."""
@@ -47,7 +43,10 @@ MOST = 8
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as it was read: `settings` are the parameters in effect, `metrics` flat with dotted names."""
+    """One run as it was read: `settings` are the parameters in effect, `metrics` flat with dotted names.
+
+    `interrupted` and `failed` name the notebooks of which a training was interrupted, and those that failed.
+    """
 
     name: str
     folder: Path
@@ -55,6 +54,7 @@ class RunRecord:
     metrics: dict[str, float]
     seconds: float
     interrupted: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,6 @@ class RunComparison:
             columns[label] = pl.Series([run.metrics.get(metric) for run in self.runs], dtype=pl.Float64)
         return pl.DataFrame(columns)
 
-    def links(self, page_folder: Path) -> dict[str, str]:
-        """Where a page in `page_folder` finds each run: a relative URL of its report, or else of a notebook."""
-        found = {}
-        for run in self.runs:
-            first = self.metrics[0].partition(".")[0] if self.metrics else ""
-            files = [run.folder / "report.html", run.folder / f"{first}.ipynb", *sorted(run.folder.glob("*.ipynb"))]
-            file = next((file for file in files if file.exists()), run.folder)
-            found[run.name] = quote(Path(os.path.relpath(file.resolve(), page_folder.resolve())).as_posix())
-        return found
-
     def text(self) -> str:
         """The comparison for a terminal: up to four runs as columns, more as rows."""
         names = [run.name for run in self.runs]
@@ -115,7 +105,7 @@ class RunComparison:
                 if difference:
                     rows[-1].append(f"{values[1] - values[0]:+.4g}" if numbers else "")
             lines = aligned(rows)
-        if not self.varied:
+        if not self.varied and len(self.runs) > 1:
             lines.append("The runs have the same parameters.")
         return "\n".join([*lines, *self.notes])
 
@@ -150,6 +140,8 @@ def compare_runs(folders: Sequence[Path], metrics: Sequence[str] = ()) -> RunCom
         if lacking:
             what = "all of these metrics" if len(lacking) == len(chosen) else ", ".join(lacking)
             notes.append(f"{run.name} lacks {what}.")
+    told = {note.partition(" is not finished")[0] for note in notes}  # a sweep says more of its points
+    notes += [f"{run.name}: {name} failed." for run in runs for name in run.failed if run.name not in told]
     notes += [f"{run.name}: a training of {name} was interrupted." for run in runs for name in run.interrupted]
     return RunComparison(tuple(runs), tuple(varied_settings(runs)), tuple(chosen), tuple(notes))
 
@@ -168,9 +160,7 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
             paths[folder] = None
             continue
         inside = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
-        book = (
-            json.loads((folder / "sweep.json").read_text("utf-8"))["points"] if (folder / "sweep.json").exists() else []
-        )
+        book = Run(folder).read("sweep.json").get("points", [])
         order = {folder / point["name"]: place for place, point in enumerate(book)}
         paths |= dict.fromkeys(sorted(inside, key=lambda path: (order.get(path, len(order)), path)))
         for point in book:
@@ -183,7 +173,7 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is the folder of a run in which a notebook has finished."""
+    """Whether this is the folder of a run in which a notebook has finished or failed."""
     return (folder / "run.json").is_file()
 
 
@@ -201,10 +191,9 @@ def read_run(folder: Path, name: str = "") -> RunRecord:
     """Read the folder of a run. Raises DataError when it is none, or when its files cannot be read."""
     if not is_run(folder):
         raise DataError("this folder is no run", file=folder, fix="name one that macrec run or sweep has made")
+    manifest, recorded = Run(folder).manifest(), Run(folder).metrics()
     settings: dict[str, Any] = {}
-    manifest = read_object(folder / "run.json")
-    recorded = read_object(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = dict(manifest.get("parameters", {}))  # of notebooks that failed; the finished ones know
     for notebook in (folder / f"{stem}.ipynb" for stem in sorted(manifest.get("seconds", {}))):
         if notebook.exists():
             settings |= declared_parameters(notebook)
@@ -217,18 +206,8 @@ def read_run(folder: Path, name: str = "") -> RunRecord:
         flatten(recorded, settings.get("lambda_con")),
         float(sum(manifest.get("seconds", {}).values())),
         tuple(notebook for notebook, found in recorded.items() if found.get("stopped") is True),
+        tuple(sorted(file.name.removesuffix(".failed.ipynb") for file in folder.glob("*.failed.ipynb"))),
     )
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises DataError when the file holds none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise DataError("the file holds no JSON object", file=file, fix="run the notebooks again")
-    return found
 
 
 def flatten(recorded: Mapping[str, Any], lambda_con: float | None = None) -> dict[str, float]:
@@ -270,7 +249,8 @@ def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
 def choose_metrics(runs: Sequence[RunRecord], asked: Sequence[str] = ()) -> list[str]:
     """The metrics to show: those whose names hold one of `asked`, whatever the case, else the main ones.
 
-    Where no run has a main one, the first few that differ. Raises DataError for one asked for that no run has.
+    Where no run has a main one, the first few that differ among the runs that have them. Raises DataError for one asked
+    for that no run has.
     """
     every = list(dict.fromkeys(name for run in runs for name in run.metrics))
     chosen: list[str] = []
@@ -283,7 +263,8 @@ def choose_metrics(runs: Sequence[RunRecord], asked: Sequence[str] = ()) -> list
         chosen += exact or fitting
     if not asked:
         chosen = [name for pattern in MAIN for name in every if fnmatchcase(name, pattern)]
-        chosen = chosen or [name for name in every if len({run.metrics.get(name) for run in runs}) > 1][:MOST]
+        differing = (name for name in every if len({run.metrics[name] for run in runs if name in run.metrics}) > 1)
+        chosen = chosen or list(islice(differing, MOST))
         chosen = chosen or every[:MOST]
     return list(dict.fromkeys(chosen))
 

@@ -11,21 +11,20 @@ from typing import Any
 
 from macrec.errors import DataError
 from macrec.viz.theme import CONFLICT, figure_html
+from macrec.workbench.runner import HOW
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 BANNER = "papermill-error-cell-tag"
-HOW = ("live", "out")
-"""Parameters that say how a notebook runs and not what it computes."""
 
 
 @dataclass(frozen=True)
 class Executed:
     """A notebook that ran to its end or, when `failed`, to a cell that raised.
 
-    `declared` are the parameters with their defaults, `given` those that the run set, `finished` is the ISO time of its
-    end or "". `cells` are nbformat's, without papermill's banners.
+    `given` are the parameters that the run set, `finished` is the ISO time of its end or "". `cells` are nbformat's,
+    without papermill's banners.
     """
 
     file: Path
@@ -33,7 +32,6 @@ class Executed:
     title: str
     failed: bool
     finished: str
-    declared: dict[str, Any]
     given: dict[str, Any]
     cells: list[Any]
 
@@ -45,7 +43,7 @@ def read_executed(file: Path) -> Executed:
     try:
         notebook = nbformat.read(file, as_version=4)
         cells = [cell for cell in notebook.cells if BANNER not in tags(cell)]
-        declared, given = _assigned(cells, "parameters"), _assigned(cells, "injected-parameters")
+        given = _assigned(cells, "injected-parameters")
     except (ValueError, SyntaxError, KeyError, AttributeError, nbformat.ValidationError) as error:
         raise DataError("this is no notebook that macrec has run", file=file, fix="remove it, or run it") from error
     first = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
@@ -57,7 +55,6 @@ def read_executed(file: Path) -> Executed:
         title=heading[1].strip() if heading else name,
         failed=name.endswith(".failed"),
         finished=str(notebook.metadata.get("papermill", {}).get("end_time") or ""),
-        declared=declared,
         given=given,
         cells=cells,
     )

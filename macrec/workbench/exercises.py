@@ -14,6 +14,7 @@ from typing import Any
 
 from macrec.errors import DataError
 from macrec.files import replacing
+from macrec.workbench.runner import check_folder
 
 KEPT = {"parameters", "record"}
 TAG = "exercise"
@@ -22,10 +23,12 @@ TAG = "exercise"
 def write_exercises(notebooks: Sequence[Path], folder: Path, force: bool = False) -> list[Path]:
     """Write an exercise of every notebook into `folder` and return their paths; the same notebooks give the same files.
 
-    Raises DataError, before anything is written, when an exercise there was changed by hand, unless `force` is set.
+    Raises DataError, before anything is written, for the folder of the notebooks themselves, and when an exercise there
+    was changed by hand, unless `force` is set.
     """
     import nbformat
 
+    check_folder(folder, notebooks)
     made = {folder / source.name: exercise(source) for source in notebooks}
     for path in made:
         if path.exists() and not force and not _untouched(path):

@@ -93,13 +93,13 @@ def check_items(ids: SemanticIds, data: Dataset | None, file: Path) -> None:
         raise DataError(error.what, file=file, field="item_id", fix=error.fix) from error
 
 
-def explorer_page(tables: Mapping[str, SemanticIds], data: Dataset | None = None, title: str = "") -> Page:
+def explorer_page(tables: Mapping[str, SemanticIds], data: Dataset | None = None) -> Page:
     """The page, not yet written: health, usage, then for each table the tree, the inside of its prefixes, its conflicts
     and why items have their codes; at last what two tables agree on.
 
     Raises DataError for items that the dataset does not have.
     """
-    page = Page(title or f"Semantic IDs: {', '.join(tables)}", lead(tables, data))
+    page = Page(f"Semantic IDs: {', '.join(tables)}", lead(tables, data))
     health_section(page, tables)
     nodes, pictures = min(800, NODES // len(tables)), PICTURES // max(2, len(tables))
     trees = {name: code_tree_figure(ids, data, limit=nodes) for name, ids in tables.items()}

@@ -58,9 +58,10 @@ def listen(process: subprocess.Popen[str], say: Callable[[str], None]) -> str | 
     for line in process.stdout:
         with suppress(ValueError):  # a kernel may write to the same stream
             said = json.loads(line)
-            error = said.get("error", error)
-            if "say" in said:
-                say(said["say"])
+            if isinstance(said, dict):
+                error = said.get("error", error)
+                if "say" in said:
+                    say(said["say"])
     process.wait()
     release(process)
     process.stdout.close()

@@ -49,11 +49,12 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
 
 
 def newest_run() -> Path:
-    """The folder in runs/ in which a notebook has finished last. Raises DataError when there is none."""
-    manifests = list((project_root() / "runs").glob("*/run.json"))
-    if not manifests:
+    """The folder in runs/ in which a notebook, or a sweep, has ended last. Raises DataError when there is none."""
+    runs = project_root() / "runs"
+    written = [*runs.glob("*/run.json"), *runs.glob("*/sweep.json")]
+    if not written:
         raise DataError("there is no run in runs/", fix="name its folder, or make one with macrec run")
-    return max(manifests, key=lambda file: file.stat().st_mtime).parent
+    return max(written, key=lambda file: file.stat().st_mtime).parent
 
 
 def report_file(folders: Sequence[Path]) -> Path:
@@ -77,9 +78,10 @@ def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
     ended = max((notebook.finished for notebook in every), default="")
     when = f", finished on {ended[:10]} at {ended[11:16]} UTC" if ended else ""
     what = f"{len(runs)} runs, {len(every)}" if len(runs) > 1 else f"{len(every)}"
+    plural = "" if len(every) == 1 else "s"
     failed = ", ".join(f"{name}/{one.file.name}" for name, found in notebooks.items() for one in found if one.failed)
     wrong = f" Failed: {failed}." if failed else ""
-    return f"{what} executed notebooks, {sum(run.seconds for run in runs):,.0f} seconds in all{when}.{wrong}"
+    return f"{what} executed notebook{plural}, {sum(run.seconds for run in runs):,.0f} seconds in all{when}.{wrong}"
 
 
 def _one(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
@@ -193,12 +195,13 @@ def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
     """The cells of a notebook as HTML, each piece with whether it is an output.
 
     Prose and outputs stand open, code is folded. Its title and injected parameters are left to the caller's headings.
-    What comes after a failing cell was not run, and is not shown.
+    What comes after a failing cell, or after one with which the kernel died, was not run, and is not shown.
     """
     if one.given:
         given = ", ".join(f"`{name} = {_spelled(value)}`" for name, value in one.given.items())
         yield False, markdown_html(f"Parameters set by the run: {given}.")
     titled = False
+    raised = any(output.output_type == "error" for cell in one.cells for output in cell.get("outputs", []))
     for place, cell in enumerate(one.cells):
         if cell.cell_type == "markdown":
             lines = cell.source.strip().split("\n")
@@ -209,9 +212,12 @@ def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
             continue
         yield False, code_html(cell.source)
         yield from ((True, output_html(output)) for output in cell.outputs)
-        if any(output.output_type == "error" for output in cell.outputs):
+        died = one.failed and not raised and cell.execution_count is None and cell.source.strip()
+        if died:
+            yield False, markdown_html("**The kernel died in this cell, most often for want of memory.**")
+        if died or any(output.output_type == "error" for output in cell.outputs):
             rest = sum(later.cell_type == "code" for later in one.cells[place + 1 :])
-            yield False, markdown_html(f"The {rest} code cells after it were not run." if rest else "")
+            yield False, markdown_html(f"Code cells after it that were not run: {rest}." if rest else "")
             return
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from macrec.errors import DataError
 from macrec.files import write_json
 
 PACKAGES = (
@@ -61,13 +62,24 @@ class Run:
         return self.read("run.json")
 
     def read(self, name: str) -> dict[str, Any]:
-        """One JSON file of the run; empty when it is not there yet."""
+        """One JSON file of the run; empty when it is not there yet. Raises DataError when it is damaged."""
         file = self.folder / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return read_object(file) if file.exists() else {}
 
     def record(self, notebook: str, **metrics: Any) -> None:
         """Keep the numbers of one notebook in metrics.json, replacing those of an earlier execution."""
         write_json(self.folder / "metrics.json", self.metrics() | {notebook: metrics})
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object, as the files of a run are. Raises DataError when the file holds none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DataError("the file holds no JSON object", file=file, fix="remove it and run the notebooks again")
+    return found
 
 
 def environment() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import logging
 import math
 import re
@@ -15,9 +14,11 @@ from typing import Any
 
 from macrec.errors import DataError
 from macrec.files import write_json
-from macrec.workbench.run import Run, environment, project_root
+from macrec.workbench.run import Run, environment, project_root, read_object
 
 Parameters = dict[str, Any]
+HOW = ("live", "out")
+"""Parameters that say how a notebook runs and not what it computes."""
 
 
 class NotebookError(RuntimeError):
@@ -40,7 +41,7 @@ class Step:
 
 
 class NotebookDataError(DataError):
-    """The DataError that a cell raised, with the sentence it carried."""
+    """The DataError that a cell raised: the notebook, and the sentence it carried."""
 
     def __init__(self, sentence: str) -> None:
         ValueError.__init__(self, sentence)
@@ -49,13 +50,16 @@ class NotebookDataError(DataError):
 def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
     """The project's notebooks in order, or those whose name begins with one of `names` ("01", "02_embeddings").
 
-    Raises DataError for a name that fits none.
+    Raises DataError for a name that fits none, and for a notebook file that lies elsewhere.
     """
     folder = project_root() / "notebooks"
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
         raise DataError("there are no notebooks", file=folder, fix="run macrec from a checkout of the project")
     for name in names:
+        elsewhere = Path(name).resolve().parent != folder.resolve()
+        if name.endswith(".ipynb") and elsewhere and (Path(name).exists() or Path(name).name != name):
+            raise DataError("this is none of the project's notebooks", file=name, fix=f"put it into {folder}")
         if not Path(name).name or not any(path.name.startswith(Path(name).name) for path in every):
             known = ", ".join(path.stem for path in every)
             raise DataError(f'no notebook is called "{name}"', file=folder, fix=f"choose from {known}")
@@ -65,7 +69,8 @@ def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
 def parse_parameters(texts: Sequence[str], as_text: Collection[str] = ()) -> Parameters:
     """Read `name=value` pairs; a value that is a Python or JSON literal becomes one, anything else stays text.
 
-    The values of the names in `as_text` always stay as they are written (but for quotes around them).
+    The values of the names in `as_text` always stay as they are written (but for quotes around them). Raises DataError
+    for what is no such pair, and for a parameter that is given twice.
 
     >>> parse_parameters(["seed=3", "live=false", "rate=1e-3", "dataset=curio:tiny"])
     {'seed': 3, 'live': False, 'rate': 0.001, 'dataset': 'curio:tiny'}
@@ -75,13 +80,15 @@ def parse_parameters(texts: Sequence[str], as_text: Collection[str] = ()) -> Par
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise DataError(f'"{text}" is not a parameter', fix="write it as name=value")
+            raise DataError(f'"{text}" is not a parameter', fix="write it as name=value, without spaces")
+        if name in parameters:
+            raise DataError(f'the parameter "{name}" is given twice', fix="give it once")
         if name not in as_text and value.lower() in words:
             parameters[name] = words[value.lower()]
             continue
         try:
             parameters[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
             parameters[name] = value
         if name in as_text and not isinstance(parameters[name], str):
             parameters[name] = value
@@ -89,23 +96,34 @@ def parse_parameters(texts: Sequence[str], as_text: Collection[str] = ()) -> Par
 
 
 def declared_parameters(notebook: Path) -> Parameters:
-    """Names and default values of a notebook's cell tagged `parameters` (flat literals); none without such a cell."""
-    for cell in read_cells(notebook):
+    """Names and default values of a notebook's cell tagged `parameters` (flat literals); none without such a cell.
+
+    Raises DataError for a cell that assigns anything else.
+    """
+    for number, cell in enumerate(read_cells(notebook), 1):
         if "parameters" in cell["metadata"].get("tags", ()):
-            lines = ast.parse(source_of(cell)).body
-            return {
-                target.id: ast.literal_eval(line.value)
-                for line in lines
-                if isinstance(line, ast.Assign)
-                for target in line.targets
-                if isinstance(target, ast.Name)
-            }
+            try:
+                return {
+                    target.id: ast.literal_eval(line.value)
+                    for line in ast.parse(source_of(cell)).body
+                    if isinstance(line, ast.Assign)
+                    for target in line.targets
+                    if isinstance(target, ast.Name)
+                }
+            except (ValueError, SyntaxError, TypeError) as error:
+                what, fix = (
+                    f"a parameter has no plain value ({error})",
+                    "write each as name = number, text, True or False",
+                )
+                raise DataError(what, file=notebook, row=f"cell {number}", fix=fix) from error
     return {}
 
 
 def read_cells(notebook: Path) -> list[dict[str, Any]]:
-    """The cells of a notebook file."""
-    cells: list[dict[str, Any]] = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    """The cells of a notebook file. Raises DataError for a file that is none."""
+    cells = read_object(notebook).get("cells")
+    if not isinstance(cells, list):
+        raise DataError("this is no notebook: it has no cells", file=notebook, fix="remove it")
     return cells
 
 
@@ -117,12 +135,13 @@ def source_of(cell: dict[str, Any]) -> str:
 def is_finished(folder: Path, notebook: Path, parameters: Parameters) -> bool:
     """Whether the run in `folder` holds this notebook, executed to its end from the same cells and parameters.
 
-    The executed notebook itself is the record. What lies outside it (library, dataset files) is not looked at.
+    The executed notebook itself is the record, once run.json names it. What lies outside it (library, dataset files)
+    is not looked at. Raises DataError for a damaged file.
     """
     executed = folder / notebook.name
-    if not executed.exists():
+    if not executed.exists() or notebook.stem not in Run(folder).manifest().get("seconds", {}):
         return False
-    found = json.loads(executed.read_text(encoding="utf-8"))
+    found = read_object(executed)
     before = found["metadata"].get("papermill", {}).get("parameters", {})
     given = given_parameters(parameters, declared_parameters(notebook), folder)
     own = [cell for cell in found["cells"] if "injected-parameters" not in cell["metadata"].get("tags", ())]
@@ -153,12 +172,19 @@ def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -
         wanted = type(known[name])
         fits = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
         if not (fits or (wanted is float and isinstance(value, int) and not isinstance(value, bool))):
+            several = ", or several values to macrec sweep" if isinstance(value, tuple) else ""
             raise DataError(
                 f"the parameter {name} takes {wanted.__name__}, not {type(value).__name__} ({value!r:.60})",
-                fix=f"give a value like the default {known[name]!r}",
+                fix=f"give a value like the default {known[name]!r}{several}",
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"the parameter {name} cannot be {value}", fix="give a finite number")
+
+
+def check_folder(folder: Path, notebooks: Sequence[Path]) -> None:
+    """Raise DataError for a folder in which the notebooks themselves would be overwritten."""
+    if folder.resolve() in {path.resolve().parent for path in notebooks}:
+        raise DataError("the notebooks themselves lie in this folder", file=folder, fix="name another with --out")
 
 
 def withdraw(unfinished: Path) -> None:
@@ -180,9 +206,9 @@ def run_notebooks(
 
     Parameters go to every notebook that declares them. `say` is told of every finished notebook, `watch` of every
     notebook and code cell that begins; `progress` shows a bar of the cells. Raises DataError before anything runs for
-    parameters that fit no notebook, and afterwards for a DataError inside a cell, of which nothing is kept;
-    NotebookError for any other failing cell or a kernel that dies, and then the notebook is kept as NAME.failed.ipynb,
-    never under the name of a finished one.
+    parameters that fit no notebook and for the notebooks' own folder, and afterwards for a DataError inside a cell, of
+    which nothing is kept; NotebookError for any other failing cell or a kernel that dies, and then the notebook is kept
+    as NAME.failed.ipynb, never under the name of a finished one.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -190,6 +216,7 @@ def run_notebooks(
     logging.getLogger("papermill").setLevel(logging.ERROR)
     declared = {path: declared_parameters(path) for path in notebooks}
     check_parameters(parameters, declared)
+    check_folder(out, notebooks)
     about = {"parameters": parameters, "environment": environment()}
     run = Run.open(str(out.resolve()))
     manifest = run.manifest() | about
@@ -218,7 +245,7 @@ def run_notebooks(
         except papermill.PapermillExecutionError as error:
             if error.ename == "DataError":  # bad input is no result: leave nothing behind
                 withdraw(unfinished)
-                raise NotebookDataError(str(error.evalue)) from error
+                raise NotebookDataError(f"{notebook.name}: {error.evalue}") from error
             unfinished.replace(failed)
             write_json(run.folder / "run.json", manifest)  # a run whose first notebook failed can be reported, too
             raise NotebookError(

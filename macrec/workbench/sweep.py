@@ -140,8 +140,9 @@ def run_sweep(
     """Run every point of the grid into `out`, `jobs` at once, and return the points.
 
     A notebook that a point holds already, from the same cells and parameters, is not run again. A failing point does
-    not stop the others. A sweep that runs in the same folder is waited for. Raises DataError before anything runs for
-    parameters that no notebook takes, and NotebookError at the end when points failed, naming each.
+    not stop the others. A sweep that runs in the same folder is waited for, and `say` is told so. Raises DataError
+    before anything runs for parameters that no notebook takes, and NotebookError at the end when points failed, naming
+    each.
     """
     if jobs < 1:
         raise DataError(f"{jobs} cannot be used", field="jobs", fix="give a number of 1 or more")
@@ -151,7 +152,7 @@ def run_sweep(
         check_parameters(point.parameters, declared)
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out / "sweep.lock"):
+    with locked(out / "sweep.lock", lambda: say("waiting for another sweep, which runs in the same folder")):
         sweep = Sweep(notebooks, grid, out, points, jobs, say)
         sweep.run()
     failed = [point for point in points if point.state == "failed"]

@@ -3,9 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from macrec.viz import comparison_figure, comparison_table, verdict
-from macrec.viz.comparison import CODEBOOK_MEASURES, spread, wrapped
+from macrec.viz.comparison import CODEBOOK_MEASURES, spread, ticks, wrapped
 
 
 def row(variant, seed, modality, conflict_rate, information=0.5, reconstruction=0.25):
@@ -44,6 +46,28 @@ def test_one_seed_has_no_deviation_and_one_modality_no_information():
     assert spread(pl.Series([None, 0.5, float("nan")], dtype=pl.Float64), ".2f") == "0.50"
     assert spread(pl.Series([None, None]), ".2f") == "–"
     assert spread(pl.Series([-1e-16]), ".2f") == "0.00" and spread(pl.Series([-1e-16] * 2), ".2f") == "0.00 ± 0.00"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=5, unique=True), st.sampled_from([".2%", ".1f"]))
+def test_an_axis_has_two_or_three_labels_that_tell_where_they_stand(values, form):
+    places, labels = ticks(pl.Series(values), form)
+    low, high = min(values), max(values)
+    if high - low < 1e-6 * high:  # alike to six digits: the labels would be long
+        return
+    assert 2 <= len(places) <= 3 and len(set(labels)) == len(labels)
+    room = 0.051 * (high - low)
+    assert all(low - room <= place <= high + room for place in places)
+    said = [float(label.removesuffix("%")) / (100 if form == ".2%" else 1) for label in labels]
+    np.testing.assert_allclose(said, places, rtol=1e-6, atol=1e-9 * (high - low))
+
+
+def test_axes_of_one_value_or_of_none_have_as_many_labels(rows):
+    assert ticks(pl.Series([0.5, 0.5, float("nan")]), ".1%") == ([0.5], ["50.0%"])
+    assert ticks(pl.Series([None, float("nan")], dtype=pl.Float64), ".1%") == ([], [])
+    assert ticks(pl.Series([0.0004, 0.2]), ".2%") == ([0.0, 0.2], ["0%", "20%"])
+    axes = list(comparison_figure(rows)[0].select_xaxes())
+    assert axes[1].ticktext == ("50.0%",) and axes[4].ticktext == ("0.2", "0.3")
 
 
 @pytest.mark.parametrize("single", [False, True])

@@ -1,9 +1,11 @@
-"""The command line as a person meets it: in its own process, with exit codes and sentences."""
+"""The command line as a person meets it: its output, its sentences and its exit codes."""
 
 import gzip
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import polars as pl
 import pytest
@@ -12,18 +14,20 @@ from macrec.workbench.cli import Log, main
 from macrec.workbench.runner import Step
 
 
-def macrec(*arguments, **environment):
-    """Run the command; returns exit code, stdout and stderr."""
-    import os
+def macrec(*arguments):
+    """Run the command in this process, as one of its own takes seconds; returns exit code, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["macrec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+    return left.value.code, out.getvalue(), err.getvalue()
 
-    done = subprocess.run(
-        [sys.executable, "-c", "from macrec.workbench.cli import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+
+def test_a_process_of_its_own_ends_with_one_sentence_and_exit_code_2():
+    command = [sys.executable, "-c", "from macrec.workbench.cli import main; main()", "datasets", ""]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == macrec("datasets", "") and done.returncode == 2
 
 
 def test_the_card_of_the_built_in_catalog_comes_with_the_oracle():

@@ -125,9 +125,15 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path, inside):
 
 def test_a_damaged_file_is_named(run):
     folder = run("a", {})
-    (folder / "metrics.json").write_text("[1")
-    with pytest.raises(DataError, match=r"metrics\.json: the file holds no JSON object"):
-        compare_runs([folder])
+    for name in ("metrics.json", "run.json", "03_toy.ipynb"):
+        before = (folder / name).read_text()
+        (folder / name).write_text("[1")
+        with pytest.raises(DataError, match=rf"{name}: the file holds no JSON object; remove it"):
+            compare_runs([folder])
+        (folder / name).write_text(before)
+    (folder.parent / "sweep.json").write_text("")
+    with pytest.raises(DataError, match=r"sweep\.json: the file holds no JSON object"):
+        compare_runs([folder.parent])
 
 
 def test_asked_for_metrics_are_found_by_part_and_exact_names_alone():
@@ -144,7 +150,9 @@ def test_main_metrics_come_first_and_others_only_when_there_are_none():
         accuracy,
         conflict,
     ]
-    assert choose_metrics([record("a", {"x": 1.0, "y": 2.0}), record("b", {"x": 1.0, "y": 3.0})]) == ["y"]
+    runs = [record("a", {"x": 1.0, "y": 2.0}), record("b", {"x": 1.0, "y": 3.0})]
+    assert choose_metrics(runs) == ["y"] == choose_metrics([*runs, record("failed", {})])
+    assert choose_metrics([record("a", {"x": 1.0}), record("b", {"y": 3.0})]) == ["x", "y"]
 
 
 def test_a_parameter_that_only_some_runs_have_does_not_vary_unless_it_does():
@@ -165,12 +173,18 @@ def test_runs_of_one_name_are_told_apart_by_their_parents(tmp_path):
     assert path_names(paths) == ["one/seed=0", "two/seed=0"] and path_names(paths[:1]) == ["seed=0"]
 
 
-def test_links_are_relative_and_safe_in_an_address(run, tmp_path):
-    folder = run("sweep/x=1,name=50% #1", {"03_toy": {"y": 1}})
-    found = compare_runs([folder])
-    assert found.links(tmp_path / "pages") == {folder.name: "../sweep/x%3D1%2Cname%3D50%25%20%231/03_toy.ipynb"}
-    (folder / "report.html").write_text("")
-    assert found.links(folder) == {folder.name: "report.html"}
+def test_a_failed_notebook_is_named_and_what_it_was_given_is_shown(run):
+    first, second = run("a", {"x": {"y": 1}}), run("b", {}, rate=2.0)
+    (second / "03_toy.ipynb").rename(second / "03_toy.failed.ipynb")
+    (second / "run.json").write_text(json.dumps({"parameters": {"rate": 2.0}, "seconds": {}}))
+    found = compare_runs([first, second])
+    assert found.notes == ("b lacks all of these metrics.", "b: 03_toy failed.")
+    assert found.varied == ("rate",) and found.table["rate"].to_list() == [0.5, 2.0]
+
+
+def test_a_single_run_is_not_said_to_have_the_parameters_of_others(run):
+    assert "same parameters" not in compare_runs([run("a", {"x": {"y": 1}})]).text()
+    assert "same parameters" in compare_runs([run("b", {}), run("c", {})]).text()
 
 
 def test_values_of_different_types_become_text(run):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from macrec.errors import DataError
 from macrec.viz.theme import caption_html, figure_html
 from macrec.workbench.cli import app
-from macrec.workbench.report import report_file, write_report
+from macrec.workbench.report import newest_run, report_file, write_report
 
 PARAMETERS = 'dataset = "curio"  # or another\nprofile = "demo"\nseed = 0\nlive = True\nout = ""\n'
 ENVIRONMENT = {"python": "3.11", "system": "Linux", "packages": {"numpy": "2.0"}, "commit": "0123456789ab"}
@@ -116,7 +116,23 @@ def test_a_failed_notebook_is_shown_up_to_its_error(make_run):
     page = body(report(folder))
     assert "Failed: broken/02_next.failed.ipynb" in page and "02 · And then? (failed)" in page
     assert "<b>ValueError</b>: no &lt;luck&gt;" in page and "Traceback" in page and "\x1b" not in page
-    assert "The 2 code cells after it were not run." in page and "never" not in page and "An Exception" not in page
+    assert "Code cells after it that were not run: 2." in page and "never" not in page and "An Exception" not in page
+
+
+def test_a_kernel_that_died_is_told_where(make_run):
+    folder = make_run("broken")
+    cells = [
+        new_code_cell(source, execution_count=count) for source, count in [("fine", 3), ("large", None), ("x", None)]
+    ]
+    executed(folder, "02_next.failed", *cells)
+    notebook = nbformat.read(folder / "02_next.failed.ipynb", as_version=4)
+    for count, cell in enumerate(notebook.cells[1:3], 1):
+        cell.execution_count = count
+    nbformat.write(notebook, folder / "02_next.failed.ipynb")
+    page = body(report(folder))
+    before, told, after = page.partition("The kernel died in this cell, most often for want of memory.")
+    assert told and "<pre>large</pre>" in before and "Code cells after it that were not run: 1." in after
+    assert "<pre>x</pre>" not in page
 
 
 def test_figures_of_two_notebooks_do_not_collide_and_share_their_pictures(make_run):
@@ -186,6 +202,10 @@ def test_the_command_takes_the_newest_run_and_says_where_the_page_is(make_run, t
     for age, name in enumerate(["runs/newest", "runs/older", "runs/oldest"]):
         manifest = make_run(name) / "run.json"
         os.utime(manifest, (1_000_000 - age, 1_000_000 - age))
+    (tmp_path / "runs/oldest/sweep.json").write_text("{}")
+    os.utime(tmp_path / "runs/oldest/sweep.json", (2_000_000, 2_000_000))
+    assert newest_run() == tmp_path / "runs/oldest"  # a sweep counts as one, too
+    (tmp_path / "runs/oldest/sweep.json").unlink()
     said = CliRunner().invoke(app, ["report"])
     page = tmp_path / "runs/newest/report.html"
     assert said.exit_code == 0 and said.output == f"{page} ({page.stat().st_size / 1e6:.1f} MB)\n"

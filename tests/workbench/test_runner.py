@@ -50,6 +50,16 @@ def test_a_parameter_of_text_stays_text():
     assert values == {"sweep": "0, 0.001", "name": "3", "other": "x y", "flag": "true", "rate": 0.5}
 
 
+@pytest.mark.parametrize("text", ["{[]: 1}", "(" * 10_000 + ")" * 10_000, "1 if", "\0"])
+def test_what_is_no_literal_stays_text(text):
+    assert parse_parameters([f"x={text}"]) == {"x": text}
+
+
+def test_a_parameter_that_is_given_twice_is_refused():
+    with pytest.raises(DataError, match='The parameter "seed" is given twice; give it once'):
+        parse_parameters(["seed=1", "rate=2", "seed=2"])
+
+
 @pytest.mark.parametrize("text", ["seed", "=3", "two words=1"])
 def test_what_is_no_parameter_is_refused(text):
     with pytest.raises(DataError, match="write it as name=value"):
@@ -62,6 +72,7 @@ def test_what_is_no_parameter_is_refused(text):
         ({"ratee": 1}, 'no notebook has a parameter "ratee"; choose from live, name, out, rate, steps'),
         ({"steps": "many"}, "the parameter steps takes int, not str"),
         ({"steps": True}, "the parameter steps takes int, not bool"),
+        ({"steps": (1, 2)}, "takes int, not tuple .*, or several values to macrec sweep"),
         ({"live": 1}, "the parameter live takes bool, not int"),
         ({"rate": float("inf")}, "the parameter rate cannot be inf; give a finite number"),
         ({"out": "x"}, '"out" is set by the run itself; name the folder with --out'),
@@ -79,6 +90,19 @@ def test_a_whole_number_serves_as_a_float_and_names_are_read_from_the_notebook(n
     declared = declared_parameters(notebook())
     assert declared == {"rate": 0.5, "name": "x", "steps": 3, "live": True, "out": ""}
     check_parameters({"rate": 2}, {notebook(): declared})
+
+
+@pytest.mark.parametrize("parameters", ["rate = 1 / 3", "rate ="])
+def test_a_parameter_without_a_plain_value_is_named_with_its_cell(notebook, parameters):
+    with pytest.raises(DataError, match=r"01_toy.ipynb, cell 2: a parameter has no plain value .*; write each as name"):
+        declared_parameters(notebook(parameters=parameters))
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "no JSON object"), ("{}", "this is no notebook")])
+def test_a_damaged_notebook_is_named(tmp_path, text, words):
+    (tmp_path / "01_toy.ipynb").write_text(text)
+    with pytest.raises(DataError, match=f"01_toy.ipynb: .*{words}"):
+        declared_parameters(tmp_path / "01_toy.ipynb")
 
 
 @pytest.mark.notebook
@@ -129,7 +153,7 @@ def test_a_stopped_run_leaves_nothing_that_looks_finished(notebook, tmp_path, mo
 @pytest.mark.notebook
 def test_bad_input_inside_a_notebook_leaves_one_sentence_and_nothing_else(notebook, tmp_path):
     path = notebook("from macrec.data.load import load_dataset\nload_dataset('no/such/place')")
-    with pytest.raises(DataError, match=r"^no/such/place: there is no such file or folder"):
+    with pytest.raises(DataError, match=r"^01_toy.ipynb: no/such/place: there is no such file or folder"):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -140,6 +164,15 @@ def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_name():
     assert [path.name for path in find_notebooks(["02"])] == ["02_embeddings.ipynb"]
     for name in ("xx", "", "/"):
         with pytest.raises(DataError, match=f'no notebook is called "{name}"'):
+            find_notebooks([name])
+
+
+def test_a_notebook_elsewhere_is_not_taken_for_one_of_the_project(tmp_path, monkeypatch):
+    known = find_notebooks(["01"])
+    assert find_notebooks([str(known[0])]) == known == find_notebooks(["01_data.ipynb"])
+    (tmp_path / "01_data.ipynb").write_text("{}")
+    for name in (str(tmp_path / "01_data.ipynb"), "gone/01_data.ipynb"):
+        with pytest.raises(DataError, match=r"01_data\.ipynb: this is none of the project's notebooks; put it into"):
             find_notebooks([name])
 
 
@@ -165,6 +198,7 @@ def executed(notebook, tmp_path):
     def write(**given):
         path, folder = notebook(RECORD), tmp_path / "run"
         folder.mkdir(exist_ok=True)
+        (folder / "run.json").write_text('{"seconds": {"01_toy": 1.5}}')
         given = {"live": False, "out": "elsewhere", **given}
         papermill.execute_notebook(str(path), str(folder / path.name), given, prepare_only=True, kernel_name="python3")
         return path, folder
@@ -179,6 +213,20 @@ def test_a_notebook_is_finished_for_the_parameters_and_cells_it_ran_with(execute
     assert not is_finished(folder.with_name("other"), path, {"rate": 2})
     notebook(RECORD, "1 + 1")
     assert not is_finished(folder, path, {"rate": 2})
+
+
+def test_a_notebook_that_the_manifest_does_not_name_yet_is_not_finished(executed):
+    path, folder = executed(rate=2)
+    (folder / "run.json").unlink()  # the process was killed between the two files
+    assert not is_finished(folder, path, {"rate": 2})
+
+
+def test_a_run_never_overwrites_the_notebooks_it_executes(notebook):
+    path = notebook(RECORD)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="the notebooks themselves lie in this folder; name another with --out"):
+        run_notebooks([path], path.parent / "x" / "..", {}, progress=False)
+    assert path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.notebook

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import string
+from contextlib import ExitStack
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
+from macrec.encoders.lock import locked
 from macrec.errors import DataError
 from macrec.workbench.point_process import listen, release, start, threads
 from macrec.workbench.runner import NotebookError
@@ -178,6 +180,33 @@ def test_a_process_that_dies_says_so_with_its_last_words(notebook, tmp_path, mon
     monkeypatch.setattr(sweep, "start", die)
     with pytest.raises(NotebookError, match="x=1: its process ended with -9: last words"):
         run_sweep([notebook()], {"x": [1, 2]}, tmp_path / "sweep")
+
+
+def test_what_a_kernel_writes_to_the_stream_is_passed_over():
+    class Talking:
+        def __init__(self):
+            self.stdin, self.stdout = io.StringIO(), io.StringIO('3\nwords\n"say"\n{"say": "one"}\n{"error": "no"}\n')
+
+        def wait(self):
+            return 1
+
+    said = []
+    assert listen(Talking(), said.append) == "no" and said == ["one"]
+
+
+def test_a_second_sweep_in_a_folder_says_that_it_waits(notebook, tmp_path, monkeypatch):
+    monkeypatch.setattr(Sweep, "run", lambda self: self.say("runs"))
+    said = []
+    with ExitStack() as first:
+        first.enter_context(locked(tmp_path / "sweep" / "sweep.lock"))
+
+        def say(line):
+            said.append(line)
+            first.close()  # the first sweep ends once the second waits
+
+        run_sweep([notebook()], {"x": [1, 2]}, tmp_path / "sweep", say=say)
+    run_sweep([notebook()], {"x": [1, 2]}, tmp_path / "sweep", say=said.append)
+    assert said == ["waiting for another sweep, which runs in the same folder", "runs", "runs"]
 
 
 def training(folder, name, text="weights"):
