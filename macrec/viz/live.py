@@ -18,7 +18,18 @@ from IPython.display import HTML, DisplayHandle, display
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from macrec.viz.curves import Curves, Floats, Panel, modality_colors, panels, progress, round_values, spread, state
+from macrec.viz.curves import (
+    Curves,
+    Floats,
+    Panel,
+    mixed,
+    modality_colors,
+    panels,
+    progress,
+    round_values,
+    spread,
+    state,
+)
 from macrec.viz.theme import FONT, INK, MUTED, SEQUENTIAL
 
 if TYPE_CHECKING:  # torch comes with it, and drawing needs none
@@ -252,7 +263,7 @@ def strip_svg(name: str, counts: NDArray[np.int64], color: str) -> str:
     said = f"{dead:,} dead of {len(counts):,}, perplexity {perplexity(used):.3g}"
     return (
         f'<g stroke-width="12">{"".join(parts)}</g><path d="M0 0h{STRIP}v12h-{STRIP}z" fill="none" stroke="#999"/>'
-        + text(-8, 10, name, "end", color=color)
+        + text(-8, 10, name, "end", color=mixed(color, INK, 0.4))  # as the labels of the curves
         + text(STRIP + 8, 10, said)
     )
 

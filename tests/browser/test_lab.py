@@ -258,3 +258,91 @@ def test_the_generator_learns_before_ones_eyes_stops_at_an_interrupt_and_goes_on
     choose(page, "Kernel", "Interrupt Kernel")
     page.wait_for_selector("text=| Idle", timeout=60_000)
     assert not page.problems
+
+
+def test_lab_opens_on_the_tour(page, lab):
+    page.goto(lab)
+    page.wait_for_selector("css=.jp-RenderedMarkdown h1 >> text=How can a model write the next item?", timeout=60_000)
+    assert page.query_selector(".lm-TabBar-tab.jp-mod-current:has-text('00_tour.ipynb')")
+    assert not page.problems
+
+
+def say(page, below: str, code: str) -> str:
+    """Run `code` in a new cell below the one that contains the text `below`, and return what it prints."""
+    page.click(f".jp-CodeCell:has-text('{below}') .jp-InputArea-editor")
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Control+Enter")
+    said = page.locator(".jp-CodeCell.jp-mod-active .jp-OutputArea-output[data-mime-type$='stdout']")
+    said.wait_for()
+    return said.inner_text().strip()
+
+
+def settled(part) -> dict[str, float]:
+    """The bounding box of a part of a notebook in view, once the cells above have come to rest."""
+    seen: list[dict[str, float]] = []
+
+    def at_rest() -> bool:
+        part.scroll_into_view_if_needed()
+        seen.append(part.bounding_box())
+        return len(seen) > 3 and all(box == seen[-1] for box in seen[-3:]) and 90 < seen[-1]["y"] < 870
+
+    wait_for(at_rest, 30, lambda: str(seen[-3:]))
+    return seen[-1]
+
+
+def test_what_is_selected_in_the_explorers_is_a_table_in_the_kernel(page, lab, tmp_path: Path):
+    run_all(page, lab, "04_codebook_explorer.ipynb")
+    linked = page.locator(".macrec-linked:has(canvas[role=application])")
+    chosen = "root => [...root.macrec.selected()]"
+    before = linked.locator("tbody tr").count()
+
+    # A lasso around the right half of the text map: tree, table and kernel follow.
+    canvas = linked.locator("canvas[role=application]").first
+    box = settled(canvas)
+    for place, (x, y) in enumerate(((0.5, 0.01), (0.99, 0.01), (0.99, 0.99), (0.5, 0.99), (0.5, 0.5))):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+        if place == 0:
+            page.mouse.down()
+    page.mouse.up()
+    selected = linked.evaluate(chosen)
+    assert 0 < len(selected) < 160
+    assert linked.locator(".told").inner_text().startswith(f"{len(selected)} of 160 items selected")
+    assert linked.locator("h4").last.inner_text().startswith(f"Selected items: {len(selected)},")
+    assert linked.locator("tbody tr").count() != before
+    assert "% of them selected" in linked.locator(".node").first.get_attribute("aria-label")
+    assert say(page, "view = LinkedItems", 'print(*view.selection["row"])') == " ".join(map(str, selected))
+    linked.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "linked.png")
+
+    # Pointing at a row shows the picture; what the kernel selects is selected on the screen.
+    row = linked.locator("tbody tr:has(.pic)").first
+    row.hover()
+    card, pointed = linked.locator(".card"), row.bounding_box()
+    assert card.locator(".pic").count() == 1 and row.locator("td").nth(1).inner_text() in card.inner_text()
+    assert abs(card.bounding_box()["x"] - (pointed["x"] + pointed["width"] / 2)) < 20  # beside the pointer
+    page.screenshot(path=tmp_path / "pointed.png")
+    assert say(page, "view = LinkedItems", "view.select(range(3)); print(view.selection.height)") == "3"
+    wait_for(lambda: linked.evaluate(chosen) == [0, 1, 2], 10, lambda: str(linked.evaluate(chosen)))
+
+    # The item explorer: another item, found by its name.
+    name = say(page, "explorer = ItemExplorer", "print(explorer._names[7])")
+    search = page.get_by_label("item", exact=True)
+    search.fill(name)
+    search.press("Enter")
+    title = name.rpartition(" · ")[0]
+    page.wait_for_selector(f'.jp-OutputArea-output [role=group][aria-label^="{title}: why"]')
+    assert say(page, "explorer = ItemExplorer", 'print(explorer.selection["row"][0])') == "7"
+
+    # The prefix explorer: a click goes in, and the kernel knows what lies below.
+    tree = page.locator(".macrec-linked:not(:has(canvas))").last
+    settled(tree)
+    words = tree.locator(".node").first.get_attribute("aria-label")
+    tree.locator(".node").first.click(position={"x": 5, "y": 5})
+    items = int(re.search(r"([\d,]+) items?", words).group(1).replace(",", ""))
+    page.wait_for_selector(f".jp-OutputArea-output .macrec-linked[aria-label^='Codes below {words.split(',')[0]}']")
+    assert say(page, "tree = PrefixExplorer", "print(tree.selection.height)") == str(items)
+    page.screenshot(path=tmp_path / "prefix.png")
+    assert not page.problems
