@@ -235,7 +235,7 @@ def test_03_and_04_are_complete_for_a_catalog_without_pictures(texts, tmp_path):
 
 @pytest.mark.notebook
 def test_05_says_in_one_sentence_that_it_needs_pictures(texts, tmp_path):
-    sentence = r'^field "modality": there are no "image" embeddings, only text; choose .*both\.$'
+    sentence = r'^05_audit.ipynb: field "modality": there are no "image" embeddings, only text; choose .*both\.$'
     with pytest.raises(DataError, match=sentence):
         run_notebooks(find_notebooks(["05"]), tmp_path, {"profile": "smoke", "dataset": str(texts)}, progress=False)
 

@@ -125,11 +125,11 @@ def test_exercises_never_replace_the_notebooks_they_are_made_from(tmp_path):
 def test_an_exercise_that_was_only_executed_or_saved_again_is_not_work(tmp_path):
     [made] = write_exercises(NOTEBOOKS[:1], tmp_path)
     executed = nbformat.read(made, as_version=4)
-    executed.metadata.kernelspec.display_name = "another"
+    executed.metadata.kernelspec.display_name = "renamed kernel"
     executed.cells[1].execution_count = 1
     nbformat.write(executed, made)
     write_exercises(NOTEBOOKS[:1], tmp_path)
-    assert "another" not in made.read_text(encoding="utf-8")
+    assert "renamed kernel" not in made.read_text(encoding="utf-8")
 
 
 def test_a_file_that_is_no_notebook_is_kept(tmp_path):
