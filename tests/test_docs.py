@@ -1,0 +1,25 @@
+"""The pages of the project: what they link to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_of_a_page_exist(page):
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"\]\(([^)#\s]+)\)", text) + re.findall(r'<img src="([^"]+)"', text)
+    named = [link for link in found if "://" not in link and not link.startswith("data:")]
+    missing = [link for link in named if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_every_notebook_has_a_page_and_a_line_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for notebook in ROOT.glob("notebooks/[0-9]*.ipynb"):
+        assert (ROOT / "docs" / "notebooks" / f"{notebook.stem}.md").exists()
+        assert f"`{notebook.stem}`" in readme
