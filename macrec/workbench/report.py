@@ -36,7 +36,7 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
     """
     found = compare_runs(folders)
     notebooks = {run.name: [read_executed(file) for file in notebook_files(run.folder)] for run in found.runs}
-    page = Page(_title(found.runs), _lead(found.runs, notebooks))
+    page = Page(_title(folders), _lead(found.runs, notebooks))
     add = _one if len(found.runs) == 1 else _several
     left_out = add(page, found, notebooks, limit)
     if left_out:
@@ -67,9 +67,9 @@ def notebook_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.ipynb") if not file.name.startswith("."))
 
 
-def _title(runs: Sequence[RunRecord]) -> str:
-    more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
-    return f"macrec: {', '.join(run.name for run in runs[:3])}{more}"
+def _title(folders: Sequence[Path]) -> str:
+    more = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
+    return f"macrec: {', '.join(folder.resolve().name for folder in folders[:3])}{more}"
 
 
 def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:

@@ -240,7 +240,7 @@ def run_notebooks(
                 progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
                 store_widget_state=False,
                 on_cell_start=watched,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of loopback, and of interrupts at its end
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of loopback and interrupts
             )
         except papermill.PapermillExecutionError as error:
             if error.ename == "DataError":  # bad input is no result: leave nothing behind

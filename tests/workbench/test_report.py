@@ -155,8 +155,10 @@ def test_several_runs_are_compared_and_reached_from_the_comparison(make_run):
     links = re.findall(r'<a href="#(run-\d+)">seed=', page)
     assert len(links) == 3 and all(page.count(f'id="{link}"') == 1 for link in links)
     assert page.count("<details><summary>01 · What is it?</summary><template>") == 3
-    # The folder that holds them stands for all.
-    assert body(report(folders[0].parent)) == page
+    # The folder that holds them stands for all, and gives the page its name.
+    assert "<h1>macrec: seed=1, seed=2, seed=3</h1>" in page
+    whole = body(report(folders[0].parent))
+    assert whole == page.replace("<h1>macrec: seed=1, seed=2, seed=3</h1>", "<h1>macrec: sweep</h1>")
     assert (folders[0].parent / "report.html").exists()
 
 
