@@ -231,17 +231,7 @@ def run_notebooks(
         watched = Watched(step, watch)
         start = time.perf_counter()
         try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(unfinished),
-                parameters=given,
-                kernel_name="python3",
-                cwd=str(notebook.parent),
-                progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
-                store_widget_state=False,
-                on_cell_start=watched,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of loopback and interrupts
-            )
+            execute(notebook, unfinished, given, watched, progress)
         except papermill.PapermillExecutionError as error:
             if error.ename == "DataError":  # bad input is no result: leave nothing behind
                 withdraw(unfinished)
@@ -267,6 +257,33 @@ def run_notebooks(
         write_json(run.folder / "run.json", manifest)
         say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
     return run
+
+
+STARTS = 3
+"""How often a kernel may fail to start: of processes that start kernels at once, two may choose the same port."""
+
+
+def execute(notebook: Path, out: Path, given: Parameters, watched: Watched, progress: bool) -> None:
+    """Execute one notebook into the file `out` with papermill, and again where its kernel has died before any cell."""
+    import papermill
+
+    for left in reversed(range(STARTS)):
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(out),
+                parameters=given,
+                kernel_name="python3",
+                cwd=str(notebook.parent),
+                progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
+                store_widget_state=False,
+                on_cell_start=watched,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of loopback and interrupts
+            )
+            return
+        except RuntimeError:
+            if watched.cell or not left:
+                raise
 
 
 class Watched:

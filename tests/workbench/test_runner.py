@@ -244,3 +244,25 @@ def test_a_kernel_that_dies_is_named_with_its_cell_and_the_notebook_kept(noteboo
     with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 4: the kernel died"):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"01_toy.failed.ipynb", "run.json"}
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("deaths", [2, 3])
+def test_a_kernel_that_does_not_start_is_started_again(notebook, tmp_path, monkeypatch, deaths):
+    really, tried = papermill.execute_notebook, []
+
+    def unlucky(*args, **given):
+        tried.append(args)
+        if len(tried) <= deaths:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return really(*args, **given)
+
+    monkeypatch.setattr(papermill, "execute_notebook", unlucky)
+    path = notebook(RECORD)
+    if deaths < 3:
+        assert run_notebooks([path], tmp_path / "run", {}, progress=False).metrics()
+    else:
+        with pytest.raises(RuntimeError, match="Kernel died"):
+            run_notebooks([path], tmp_path / "run", {}, progress=False)
+        assert not (tmp_path / "run" / path.name).exists()
+    assert len(tried) == min(deaths + 1, 3)
