@@ -32,7 +32,7 @@ def lab(tmp_path_factory, chromium_path) -> Iterator[str]:
         text = notebook.read_text(encoding="utf-8")
         assert 'profile = \\"demo\\"' in text
         notebook.write_text(text.replace('profile = \\"demo\\"', 'profile = \\"smoke\\"'), encoding="utf-8")
-    for notebook, epochs in (("03_codebooks", 4000), ("06_generation", 60)):
+    for notebook, epochs in (("03_codebooks", 4000), ("06_generation", 25)):
         text = (project / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
         assert "epochs = 0 " in text
         long = project / "notebooks" / f"long_{notebook}.ipynb"
@@ -135,7 +135,7 @@ def boards_while_training(page, count: int) -> list[tuple[int, str]]:
         return len(seen) >= count
 
     page.wait_for_selector(BOARD, timeout=90_000)
-    wait_for(changed, 60, lambda: f"the board showed the steps {[step for step, _ in seen]}")
+    wait_for(changed, 150, lambda: f"the board showed the steps {[step for step, _ in seen]}")
     return seen
 
 
