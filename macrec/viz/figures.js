@@ -1,9 +1,9 @@
-// Every plotly figure of ours in the page, whoever drew it, gets its alternative text, and its menus a keyboard: Tab
-// reaches them, Enter or Space opens one, the arrows walk through it, Escape leaves it.
+// Finds every plotly figure of the page, now or later, whoever draws it (JupyterLab's renderer or our HTML):
+// `macrec.eachFigure(attend)` calls `attend` with each, again and again. Figures of ours get their alternative text, and
+// their menus a keyboard: Tab reaches them, Enter or Space opens one, the arrows walk through it, Escape leaves it.
 () => {
-  const macrec = window.macrec ??= {galleries: {}};
-  if (macrec.figures) return;
-  macrec.figures = true;
+  const macrec = window.macrec ??= {};
+  if (macrec.eachFigure) return;
   const HEADER = ".updatemenu-header", CHOICE = ".updatemenu-dropdown-button";
   const dress = plot => {
     const meta = plot.layout?.meta;
@@ -19,7 +19,6 @@
       if (header.getAttribute("aria-label") !== label) header.setAttribute("aria-label", label);
     }
   };
-  const dressAll = () => document.querySelectorAll(".js-plotly-plot").forEach(dress);
   const click = control => control.dispatchEvent(new MouseEvent("click", {bubbles: true}));
   const focus = (plot, selector) => { dress(plot); plot.querySelector(selector)?.focus(); };
   document.addEventListener("keydown", event => {
@@ -41,11 +40,14 @@
     event.preventDefault();
     event.stopPropagation();  // the notebook has shortcuts on the same keys
   }, true);
+  const attending = [];
+  const visit = attend => document.querySelectorAll(".js-plotly-plot").forEach(plot => attend(plot));
+  macrec.eachFigure = attend => { attending.push(attend); visit(attend); };
   let waiting = false;
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; dressAll(); });
+    requestAnimationFrame(() => { waiting = false; attending.forEach(visit); });
   }).observe(document.body, {childList: true, subtree: true});
-  dressAll();
+  macrec.eachFigure(dress);
 }

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from macrec.files import replacing
 from macrec.viz.pictures import Gallery
-from macrec.viz.theme import FONT, INK, TEXT, caption_html, figure_html, numbered
+from macrec.viz.theme import FIGURES_SCRIPT, FONT, INK, TEXT, caption_html, figure_html, numbered
 
 STYLE = f"""
   body {{ margin: 0 auto; padding: 0 20px 60px; max-width: 1180px; background: #fff }}
@@ -132,7 +132,7 @@ class Page:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
             f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n<script>{UNFOLD_JS}</script></head>\n"
-            f"<body><h1>{html.escape(self.title)}</h1>{lead}{contents}\n<main>\n"
+            f"<body>{FIGURES_SCRIPT}<h1>{html.escape(self.title)}</h1>{lead}{contents}\n<main>\n"
             + "\n".join([*self._body, *self._galleries.values()])
             + "\n</main></body></html>\n"
         )
@@ -140,7 +140,7 @@ class Page:
     def size(self, *more: str) -> int:
         """Bytes of the page as it is, with `more` fragments in it."""
         new = [_SCRIPT.sub(lambda found: "" if _key(found[0]) in self._galleries else found[0], part) for part in more]
-        return self._bytes + sum(len(part.encode()) for part in new)
+        return self._bytes + sum(len(part.replace(FIGURES_SCRIPT, "").encode()) for part in new)
 
     def write(self, path: Path) -> Path:
         """Write the page to a file, whole or not at all, and return its path."""
@@ -149,8 +149,9 @@ class Page:
         return path
 
     def _add(self, fragment: str) -> None:
-        self._body.append(fragment)
-        self._bytes += len(fragment.encode()) + 1
+        lean = fragment.replace(FIGURES_SCRIPT, "")  # the page has it once, at its beginning
+        self._body.append(lean)
+        self._bytes += len(lean.encode()) + 1
 
     def _add_gallery(self, key: str, script: str) -> None:
         if key not in self._galleries:

@@ -93,13 +93,13 @@ class Gallery:
         return f"<script>({HOVER_JS})({script_json(self.key)}, {script_json(gallery)});</script>"
 
 
-# Plotly's own hover labels cannot hold pictures. This finds every plotly figure of the page whose layout.meta names the
-# gallery, now or later, whoever drew it (JupyterLab's renderer or our HTML), and moves one card with the pointer. The
-# customdata of a point is an item row, or [row, note]: lines divided by <br> that the card shows above the item.
+# Plotly's own hover labels cannot hold pictures. This moves one card with the pointer over every figure of the page
+# (`figures.js` finds them, and must come first) whose layout.meta names the gallery. The customdata of a point is an
+# item row, or [row, note]: lines divided by <br> that the card shows above the item.
 HOVER_JS = """(key, gallery) => {
-  const macrec = window.macrec ??= {galleries: {}};
+  const macrec = window.macrec;
   gallery.place = new Map(gallery.rows.map((row, i) => [row, i]));
-  macrec.galleries[key] = gallery;
+  (macrec.galleries ??= {})[key] = gallery;
   if (macrec.watching) return;
   macrec.watching = true;
   const card = document.createElement("div");
@@ -157,14 +157,7 @@ HOVER_JS = """(key, gallery) => {
     });
     plot.on("plotly_unhover", () => { card.style.display = "none"; });
   };
-  const attachAll = () => document.querySelectorAll(".js-plotly-plot").forEach(attach);
-  let waiting = false;
-  new MutationObserver(() => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => { waiting = false; attachAll(); });
-  }).observe(document.body, {childList: true, subtree: true});
-  attachAll();
+  macrec.eachFigure(attach);
 }"""
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from macrec.viz.tables import table_html, written
-from macrec.viz.theme import CATEGORICAL, INK, MUTED, OUTLINE, SYMBOLS, empty_figure
+from macrec.viz.theme import CATEGORICAL, FIGURES_SCRIPT, INK, MUTED, OUTLINE, SYMBOLS, empty_figure
 
 LOWER = re.compile(
     r"conflict|dead_codes|reconstruction|loss|distance/same|info_nce|missed|unfilled|residual|seconds|moved|added|p_value",
@@ -251,12 +251,12 @@ def run_table(
         cell = html.escape(run)
         linked = f'><a href="{html.escape(address, quote=True)}">{cell}</a></td>'
         fragment = fragment.replace(f">{cell}</td>", linked, 1)
-    return fragment + f"<script>({LINKS_JS})();</script>"
+    return fragment + FIGURES_SCRIPT + f"<script>({LINKS_JS})();</script>"
 
 
 # Plotly's events are not the page's, so every plot that carries links is listened to once it is drawn.
 LINKS_JS = """() => {
-  const macrec = window.macrec ??= {galleries: {}};
+  const macrec = window.macrec;
   if (macrec.linking) return;
   macrec.linking = true;
   const attach = plot => {
@@ -272,12 +272,5 @@ LINKS_JS = """() => {
     plot.on("plotly_hover", event => pointer(address(event) ? "pointer" : ""));
     plot.on("plotly_unhover", () => pointer(""));
   };
-  const attachAll = () => document.querySelectorAll(".js-plotly-plot").forEach(attach);
-  let waiting = false;
-  new MutationObserver(() => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => { waiting = false; attachAll(); });
-  }).observe(document.body, {childList: true, subtree: true});
-  attachAll();
+  macrec.eachFigure(attach);
 }"""

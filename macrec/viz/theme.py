@@ -134,7 +134,7 @@ def _figures_script() -> str:
 
 
 FIGURES_SCRIPT = _figures_script()
-"""Gives the figures of a page, whoever draws them, their alternative text and their menus a keyboard."""
+"""Finds the figures of a page for the scripts that follow it, and gives them their names and a keyboard."""
 
 
 def caption_html(description: str, gallery: Gallery | None) -> str:
