@@ -74,7 +74,7 @@ def resolve_official(
                     if name(code) not in taken:
                         break
                     code[-1] = last[item, num]
-                # 5. Then further second-last codes, each with all last codes in the old order.
+                # 5. Then further second-last codes, each with the last code as it was and then all in the old order.
                 if name(code) in taken:
                     code = _change_two_levels(original, second[item], last[item], taken, name)
                 # 6. Written down, whether it is free or not.
@@ -108,7 +108,8 @@ def _change_two_levels(
     """The first free code with another second-last part; the last one tried where none is free."""
     code = original
     for part in second[1:]:
-        for end in last:
+        # The last code as it was comes first: it need not be the nearest, and as text it differs from one written anew.
+        for end in (original[-1], *last):
             code = [*original[:-2], part, end]
             if name(code) not in taken:
                 return code
