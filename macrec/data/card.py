@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
-from macrec.data.split import leave_one_out
+from macrec.data.split import train_part
 
 MAX_HISTORY = 20
 """The history cap at which the split is described: that of TIGER, MQL4GRec and MACRec."""
@@ -38,12 +38,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class SplitCard:
-    """The leave-one-out split at a history cap of 20 items.
+    """The split at a history cap of 20 items.
 
-    `train`, `valid`, `test`: samples. `history`: length of a training history, `full_history` the share at the cap.
-    `unseen_valid`, `unseen_test`: targets that never occur in a training position (no collaborative signal at all).
+    `kind`: "leave-one-out" or "published", that of the files. `train`, `valid`, `test`: samples. `history`: length of a
+    training history, `full_history` the share at the cap. `unseen_valid`, `unseen_test`: targets that never occur in a
+    training position (no collaborative signal at all).
     """
 
+    kind: str
     train: int
     valid: int
     test: int
@@ -65,7 +67,7 @@ class DatasetCard:
     `duplicate_images`: items whose text or picture is exactly that of an earlier item, a floor under the conflict rate
     of any semantic ID made from them. `near_duplicate_titles`: items whose title is that of another, give or take one
     word.
-    `images_decoded`: pictures decoded to see that they are whole.
+    `images_decoded`: pictures decoded to see that they are whole. `notes`: what was left out or chosen while loading.
     """
 
     name: str
@@ -89,6 +91,7 @@ class DatasetCard:
     near_duplicate_titles: float
     images_decoded: int
     split: SplitCard
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings, ready for json.dump."""
@@ -110,10 +113,12 @@ class DatasetCard:
             ("exact duplicates", f"texts {self.duplicate_texts:.1%}, pictures {self.duplicate_images:.1%}"),
             ("near-duplicate titles", f"{self.near_duplicate_titles:.1%}"),
             ("pictures decoded", f"{self.images_decoded:,}, all whole" if self.images_decoded else "none"),
+            ("split", "leave-one-out" if self.split.kind == "leave-one-out" else "as published with the data"),
             ("train / valid / test", f"{self.split.train:,} / {self.split.valid:,} / {self.split.test:,} samples"),
             ("training history", f"{self.split.history}, {self.split.full_history:.1%} at the cap of {MAX_HISTORY}"),
             ("unseen targets", f"{self.split.unseen_valid:,} validation, {self.split.unseen_test:,} test"),
         ]
+        rows += [("note", note) for note in self.notes]
         if self.behaviors:
             rows.insert(8, ("behaviors", ", ".join(f"{name} {count:,}" for name, count in self.behaviors.items())))
         return rows
@@ -156,18 +161,16 @@ def dataset_card(dataset: Dataset, decode_images: int = 0) -> DatasetCard:
         near_duplicate_titles=near_duplicates(dataset.items["title"]).mean() or 0.0,  # type: ignore[arg-type]
         images_decoded=min(decode_images, len(pictured)),
         split=split_card(dataset),
+        notes=dataset.notes,
     )
 
 
 def split_card(dataset: Dataset) -> SplitCard:
-    """Describe the leave-one-out split."""
-    train, valid, test = leave_one_out(dataset.histories, MAX_HISTORY)
-    # A training position is any event that is not held out: a training target, or the first of a history.
-    held_out = np.zeros(dataset.num_events, bool)
-    held_out[valid.target], held_out[test.target] = True, True
-    trained = np.zeros(dataset.num_items, bool)
-    trained[dataset.histories.items[~held_out]] = True
+    """Describe the split."""
+    train, valid, test = dataset.split(MAX_HISTORY)
+    trained = train_part(dataset.histories).counts(dataset.num_items) > 0
     return SplitCard(
+        kind="leave-one-out" if dataset.histories.parts is None else "published",
         train=len(train),
         valid=len(valid),
         test=len(test),

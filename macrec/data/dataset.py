@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
+from macrec.data.split import Split, published_split, split_histories
 from macrec.errors import DataError
 
 ITEM_COLUMNS: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -35,7 +36,8 @@ class Dataset:
     """N items, the histories of U users and where the pictures are.
 
     `items`: a frame whose row i is item i, with `ITEM_COLUMNS` first; `user_ids` `[U]`: the source's own ids;
-    `source`: one line that says where the data came from. Build one with `from_events`, a loader or `curio`.
+    `source`: one line that says where the data came from; `notes`: a line for each thing that was left out or chosen
+    while loading, for the card. Build one with `from_events`, a loader or `curio`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Dataset:
     user_ids: pl.Series
     images: ImageSource
     source: str = field(default="")
+    notes: tuple[str, ...] = ()
 
     @property
     def num_items(self) -> int:
@@ -59,6 +62,14 @@ class Dataset:
     def num_events(self) -> int:
         """Interactions of all users together."""
         return len(self.histories.items)
+
+    def split(self, max_history: int | None = None) -> Split:
+        """Training, validation and test samples: by the published split where there is one, else leave-one-out.
+
+        The one place to ask for them. Histories hold at most `max_history` items; default: all that came before, which
+        is what systems are trained and evaluated with, as each cuts them to what it reads.
+        """
+        return split_histories(self.histories, max_history)
 
     @cached_property
     def text_fingerprint(self) -> str:
@@ -79,6 +90,8 @@ class Dataset:
         for column in (histories.offsets, histories.items, histories.timestamps, histories.behaviors):
             digest.update(b"none" if column is None else np.ascontiguousarray(column).data)
         digest.update("\x1f".join(histories.behavior_names).encode())
+        if histories.parts is not None:
+            digest.update(b"split" + np.ascontiguousarray(histories.parts).data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -148,13 +161,15 @@ def from_events(
     items_file: Path | str,
     images: ImageSource | None = None,
     source: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """Build a Dataset from events **already in each user's chronological order** and an item frame.
 
     `events`: one row per interaction with `user_id` and `item_id` (strings, categories or integers), optional
-    `timestamp` (integer seconds since 1970 UTC) and `behavior` (string); users are numbered by first appearance, the
-    order within a user is kept. `items`: see `item_table`; item i is its row i. The `_file` names appear in errors.
-    Raises DataError for a missing column, a wrong type, a null, an unknown item or no events at all.
+    `timestamp` (integer seconds since 1970 UTC), `behavior` (string) and `part` (a published split: "train", "valid",
+    "test" or "context"); users are numbered by first appearance, the order within a user is kept. `items`: see
+    `item_table`; item i is its row i. The `_file` names appear in errors. Raises DataError for a missing column, a
+    wrong type, a null, an unknown item, no events at all, and a split that `published_split` refuses.
     """
     items = item_table(items, file=items_file)
     check_ids(events, events_file)
@@ -179,20 +194,19 @@ def from_events(
     np.cumsum(np.bincount(user), out=offsets[1:])
     behavior_names, behaviors = behaviors_of(events, events_file)
     timestamps = timestamps_of(events, events_file)
-    return Dataset(
-        name=name,
-        items=items,
-        histories=Histories(
-            offsets,
-            rows.to_numpy()[order].astype(np.int32),
-            None if timestamps is None else timestamps[order],
-            None if behaviors is None else behaviors[order],
-            behavior_names,
-        ),
-        user_ids=users["id"].cast(pl.String),
-        images=images if images is not None else NoImages(len(items)),
-        source=source,
+    histories = Histories(
+        offsets,
+        rows.to_numpy()[order].astype(np.int32),
+        None if timestamps is None else timestamps[order],
+        None if behaviors is None else behaviors[order],
+        behavior_names,
     )
+    user_ids = users["id"].cast(pl.String)
+    if "part" in events.columns:
+        histories, about = published_split(histories, events["part"].gather(order), user_ids, events_file)
+        notes = (*notes, about)
+    images = images if images is not None else NoImages(len(items))
+    return Dataset(name, items, histories, user_ids, images, source, notes)
 
 
 def first_true(mask: pl.Series) -> int:

@@ -6,20 +6,23 @@ import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from macrec.data.dataset import Dataset, first_true, from_events, item_table
+from macrec.data.histories import PARTS
 from macrec.data.images import FolderImages, ImageSource, NoImages, PackedImages
 from macrec.data.ordering import check_histories, chronological
 from macrec.data.reading import existing_file, is_given, parse_json
+from macrec.data.split import parts_of
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
 
 EVENT_FILES = ("interactions.parquet", "interactions_unordered.parquet")
-EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos", "behavior")
+EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos", "behavior", "split")
 BATCH_BYTES = 4 << 20
 """Picture bytes handed to the parquet writer at a time while saving; it keeps some such batches."""
 
@@ -30,7 +33,8 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
     Items: `item_id` or `item_idx` (given, it fixes the rows: 0..N-1), and optional title, brand, categories,
     description, `image_file` (null: no picture) and any other columns; without the file, the items met are the items.
     Interactions: `user_id` or `user_idx`, `item_id` or `item_idx`, and optional `pos` (given, it fixes the order; else
-    `timestamp` in seconds does, else the file), `timestamp`, `behavior`. Pictures: rows (`item_id`, `bytes`), or files
+    `timestamp` in seconds does, else the file), `timestamp`, `behavior`, `split` (train, valid, test; context, or
+    nothing, for an event that is read but never predicted). Pictures: rows (`item_id`, `bytes`), or files
     named by `image_file`. `dataset.json` may hold name and source. Raises DataError for whatever does not fit together.
     """
     folder = Path(folder)
@@ -58,6 +62,8 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
         events = events.with_columns(item_id=items["item_id"].gather(events["item_idx"]))
     events = named_by_index(events)
     items = item_table(items.rename({"image_file": "image"} if "image_file" in items.columns else {}), file=items_file)
+    if "split" in events.columns and not all_null(events["split"]):
+        events = events.with_columns(part=pl.col("split").cast(pl.String).fill_null("context"))
     known = [column for column in ("pos", "timestamp") if column in events.columns and not all_null(events[column])]
     ordered = chronological(
         events, items["item_id"], by=next(iter(known), None), events_file=events_file, items_file=items_file
@@ -72,6 +78,8 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
         images=pictures(folder, items),
         source=about.get("source", f"parquet folder {folder.resolve().name}"),
     )
+    notes = tuple(dict.fromkeys((*about.get("notes", ()), *dataset.notes)))
+    dataset = dataclasses.replace(dataset, notes=notes)
     kind = events.schema.get("behavior")
     return with_behavior_names(dataset, tuple(kind.categories)) if isinstance(kind, pl.Enum) else dataset
 
@@ -99,18 +107,15 @@ def save_parquet(dataset: Dataset, folder: Path | str) -> Path:
             frames = picture_frames(dataset.images, items["item_id"], items["image_file"])
             stream = register_io_source(lambda *_: frames, schema=schema)
             stream.sink_parquet(temporary / "images.parquet", row_group_size=256)
-        write_json(temporary / "dataset.json", {"name": dataset.name, "source": dataset.source})
+        write_json(temporary / "dataset.json", {"name": dataset.name, "source": dataset.source, "notes": dataset.notes})
     return Path(folder)
 
 
 def event_table(dataset: Dataset) -> pl.DataFrame:
     """One row per event, users after one another and each oldest first: the columns of `interactions.parquet`."""
     histories = dataset.histories
-    user, length = histories.users, histories.lengths
+    user = histories.users
     pos = np.arange(len(user)) - histories.offsets[:-1][user]
-    left = length[user] - pos
-    split = np.where((length[user] < 3) | (left > 2), 0, np.where(left == 2, 1, 2))
-    parts = pl.Series(["train", "valid", "test"], dtype=pl.Enum(["train", "valid", "test"]))
     columns = {
         "user_id": dataset.user_ids.gather(user),
         "item_id": dataset.items["item_id"].gather(histories.items),
@@ -120,7 +125,7 @@ def event_table(dataset: Dataset) -> pl.DataFrame:
         if histories.timestamps is None
         else pl.Series(histories.timestamps),
         "pos": pl.Series(pos.astype(np.int32)),
-        "split": parts.gather(split),
+        "split": pl.Series(PARTS, dtype=pl.Enum(PARTS)).gather(parts_of(histories)),
     }
     if histories.behaviors is not None:
         names = pl.Series(histories.behavior_names, dtype=pl.String)
@@ -255,8 +260,8 @@ def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
     return PackedImages(file, data.select(pl.when(pl.col("image").is_not_null()).then("bytes")).to_series(), names)
 
 
-def read_about(folder: Path) -> dict[str, str]:
-    """Name and source from `dataset.json`; nothing when the file is not there."""
+def read_about(folder: Path) -> dict[str, Any]:
+    """Name, source and notes from `dataset.json`; nothing when the file is not there."""
     file = folder / "dataset.json"
     if not is_given(file):
         return {}
@@ -266,6 +271,9 @@ def read_about(folder: Path) -> dict[str, str]:
         raise DataError(f"the file is not JSON ({error})", file=file, fix="correct or remove it") from error
     if not isinstance(about, dict) or not all(isinstance(about.get(key, ""), str) for key in ("name", "source")):
         raise DataError("the file does not hold name and source as text", file=file, fix="correct or remove it")
+    notes = about.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise DataError("the notes are not a list of texts", file=file, fix="correct or remove the file")
     return about
 
 

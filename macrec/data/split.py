@@ -1,4 +1,6 @@
-"""Leave-one-out: the last item of a history is the test target, the one before it the validation target.
+"""Training, validation and test samples: by a published split where a dataset carries one, else by leave-one-out.
+
+Leave-one-out: the last item of a history is the test target, the one before it the validation target.
 
 A sample is a pair of positions in the flat event array, nothing more: `items[start:target]` is its history and
 `items[target]` what is to be predicted. So a million samples are two arrays, built without a loop over users.
@@ -7,13 +9,16 @@ Source: MACRec, section 1.4 of the specification (training samples are all prefi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from macrec.data.histories import Histories
+from macrec.data.histories import CONTEXT, PARTS, TEST, TRAIN, VALID, Histories
+from macrec.errors import DataError
 
 PADDING = -1
 """Fills the places of a padded history that hold no item."""
@@ -77,49 +82,94 @@ class Split(NamedTuple):
     test: Samples
 
 
+def split_histories(histories: Histories, max_history: int | None = None) -> Split:
+    """The split of `histories`: that of `parts`, where they carry a published one, else leave-one-out.
+
+    Every event of a part but the first of its user is the target of one sample; its history is what stands before it,
+    at most `max_history` items (default: all). `Dataset.split` is the usual way here.
+    """
+    longest = histories.longest if max_history is None else max_history
+    if longest < 1:
+        raise ValueError(f"max_history must be at least 1, got {longest}")
+    parts = parts_of(histories)
+    begin, user = histories.offsets[:-1], histories.users
+    has_history = np.arange(len(user)) > begin[user]
+
+    def samples(part: int) -> Samples:
+        target = np.flatnonzero((parts == part) & has_history)
+        start = np.maximum(begin[user[target]], target - longest)
+        return Samples(histories.items, user[target], start, target)
+
+    return Split(samples(TRAIN), samples(VALID), samples(TEST))
+
+
 def leave_one_out(histories: Histories, max_history: int = 20) -> Split:
     """Split every history s of length n: train on the prefixes of s[:n-2], validate on s[n-2], test on s[n-1].
 
     Training sample i = 1..n-3 predicts s[i] from the (at most `max_history`) items before it; validation and test
     histories are cut in the same way. Users with fewer than 3 events give no validation and no test sample: all
-    their events belong to training, so a user with exactly 2 events gives one training sample.
+    their events belong to training, so a user with exactly 2 events gives one training sample. A published split is
+    not looked at: `Dataset.split` does that.
 
     >>> split = leave_one_out(Histories.from_lists([[1, 2, 3, 4, 5, 6, 7]]), max_history=3)
     >>> [(split.train.history(i).tolist(), int(split.train.targets[i])) for i in range(len(split.train))]
     [([1], 2), ([1, 2], 3), ([1, 2, 3], 4), ([2, 3, 4], 5)]
     """
-    if max_history < 1:
-        raise ValueError(f"max_history must be at least 1, got {max_history}")
-    begin, end, length = histories.offsets[:-1], histories.offsets[1:], histories.lengths
-    held_out = np.where(length >= 3, 2, 0)
+    return split_histories(replace(histories, parts=None), max_history)
 
-    # Every event is a training target except the first of its user and those held out.
-    user = histories.users
-    place = np.arange(len(histories.items)) - begin[user]
-    train = np.flatnonzero((place >= 1) & (place < (length - held_out)[user]))
 
-    def samples(who: NDArray[np.int32], target: NDArray[np.int64]) -> Samples:
-        return Samples(histories.items, who, np.maximum(begin[who], target - max_history), target)
-
-    tested = np.flatnonzero(length >= 3).astype(np.int32)
-    return Split(samples(user[train], train), samples(tested, end[tested] - 2), samples(tested, end[tested] - 1))
+def parts_of(histories: Histories) -> NDArray[np.int8]:
+    """The part of every event, `[nnz]`, as an index into `PARTS`: the published one, else that of leave-one-out."""
+    if histories.parts is not None:
+        return histories.parts
+    parts = np.full(len(histories.items), TRAIN, np.int8)
+    last = histories.offsets[1:][histories.lengths >= 3]
+    parts[last - 2], parts[last - 1] = VALID, TEST
+    return parts
 
 
 def train_part(histories: Histories) -> Histories:
-    """Each history without its validation and test targets (users with fewer than 3 events keep all)."""
-    length = histories.lengths
-    kept = length - np.where(length >= 3, 2, 0)
-    place = np.arange(len(histories.items)) - histories.offsets[:-1][histories.users]
-    mask = place < kept[histories.users]
-    offsets = np.zeros(len(histories) + 1, np.int64)
-    np.cumsum(kept, out=offsets[1:])
-    return Histories(
-        offsets,
-        histories.items[mask],
-        None if histories.timestamps is None else histories.timestamps[mask],
-        None if histories.behaviors is None else histories.behaviors[mask],
-        histories.behavior_names,
-    )
+    """Each history without what is not for training: with leave-one-out, without its validation and test target.
+
+    Users with fewer than 3 events keep all where no split was published.
+    """
+    return histories.take(parts_of(histories) == TRAIN)
+
+
+def published_split(
+    histories: Histories, parts: pl.Series, user_ids: pl.Series, file: Path | str
+) -> tuple[Histories, str]:
+    """The histories with the published split `parts` (names from `PARTS`, `[nnz]`), and a line about it for the card.
+
+    A split that is leave-one-out all the same is not kept: such data equal those without one. Raises DataError for a
+    name that is none, a split without training, validation or test targets, and one that puts an event into an earlier
+    part than one before it of the same user: who reads what came before would learn from what is to be found.
+    """
+    if (unknown := ~parts.cast(pl.String).is_in(PARTS)).fill_null(True).any():
+        name = parts.cast(pl.String).filter(unknown.fill_null(True))[0]
+        what = f'"{name}" is no part of a split' if name else "an event belongs to no part of the split"
+        raise DataError(what, file=file, field="split", fix=f"write one of {', '.join(PARTS)}, or drop the column")
+    numbers = parts.cast(pl.Enum(PARTS)).to_physical().cast(pl.Int8).to_numpy()
+    if np.array_equal(numbers, parts_of(replace(histories, parts=None))):
+        return histories, "the split in the files is leave-one-out"
+    place = np.flatnonzero(numbers != CONTEXT)
+    user = histories.users[place]
+    fallen = np.flatnonzero((np.diff(numbers[place]) < 0) & (np.diff(user) == 0))
+    if len(fallen):
+        after, before = (PARTS[numbers[place[fallen[0] + step]]] for step in (1, 0))
+        raise DataError(
+            f"an event for {after} follows one for {before}: what is to be found would be read before",
+            file=file,
+            row=f'user "{user_ids[int(user[fallen[0]])]}"',
+            field="split",
+            fix="give a split that follows each user's order, or all events in one file without a split",
+        )
+    found = replace(histories, parts=numbers)
+    for part, samples in zip(PARTS, split_histories(found), strict=False):
+        if not len(samples):
+            what = f"the split has no {part} event with a history"
+            raise DataError(what, file=file, field="split", fix="add some, or give all events without a split")
+    return found, "the split is the one in the files"
 
 
 def training_events(split: Split) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

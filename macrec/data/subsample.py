@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from macrec.data.dataset import Dataset
-from macrec.data.histories import Histories
 from macrec.errors import DataError
 
 
@@ -29,16 +28,8 @@ def subsample(dataset: Dataset, users: int = 0, newest: int = 0, seed: int = 0) 
     if len(chosen) == len(histories) and (kept == lengths).all():
         return dataset
     place = np.arange(len(histories.items)) - histories.offsets[:-1][histories.users]
-    mask = np.isin(histories.users, chosen) & (place >= (lengths - kept)[histories.users])
-    offsets = np.zeros(len(chosen) + 1, np.int64)
-    np.cumsum(kept[chosen], out=offsets[1:])
-    part = Histories(
-        offsets,
-        histories.items[mask],
-        None if histories.timestamps is None else histories.timestamps[mask],
-        None if histories.behaviors is None else histories.behaviors[mask],
-        histories.behavior_names,
-    )
+    mask = place >= (lengths - kept)[histories.users]
+    part = histories.take(mask, chosen)
     cut = bool((kept < lengths)[chosen].any())
     about = [f"{len(chosen):,} of {len(histories):,} users"] if len(chosen) < len(histories) else []
     about += [f"the newest {newest} events of each"] if cut else []
@@ -52,4 +43,5 @@ def subsample(dataset: Dataset, users: int = 0, newest: int = 0, seed: int = 0) 
         dataset.user_ids.gather(chosen),
         dataset.images,
         dataset.source,
+        dataset.notes,
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.data.histories import Histories
-from macrec.data.split import Samples, leave_one_out, train_part
+from macrec.data.split import Samples, train_part
 from macrec.evaluation.metrics import ranking_metrics
 
 
@@ -19,7 +19,7 @@ def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[st
     first `max_users` users are tested; default: as many as take seconds.
     """
     # The oracle needs histories uncut: an item already taken cannot come again, however long ago it was.
-    test = leave_one_out(dataset.histories, max_history=int(dataset.histories.lengths.max())).test
+    test = dataset.split().test
     if len(test) == 0:
         return {}
     users = max_users or max(200, min(10_000, 50_000_000 // dataset.num_items))

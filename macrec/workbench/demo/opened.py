@@ -10,7 +10,7 @@ import nbformat
 
 from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
-from macrec.data.split import Samples, Split, leave_one_out
+from macrec.data.split import Samples, Split
 from macrec.errors import DataError
 from macrec.systems import Codebooks, CodebookSettings, Generative, GeneratorSettings, LearnedIds
 from macrec.training import drain
@@ -65,7 +65,7 @@ def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     with chdir(project_root() / "notebooks"):  # where notebooks run: paths among the parameters are meant from there
         data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
         macrec = open_macrec(folder / "artifacts" / "systems", data, encoders, files, codebooks, generator)
-    return data, leave_one_out(data.histories, data.histories.longest), macrec
+    return data, data.split(), macrec
 
 
 def parameters_of(folder: Path) -> Parameters:
