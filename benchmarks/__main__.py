@@ -17,7 +17,7 @@ from macrec.files import write_json
 from macrec.workbench.doctor import device
 from macrec.workbench.run import environment
 
-MODULES = ("loaders", "encoders", "curio", "quantization", "codebook_training", "generation", "browser")
+MODULES = ("loaders", "encoders", "curio", "quantization", "codebook_training", "generation", "busy", "browser")
 RESULTS = Path(__file__).with_name("results.json")
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from macrec.checkpoint import Checkpoint
+from macrec.threads import threads_for
 
 Usage = dict[str, tuple[NDArray[np.int64], ...]]
 
@@ -136,7 +137,7 @@ def train(
     saved, last_save = loop.step, time.monotonic()
     try:
         while not loop.finished:
-            with _whole_steps(), _flushing_denormals():
+            with _whole_steps(), _flushing_denormals(), _threads(loop.threads):
                 event = loop.advance()
             due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
             if checkpoint is not None and event is not None and due:
@@ -203,6 +204,8 @@ class _Loop:
             lr=plan.learning_rate,
             weight_decay=plan.weight_decay,
         )
+        weights = sum(parameter.numel() for parameter in task.module.parameters())
+        self.threads = threads_for(weights, torch.get_num_threads())
         self.step, self.seconds, self.finished = 0, 0.0, False
         self.events: list[Event] = []
         self.sums: dict[str, Tensor] = {}
@@ -361,6 +364,17 @@ def _whole_steps() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if held and callable(before):
         before(*held[-1])
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute on `count` threads of the CPU in the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
