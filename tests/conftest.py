@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: how long an example takes says how busy the machine is. The same examples every time, on every machine.
+settings.register_profile("macrec", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("macrec")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -57,3 +58,8 @@ def test_the_version_is_said_once():
     import macrec
 
     assert macrec.__version__ == PROJECT["version"]
+
+
+def test_no_property_is_given_a_deadline():
+    """A busy machine makes an example slow, never wrong."""
+    assert settings().deadline is None
