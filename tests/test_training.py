@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from macrec.checkpoint import Checkpoint
-from macrec.training import Keep, Plan, drain, generator_for, train
+from macrec.training import Keep, Plan, Watch, drain, generator_for, train
 
 PLAN = Plan(steps=11, report_every=3, measure_every=4, learning_rate=0.05, clip=1.0)
 EVENTS = [3, 4, 6, 8, 9, 11]
@@ -294,6 +294,45 @@ def test_patience_and_the_best_weights_survive_every_interruption(tmp_path):
         drain(train(task, plan, checkpoint))
         task = Line(scores=SCORES)
         assert told(train(task, plan, checkpoint)) == told(events) and equal(task.weights(), weights)
+
+
+class Watched(Line):
+    """What it scores and loses on validation users stands in two lists, measurement by measurement."""
+
+    losses_told = (None, 3.0, 2.0, 1.0, 1.0, 1.0, 0.5)
+    scores_told = (None, 2.0, 5.0, 4.0, 4.0, 5.0, 9.0)
+
+    def measure(self):
+        number = (self.calls[-1] + 1) // 4
+        return {"score": self.scores_told[number], "loss/validation": self.losses_told[number]}, {}
+
+
+@pytest.mark.parametrize("last", [None, 9, 13, 17, 19])
+def test_patience_waits_as_long_as_anything_that_is_watched_gets_better(tmp_path, last):
+    """The score is best after 8 steps, the loss after 12: the weights of the one are kept, patience begins at both."""
+    plan = replace(
+        PLAN, steps=24, keep=(Keep("score", "highest"),), watch=(Watch("loss/validation"),), patience=2
+    )  # fmt: skip
+    before = Watched()
+    for event in train(before, replace(plan, keep=(), watch=(), patience=None)):
+        if event.step == 8:
+            expected = before.weights()
+    task = Watched()
+    task.during = lambda step: interrupt() if step == last else None
+    events = drain(train(task, plan, Checkpoint(tmp_path, {}))).events
+    if last is not None:
+        task = Watched()
+        events = drain(train(task, plan, Checkpoint(tmp_path, {}))).events
+    assert events[-1].step == 20 and equal(task.weights(), expected)
+
+
+def test_two_parts_may_be_kept_by_one_number():
+    plan = replace(PLAN, steps=20, keep=(Keep("score", prefix="1."), Keep("score", prefix="3.")))
+    task, weights = Line(scores=[None, 5.0, 3.0, 4.0, 3.0, 6.0]), {}
+    for event in train(task, replace(plan, report_every=1)):
+        weights[event.step] = task.weights()
+    for name in ("1.weight", "3.weight"):
+        assert torch.equal(task.weights()[name], weights[8][name])
 
 
 def test_weights_are_kept_prefix_by_prefix():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.transformer import T5
 from macrec.generation.trie import CodeTrie
 from macrec.generation.vocabulary import EOS, PAD
-from macrec.training import Keep, Plan, Usage, generator_for
+from macrec.training import VALIDATION_LOSS, Keep, Plan, Usage, Watch, generator_for
 
 TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
 """Beginnings of the names of the weights that are looked up."""
@@ -42,8 +42,8 @@ class GeneratorRecipe:
     own codebook; "children": with those that some item has after the same codes, so that nothing is spent on learning
     which IDs exist, as the trie knows them anyway; "vocabulary": with all, and the end of the ID is to be told as
     well, as published. `lambda_implicit` weighs the implicit alignment of `implicit_items` random items per step;
-    `implicit` "official" pairs them as the published code does. `patience`: stop after so many measurements without a
-    better `monitor`.
+    `implicit` "official" pairs them as the published code does. `patience`: stop after so many measurements in a
+    row with neither a better `monitor` nor a lower validation loss.
 
     `table_factor`: the learning rate of what is looked up (token embeddings, position biases) in units of that of the
     other weights. Embeddings start with deviation 1, the others with .01 to .1, and biases have to grow to several
@@ -72,7 +72,7 @@ class GeneratorRecipe:
 class GeneratorTraining:
     """A `Task` for `macrec.training.train`: a T5, the tokens of a catalog, and the training samples of its tasks.
 
-    `measure_with` gives the numbers of a measurement, such as NDCG@10 on validation users.
+    `measure_with` gives the numbers of a measurement: the recipe's `monitor`, and `VALIDATION_LOSS` by `loss_of`.
     """
 
     def __init__(
@@ -92,20 +92,24 @@ class GeneratorTraining:
         self.measure_with = measure_with
         self._epoch: tuple[int, list[NDArray[np.int64]]] | None = None
 
-    def plan(self, reports: int = 200, measurements: int = 20) -> Plan:
-        """The plan of this training, with about so many events and measurements, the best weights kept."""
+    def plan(self, reports: int = 200, measurements: int = 0) -> Plan:
+        """The plan of this training, with about so many events and measurements (0: one per epoch).
+
+        The best weights are kept, and patience waits for them and for the validation loss.
+        """
         steps = self.recipe.epochs * self.per_epoch
         keep = (Keep(self.recipe.monitor, "highest"),) if self.measure_with is not None else ()
         return Plan(
             steps=steps,
             report_every=max(1, steps // reports),
-            measure_every=max(1, steps // measurements),
+            measure_every=max(1, steps // (measurements or self.recipe.epochs)),
             learning_rate=self.recipe.learning_rate,
             rate_factors=tuple((name, self.recipe.table_factor) for name in TABLES),
             weight_decay=self.recipe.weight_decay,
             warmup=round(self.recipe.warmup * steps),
             clip=self.recipe.clip,
             keep=keep,
+            watch=(Watch(VALIDATION_LOSS),) if keep else (),
             patience=self.recipe.patience if keep else None,
             seed=self.recipe.seed,
         )
@@ -138,6 +142,15 @@ class GeneratorTraining:
     def measure(self) -> tuple[dict[str, float], Usage]:
         """What `measure_with` says."""
         return (self.measure_with() if self.measure_with is not None else {}), {}
+
+    @torch.no_grad()
+    def loss_of(self, samples: TaskSamples, tasks: Sequence[int]) -> float:
+        """The generation loss of the samples of these `tasks`, nats per token: the mean, module as it is."""
+        rows = np.flatnonzero(np.isin(samples.task.cpu().numpy(), tasks))
+        rows = rows[np.argsort(samples.width[rows], kind="stable")]
+        batches = [samples.batch(rows[at : at + self.recipe.batch]) for at in range(0, len(rows), self.recipe.batch)]
+        losses = [self.generation_loss(part).double().sum() for batch in batches for part in self.slices(batch)]
+        return float(torch.stack(losses).sum()) / len(rows)
 
     def batch(self, step: int) -> TokenBatch:
         """The tokens of the batch of `step`."""

@@ -25,13 +25,13 @@ from macrec.evaluation.fusion_weights import tuned_weights
 from macrec.evaluation.states import StateSnapshots, item_states
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
-from macrec.generation.batches import CodeTables
+from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.paths import DecodingOptions, PathDecoder
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.generation.transformer import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.codebooks import Codebooks, CodebookSettings
-from macrec.training import Event, best_device, train
+from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 SIZES = {
     "smoke": T5Config.named("tiny"),
@@ -50,22 +50,27 @@ RECIPES = {
 }
 """How each of them learns."""
 
-MEASURED = {"demo": {"validate_users": 250, "measurements": 6}}
-"""How it is measured meanwhile, where time is short."""
+MEASURED = {
+    "smoke": {"measurements": 10},
+    "demo": {"validate_users": 250, "measurements": 6},
+    "study": {"measurements": 10},
+}
+"""How it is measured meanwhile, where a training is a few epochs."""
 
 
 @dataclass(frozen=True)
 class GeneratorSettings:
     """Everything that decides what generator comes out of given semantic IDs, and how it is asked.
 
-    `validate_users`: how many users the measurements during training look at, `measurements` how often.
+    `validate_users`: how many users the measurements during training look at; `measurements`: how many there are, 0
+    being one after every epoch.
     """
 
     config: T5Config = field(default_factory=T5Config)
     recipe: GeneratorRecipe = field(default_factory=GeneratorRecipe)
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     validate_users: int = 500
-    measurements: int = 10
+    measurements: int = 0
 
     @classmethod
     def of(
@@ -205,8 +210,9 @@ class Generative:
         asked = self._asked(split)
         # Measured in one way however it will be asked, so that another way of asking finds the same training.
         usual = PathDecoder(model, tables, DecodingOptions(max_history=settings.decoding.max_history))
-        measure = partial(validation_metrics, usual.recommend, asked) if len(asked) else None
-        training = GeneratorTraining(model, tables, train_samples, settings.recipe, measure)
+        training = GeneratorTraining(model, tables, train_samples, settings.recipe)
+        if len(asked):
+            training.measure_with = partial(_measured, training, usual, asked)
         plan = training.plan(measurements=settings.measurements)
         checkpoint = self.checkpoint(data, split, tables.ids)
         states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
@@ -265,6 +271,12 @@ class Generative:
     def _asked(self, split: Split) -> Samples:
         """The users that the second stage is measured on while it learns."""
         return validation_users(split, self.settings.validate_users, self.settings.recipe.seed)
+
+
+def _measured(training: GeneratorTraining, decoder: PathDecoder, asked: Samples) -> dict[str, float]:
+    """The metrics of what `decoder` recommends to `asked`, and the loss of what it should have written."""
+    read = TaskSamples(training.tables, asked.newest(decoder.options.max_history))
+    return validation_metrics(decoder.recommend, asked) | {VALIDATION_LOSS: training.loss_of(read, decoder.paths)}
 
 
 def digest(ids: SemanticIds) -> str:

@@ -26,9 +26,9 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
 from macrec.data.split import Samples, Split
 from macrec.errors import DataError
-from macrec.evaluation.system import ScoringSystem, learned
+from macrec.evaluation.system import CELLS, ScoringSystem, learned
 from macrec.evaluation.validation import validation_metrics, validation_users
-from macrec.training import Event, Keep, Plan, Usage, best_device, generator_for, train
+from macrec.training import VALIDATION_LOSS, Event, Keep, Plan, Usage, Watch, best_device, generator_for, train
 
 WEIGHTS, SHUFFLE = range(2)
 """What a random draw is for; see `generator_for`."""
@@ -41,7 +41,7 @@ class SASRecRecipe:
     States have `width` dimensions, shared by `heads`; there are `layers` blocks, and `dropout` on the embeddings, in
     attention and on what each block adds. The newest `max_history` items are read. At most `epochs` over all training
     targets, `batch` sequences a step; after each epoch up to `validate_users` users are measured, and `patience`
-    epochs without a better NDCG@10 end the training (None: never).
+    epochs in a row with neither a better NDCG@10 nor a lower loss on them end the training (None: never).
 
     Raises ValueError for values of which no network or no training can be made.
     """
@@ -87,20 +87,34 @@ class SASRec(ScoringSystem):
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """Train on `split.train`; of all epochs the weights with the best "NDCG@10/validation" are kept.
 
-        That and "HR@10/validation" are measured on users of `split.valid`, the same at all times; when it is empty
-        nothing is measured and the last weights stay. Raises DataError when there is nothing to train on, and when the
-        folder holds another training.
+        That, "HR@10/validation" and "loss/validation" are measured on users of `split.valid`, the same at all times;
+        when it is empty nothing is measured and the last weights stay. Raises DataError when there is nothing to train
+        on, and when the folder holds another training.
         """
         recipe = self.recipe
         network = SASRecNetwork(data.num_items, recipe).to(self.device)
         asked = validation_users(split, recipe.validate_users, recipe.seed)
-        measure = partial(validation_metrics, self.recommend, asked) if len(asked) else None
+        measure = partial(self._measured, asked) if len(asked) else None
         task = SASRecTraining(network, split.train, recipe, measure)
         identity = {"system": self.name, "data": data.fingerprint, "split": _digest(split), **asdict(recipe)}
         self._network = network
         yield from train(
             task, task.plan(), Checkpoint.named(self.folder, identity) if self.folder is not None else None
         )
+
+    @torch.no_grad()
+    def loss(self, samples: Samples) -> float:
+        """-log p of the targets of `samples`, in nats: the mean, without dropout."""
+        rows = max(1, CELLS // self.num_items)
+        total = 0.0
+        for at in range(0, len(samples), rows):
+            part = samples.take(np.arange(at, min(at + rows, len(samples))))
+            logits, targets = torch.from_numpy(self.scores(part)), torch.from_numpy(part.targets).long()
+            total += float(cross_entropy(logits.double(), targets, reduction="sum"))
+        return total / len(samples)
+
+    def _measured(self, samples: Samples) -> dict[str, float]:
+        return validation_metrics(self.recommend, samples) | {VALIDATION_LOSS: self.loss(samples)}
 
     @property
     def num_items(self) -> int:
@@ -250,6 +264,7 @@ class SASRecTraining:
             weight_decay=self.recipe.weight_decay,
             schedule="constant",
             keep=keep,
+            watch=(Watch(VALIDATION_LOSS),) if keep else (),
             patience=self.recipe.patience if keep else None,
             seed=self.recipe.seed,
         )

@@ -326,7 +326,21 @@ def test_the_weights_of_the_best_epoch_are_kept_and_measured_as_evaluation_does(
     assert all(event.losses.keys() == {"loss", "next item"} for event in events)
     ranks = fitted.recommend(split.valid, 10).rank_of(split.valid.targets)
     best = max(measured, key=lambda event: event.measured["NDCG@10/validation"])
-    assert best.measured == {"NDCG@10/validation": ndcg(ranks, 10), "HR@10/validation": hit_rate(ranks, 10)}
+    logs = log_softmax(fitted.scores(split.valid).astype(float), axis=1)
+    assert best.measured == {
+        "NDCG@10/validation": ndcg(ranks, 10),
+        "HR@10/validation": hit_rate(ranks, 10),
+        "loss/validation": pytest.approx(-logs[np.arange(len(ranks)), split.valid.targets].mean(), rel=1e-6),
+    }
+
+
+def test_a_training_does_not_stop_while_the_validation_loss_still_falls(data, split, monkeypatch):
+    """On the plateau of popularity rankings get no better, by chance worse; what is learned shows in the loss alone."""
+    losses = iter([3.0, 2.0, 1.0, 1.0, 2.0, 0.5])
+    monkeypatch.setattr(SASRec, "loss", lambda self, samples: next(losses))
+    monkeypatch.setattr("macrec.systems.sasrec.validation_metrics", lambda *_: {"NDCG@10/validation": 0.5})
+    events = drain(SASRec(replace(TINY, epochs=9, patience=2)).fit(data, split)).events
+    assert sum(bool(event.measured) for event in events) == 5
 
 
 def test_validation_asks_as_many_users_as_it_should_and_always_the_same(data, split, monkeypatch):
