@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from macrec.data.dataset import Dataset, from_events
 from macrec.data.images import FolderImages, ImageSource, NoImages
 from macrec.data.kcore import k_core
+from macrec.data.picture_files import with_pictures
 from macrec.data.reading import Field, read_csv, read_json_lines
 from macrec.data.text import clean_column, clean_lists
 from macrec.errors import DataError
-
-LONGEST_NAME = 255
-"""Bytes that a file name may have (on all common file systems)."""
 
 PICTURE = pl.Struct({"hi_res": pl.String, "large": pl.String, "thumb": pl.String})
 
@@ -45,7 +43,7 @@ def load_amazon_2018(
     ratings, reviews, meta = Path(ratings), Path(reviews), Path(meta)
     # S1: candidates are the reviewed items with metadata, with a complete picture if there is an images folder.
     reviewed = [frame["asin"].unique() for frame in read_json_lines(reviews, {"asin": pl.String}, required=["asin"])]
-    candidates = with_pictures(catalog_2018(meta, pl.concat(reviewed).unique()), images)
+    candidates, notes = with_pictures(catalog_2018(meta, pl.concat(reviewed).unique()), images)
     # S2: every rating of a candidate is a positive event. (S4 holds by this: candidates have metadata.)
     columns = {"item_id": pl.String, "user_id": pl.String, "rating": pl.Float64, "time": pl.Int64}
     events = gather(
@@ -54,7 +52,8 @@ def load_amazon_2018(
     # S3: one event per (user, item). S5: the 5-core. S6: the order.
     events = in_order(core(first_of_repeated(events), min_core, ratings))
     # S7: number users and items by first appearance and bring everything together.
-    return assemble(name or meta.name.removeprefix("meta_").split(".")[0], events, candidates, images, ratings, meta)
+    name = name or meta.name.removeprefix("meta_").split(".")[0]
+    return assemble(name, events, candidates, images, ratings, meta, notes)
 
 
 def load_amazon_2023(
@@ -79,11 +78,12 @@ def load_amazon_2023(
     events = gather(frame.rename({"parent_asin": "item_id", "timestamp": "time"}) for frame in frames)
     # Events come first here, so that the metadata of items nobody met need not be kept.
     met = events["item_id"].unique().cast(pl.String)
-    candidates = with_pictures(catalog_2023(meta, met), images)
+    candidates, notes = with_pictures(catalog_2023(meta, met), images)
     events = events.filter(pl.col("item_id").cast(pl.String).is_in(candidates["item_id"].implode()))
     events = in_order(core(first_of_repeated(events), min_core, reviews))
     events = events.with_columns(pl.col("time") // 1000)
-    return assemble(name or meta.name.removeprefix("meta_").split(".")[0], events, candidates, images, reviews, meta)
+    name = name or meta.name.removeprefix("meta_").split(".")[0]
+    return assemble(name, events, candidates, images, reviews, meta, notes)
 
 
 def catalog_2018(meta: Path, wanted: pl.Series) -> pl.DataFrame:
@@ -94,7 +94,8 @@ def catalog_2018(meta: Path, wanted: pl.Series) -> pl.DataFrame:
         "brand": pl.String,
         "category": pl.List(pl.String),
         "description": "texts",
-        "imageURLHighRes": pl.List(pl.String),
+        "imageURLHighRes": "texts",
+        "imageURL": "texts",
     }
     columns = [
         pl.col("asin").alias("item_id"),
@@ -102,7 +103,7 @@ def catalog_2018(meta: Path, wanted: pl.Series) -> pl.DataFrame:
         pl.col("brand").str.replace_all("by\n", "", literal=True),
         pl.col("category").alias("categories"),
         pl.col("description").list.join(" ", ignore_nulls=True),
-        pl.col("imageURLHighRes").alias("pictures"),
+        pl.concat_list(pl.col("imageURLHighRes", "imageURL").fill_null([])).alias("pictures"),
     ]
     return catalog(meta, fields, columns, wanted)
 
@@ -184,47 +185,14 @@ def in_order(events: pl.DataFrame) -> pl.DataFrame:
     return events.sort("user_id", "time", "item_id")
 
 
-def with_pictures(items: pl.DataFrame, folder: Path | str | None) -> pl.DataFrame:
-    """Replace `pictures` (addresses) by `image`: the first of an item's files that is complete in `folder`.
-
-    Items without one are dropped. With no folder all items stay, without images.
-    """
-    if folder is None:
-        return items.drop("pictures").with_columns(image=pl.lit(None, pl.String))
-    if not Path(folder).is_dir():
-        raise DataError("there is no such folder of images", file=folder, fix="check the path, or pass images=None")
-    named = (
-        items.select("item_id", "pictures")
-        .explode("pictures")
-        .select("item_id", image=pl.col("pictures").str.split("/").list.last())
-        .filter(pl.col("image").is_not_null() & ~pl.col("image").is_in(["", ".", ".."]))
-    )
-    files = named["image"].unique()
-    complete = files.filter(pl.Series([is_complete(Path(folder) / file) for file in files], dtype=pl.Boolean))
-    first = named.filter(pl.col("image").is_in(complete.implode())).unique("item_id", keep="first", maintain_order=True)
-    return items.drop("pictures").join(first, on="item_id", maintain_order="left")
-
-
-def is_complete(file: Path) -> bool:
-    """Whether a file is there and is a whole JPEG, PNG or WebP, judged by how it begins and ends.
-
-    Names come from addresses: one that no file system can hold is a picture that is not there.
-    """
-    if len(file.name.encode()) > LONGEST_NAME or not file.is_file() or (size := file.stat().st_size) < 16:
-        return False
-    with file.open("rb") as stream:
-        head = stream.read(12)
-        stream.seek(-12, 2)
-        tail = stream.read()
-    if head.startswith(b"\xff\xd8"):
-        return tail.endswith(b"\xff\xd9")
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return tail.endswith(b"IEND\xaeB`\x82")
-    return head[:4] == b"RIFF" and head[8:] == b"WEBP" and int.from_bytes(head[4:8], "little") + 8 <= size
-
-
 def assemble(
-    name: str, events: pl.DataFrame, items: pl.DataFrame, images: Path | str | None, events_file: Path, items_file: Path
+    name: str,
+    events: pl.DataFrame,
+    items: pl.DataFrame,
+    images: Path | str | None,
+    events_file: Path,
+    items_file: Path,
+    notes: tuple[str, ...],
 ) -> Dataset:
     """Number the items by first appearance, clean their texts, find their pictures and build the Dataset."""
     order = events.select(pl.col("item_id").cast(pl.String)).unique(maintain_order=True)
@@ -243,4 +211,5 @@ def assemble(
         items_file=items_file,
         images=source,
         source=f"Amazon reviews: {events_file.name}, {items_file.name}",
+        notes=notes,
     )

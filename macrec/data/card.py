@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import train_part
+from macrec.errors import DataError
 
 MAX_HISTORY = 20
 """The history cap at which the split is described: that of TIGER, MQL4GRec and MACRec."""
+
+NAMED = 3
+"""Broken pictures that the card names in print; its json names all."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class DatasetCard:
     `duplicate_images`: items whose text or picture is exactly that of an earlier item, a floor under the conflict rate
     of any semantic ID made from them. `near_duplicate_titles`: items whose title is that of another, give or take one
     word.
-    `images_decoded`: pictures decoded to see that they are whole. `notes`: what was left out or chosen while loading.
+    `images_decoded`: pictures that were tried and decode; `images_broken`: those that do not, each with its item and
+    the reason. `notes`: what was left out or chosen while loading.
     """
 
     name: str
@@ -90,6 +96,7 @@ class DatasetCard:
     duplicate_images: float
     near_duplicate_titles: float
     images_decoded: int
+    images_broken: list[str]
     split: SplitCard
     notes: tuple[str, ...] = ()
 
@@ -112,7 +119,7 @@ class DatasetCard:
             ("missing", missing),
             ("exact duplicates", f"texts {self.duplicate_texts:.1%}, pictures {self.duplicate_images:.1%}"),
             ("near-duplicate titles", f"{self.near_duplicate_titles:.1%}"),
-            ("pictures decoded", f"{self.images_decoded:,}, all whole" if self.images_decoded else "none"),
+            ("pictures decoded", self.pictures()),
             ("split", "leave-one-out" if self.split.kind == "leave-one-out" else "as published with the data"),
             ("train / valid / test", f"{self.split.train:,} / {self.split.valid:,} / {self.split.test:,} samples"),
             ("training history", f"{self.split.history}, {self.split.full_history:.1%} at the cap of {MAX_HISTORY}"),
@@ -123,6 +130,13 @@ class DatasetCard:
             rows.insert(8, ("behaviors", ", ".join(f"{name} {count:,}" for name, count in self.behaviors.items())))
         return rows
 
+    def pictures(self) -> str:
+        """How many pictures decode, and which of those tried do not."""
+        if not self.images_broken:
+            return f"{self.images_decoded:,}, all whole" if self.images_decoded else "none"
+        named = "; ".join(self.images_broken[:NAMED]) + ("; …" if len(self.images_broken) > NAMED else "")
+        return f"{self.images_decoded:,}; {len(self.images_broken):,} do not decode: {named}"
+
     def __str__(self) -> str:
         width = max(len(label) for label, _ in self.rows())
         head = [f"{self.name}  ({self.source})", f"{'fingerprint':{width}}  {self.fingerprint}"]
@@ -130,15 +144,14 @@ class DatasetCard:
 
 
 def dataset_card(dataset: Dataset, decode_images: int = 0) -> DatasetCard:
-    """Measure a dataset. `decode_images` pictures (in row order) are decoded; a broken one raises DataError."""
+    """Measure a dataset. `decode_images` pictures (in row order) are tried, and those that do not decode are named."""
     histories, n = dataset.histories, dataset.num_items
     counts = histories.counts(n)
     met = counts[counts > 0]
     pair = histories.users.astype(np.int64) * n + histories.items
     head = np.sort(counts)[::-1][: max(1, n // 10)].sum()
-    pictured = np.flatnonzero(dataset.images.present)
-    for row in pictured[:decode_images]:
-        dataset.images.open(int(row))
+    pictured = np.flatnonzero(dataset.images.present)[:decode_images]
+    broken = broken_pictures(dataset, pictured)
     return DatasetCard(
         name=dataset.name,
         source=dataset.source,
@@ -159,7 +172,8 @@ def dataset_card(dataset: Dataset, decode_images: int = 0) -> DatasetCard:
         duplicate_texts=duplicate_share(text_keys(dataset.items)),
         duplicate_images=duplicate_share(pl.Series(dataset.images.content_keys(), dtype=pl.Binary)),
         near_duplicate_titles=near_duplicates(dataset.items["title"]).mean() or 0.0,  # type: ignore[arg-type]
-        images_decoded=min(decode_images, len(pictured)),
+        images_decoded=len(pictured) - len(broken),
+        images_broken=broken,
         split=split_card(dataset),
         notes=dataset.notes,
     )
@@ -180,6 +194,17 @@ def split_card(dataset: Dataset) -> SplitCard:
         unseen_valid=int((~trained[valid.targets]).sum()),
         unseen_test=int((~trained[test.targets]).sum()),
     )
+
+
+def broken_pictures(dataset: Dataset, rows: NDArray[np.integer]) -> list[str]:
+    """Item and reason of each picture in `rows` that does not decode."""
+    broken = []
+    for row in rows.tolist():
+        try:
+            dataset.images.open(row)
+        except DataError as error:
+            broken.append(f"{error.row}, {Path(error.file or '').name}: {error.what}")
+    return broken
 
 
 def tied_times(dataset: Dataset) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,13 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from macrec.data.decoding import LARGEST_BYTES, decode
 from macrec.errors import DataError
+
+DECODING_VERSION = b"2"
+"""Raise it when `decode` shows anything differently: what was learned from the pictures then no longer fits them."""
 
 
 class ImageSource(Protocol):
@@ -50,38 +53,6 @@ class NoImages:
     def content_keys(self) -> list[bytes | None]:
         """None for every item."""
         return [None] * len(self.present)
-
-
-# What Pillow raises for bytes that are no whole picture: its own errors and, from some plugins, their libraries'.
-UNDECODABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
-
-
-def decode(data: bytes, *, file: Path, row: str) -> Image.Image:
-    """Decode the bytes of a picture to RGB completely; `file` and `row` name it in the DataError."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return flatten(picture)
-    except UNDECODABLE as error:
-        why = "no image format is recognized" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(
-            f"the image does not decode ({why or type(error).__name__})",
-            file=file,
-            row=row,
-            field="image",
-            fix="replace it, or leave the image of this item empty so that it counts as missing",
-        ) from error
-
-
-def flatten(picture: Image.Image) -> Image.Image:
-    """RGB, with transparent parts on white (a plain convert would show whatever color hides under them)."""
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    if picture.mode.startswith("I"):  # 16 bits of gray; a plain convert would cut them off and leave white
-        levels = np.asarray(picture.convert("I"), np.float32) / 257
-        picture = Image.fromarray(np.clip(np.round(levels), 0, 255).astype(np.uint8))
-    return picture.convert("RGB")
 
 
 class FolderImages:
@@ -121,19 +92,21 @@ class FolderImages:
         file = self.files[row]
         if file is None:
             raise KeyError(f"item {self.names[row]} has no picture")
+        row_name = f"item {self.names[row]}"
         try:
+            if (size := file.stat().st_size) > LARGEST_BYTES:
+                what = f"the image file has {size / 1e6:,.0f} MB, more than {LARGEST_BYTES / 1e6:,.0f}"
+                raise DataError(what, file=file, row=row_name, field="image", fix="give a smaller picture")
             data = file.read_bytes()
         except OSError as error:
             what = f"the image cannot be read ({error.strerror})"
             fix = "check the file and its permissions"
-            raise DataError(what, file=file, row=f"item {self.names[row]}", field="image", fix=fix) from error
-        return decode(data, file=file, row=f"item {self.names[row]}")
+            raise DataError(what, file=file, row=row_name, field="image", fix=fix) from error
+        return decode(data, file=file, row=row_name)
 
     def content_keys(self) -> list[bytes | None]:
         """A digest of each file's bytes."""
-        return [
-            None if file is None else hashlib.blake2b(file.read_bytes(), digest_size=16).digest() for file in self.files
-        ]
+        return [None if file is None else digest_of(file) for file in self.files]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -165,9 +138,15 @@ class PackedImages:
         return digest_keys(self.content_keys())
 
 
+def digest_of(file: Path) -> bytes:
+    """A digest of a file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).digest()
+
+
 def digest_keys(keys: list[bytes | None]) -> str:
     """One hexadecimal digest of a list of content keys, order included."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(DECODING_VERSION, digest_size=16)
     for key in keys:
         digest.update(b"\0" if key is None else b"\1" + key)
     return digest.hexdigest()

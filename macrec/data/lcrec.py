@@ -20,6 +20,7 @@ from macrec.data.dataset import Dataset, from_events
 from macrec.data.images import FolderImages, ImageSource, NoImages
 from macrec.data.ordering import check_histories
 from macrec.data.parquet import encoded
+from macrec.data.picture_files import first_whole
 from macrec.data.reading import existing_file, is_given, parse_json, pieces, read_csv
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
@@ -31,9 +32,9 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
     """Load `<D>.inter.json` {"uid": [iid, ...]} and, where they are there, `<D>.item.json`, `.item2id`, `.user2id`.
 
     `path`: the folder, the `.inter.json` file or the prefix `folder/<D>`. Integer ids are item rows and must run from 0
-    without gaps; `.item2id` and `.user2id` give the source's ids. Pictures: the first file that `<D>_images_info.json`
-    names for an item, in the folder `images` (default: `images` beside the files; no such folder, no pictures). Raises
-    DataError for whatever does not fit together.
+    without gaps; `.item2id` and `.user2id` give the source's ids. Pictures: the first whole file that
+    `<D>_images_info.json` names for an item, in the folder `images` (default: `images` beside the files; no such
+    folder, no pictures). Raises DataError for whatever does not fit together.
     """
     file = inter_file(Path(path))
     prefix = file.name.removesuffix(".inter.json")
@@ -53,14 +54,23 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
     folder = Path(images) if images is not None else file.parent / "images"
     info_file = file.parent / f"{prefix}_images_info.json"
     source: ImageSource = NoImages(len(items))
+    notes: tuple[str, ...] = ()
     if images is not None or (folder.is_dir() and is_given(info_file)):
-        items = items.with_columns(image=first_pictures(info_file, items["item_id"]))
+        pictures, notes = first_whole(named_pictures(info_file, items["item_id"]), folder)
+        items = items.join(pictures, on="item_id", how="left", maintain_order="left")
         source = FolderImages(folder, items["image"].to_list(), items["item_id"].to_list())
     events = pl.DataFrame(
         {"user_id": user.gather(np.repeat(np.arange(len(user)), lengths)), "item_id": items["item_id"].gather(item)}
     )
     return from_events(
-        name or prefix, events, items, events_file=file, items_file=items_file, images=source, source=file.name
+        name or prefix,
+        events,
+        items,
+        events_file=file,
+        items_file=items_file,
+        images=source,
+        source=file.name,
+        notes=notes,
     )
 
 
@@ -259,12 +269,24 @@ def renamed_users(keys: pl.Series, names_file: Path, file: Path) -> pl.Series:
     return ids.gather(number)
 
 
-def first_pictures(file: Path, item_ids: pl.Series) -> pl.Series:
-    """The first picture of each item in an `_images_info.json` file, null where there is none."""
+def named_pictures(file: Path, item_ids: pl.Series) -> pl.DataFrame:
+    """The files that an `_images_info.json` names: `item_id` and `name`, in the order of the lists.
+
+    Its keys are ids of items, or, where none of them is one, their rows.
+    """
     info = read_object(file)
     for item, files in info.items():
         if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
             raise DataError(
                 "the pictures are not a list of file names", file=file, row=f"item {item}", fix="correct it"
             )
-    return pl.Series("image", [next(iter(info.get(item, [])), None) for item in item_ids], pl.String)
+    keys, ids = list(info), item_ids.to_list()
+    if not set(keys) & set(ids) and keys:
+        rows = {str(row): item for row, item in enumerate(ids)}
+        stranger = next((key for key in keys if key not in rows), None)
+        if stranger is not None:
+            what = f'the key "{stranger}" is neither the id nor the row of an item'
+            raise DataError(what, file=file, fix="name pictures by the ids of the items, or by their rows from 0")
+        info = {rows[key]: files for key, files in info.items()}
+    pairs = [(item, name) for item in ids for name in info.get(item, ())]
+    return pl.DataFrame(pairs, schema={"item_id": pl.String, "name": pl.String}, orient="row")

@@ -73,8 +73,30 @@ def test_round_trip_keeps_pictures(tmp_path):
         load_lcrec(tmp_path / "out")
     info.write_text(info.read_text().replace("../D.item.json", "0.png"))
     (tmp_path / "out" / "images" / "0.png").unlink()
-    with pytest.raises(DataError, match=r'"0.png" does not exist'):
-        load_lcrec(tmp_path / "out")
+    again = load_lcrec(tmp_path / "out")
+    assert not again.images.present.any()
+    assert again.notes == (
+        "1 picture files are not in images/: 0.png",
+        "1 of 1 items that name a picture have no file that is one",
+    )
+
+
+@pytest.mark.parametrize(("key", "row"), [("A", 0), ("1", 1)], ids=["by id", "by row"])
+def test_pictures_are_named_by_id_or_else_by_row(tmp_path, key, row):
+    (tmp_path / "D.inter.json").write_text('{"0": [0, 1]}')
+    (tmp_path / "D.item2id").write_text("A\t0\nB\t1\n")
+    (tmp_path / "D_images_info.json").write_text(json.dumps({key: ["a.png"]}))
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    assert load_lcrec(tmp_path).images.present.tolist() == [row == 0, row == 1]
+
+
+def test_pictures_of_nobody_are_named(tmp_path):
+    (tmp_path / "D.inter.json").write_text('{"0": [0, 1]}')
+    (tmp_path / "D_images_info.json").write_text('{"B00X": ["a.png"]}')
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match=r'images_info.json: the key "B00X" is neither the id nor the row of an item'):
+        load_lcrec(tmp_path)
 
 
 def test_ids_that_break_the_table_are_not_saved(tmp_path):
