@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from macrec.files import replacing
 from macrec.viz.pictures import Gallery
-from macrec.viz.theme import FIGURES_SCRIPT, FONT, INK, TEXT, caption_html, figure_html, numbered
+from macrec.viz.theme import FIGURES_SCRIPT, FONT, INK, TEXT, caption_html, figure_html, inert, numbered
 
 STYLE = f"""
   body {{ margin: 0 auto; padding: 0 20px 60px; max-width: 1180px; background: #fff }}
@@ -89,7 +89,7 @@ class Page:
     def figure(self, figure: go.Figure, description: str, gallery: Gallery | None = None) -> None:
         """Add what `macrec.viz.show` would display: the figure, its sentence, the pictures its points show."""
         numbered(figure, description, gallery)
-        spec = json.loads(figure.to_json())
+        spec = inert(json.loads(figure.to_json()))
         spec["layout"]["meta"]["macrec"] = number = next(self._figures)  # the same page, however many were made before
         if gallery is not None and gallery.key not in self._galleries:
             self._add_gallery(gallery.key, gallery.script())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def show(figure: go.Figure, description: str, gallery: Gallery | None = None) ->
     Two outputs: the figure (plotly's own MIME type for front ends that know it, else HTML), then the caption.
     """
     number = numbered(figure, description, gallery)
-    spec = json.loads(figure.to_json())
+    spec = inert(json.loads(figure.to_json()))
     bundle = {
         "application/vnd.plotly.v1+json": spec | {"config": CONFIG},
         "text/html": figure_html(spec, number),
@@ -95,6 +96,18 @@ def numbered(figure: go.Figure, description: str, gallery: Gallery | None) -> in
     about = {"macrec": number, "alt": description, "gallery": gallery.key if gallery else None}
     figure.update_layout(template=TEMPLATE, meta=about)
     return number
+
+
+_LINK = re.compile(r"<(?=\s*/?\s*a\b)", re.IGNORECASE)
+
+
+def inert(spec: Any) -> Any:
+    """A figure's data, in whose texts no link is left: plotly makes links of words, and words may be anybody's."""
+    if isinstance(spec, str):
+        return _LINK.sub("&lt;", spec)
+    if isinstance(spec, dict):
+        return {name: inert(value) for name, value in spec.items()}
+    return [inert(value) for value in spec] if isinstance(spec, list) else spec
 
 
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["autoScale2d"]}

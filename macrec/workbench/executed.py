@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import html
 import re
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from macrec.errors import DataError
-from macrec.viz.theme import CONFLICT, figure_html
+from macrec.viz.theme import CONFLICT, figure_html, inert
+from macrec.workbench.foreign import executed_here, harmless
 from macrec.workbench.runner import HOW
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -24,7 +26,7 @@ class Executed:
     """A notebook that ran to its end or, when `failed`, to a cell that raised.
 
     `given` are the parameters that the run set, `finished` is the ISO time of its end or "". `cells` are nbformat's,
-    without papermill's banners.
+    without papermill's banners. `foreign`: it was not executed on this machine, so nothing of it may run in a page.
     """
 
     file: Path
@@ -34,6 +36,7 @@ class Executed:
     finished: str
     given: dict[str, Any]
     cells: list[Any]
+    foreign: bool = False
 
 
 def read_executed(file: Path) -> Executed:
@@ -57,6 +60,7 @@ def read_executed(file: Path) -> Executed:
         finished=str(notebook.metadata.get("papermill", {}).get("end_time") or ""),
         given=given,
         cells=cells,
+        foreign=not executed_here(notebook),
     )
 
 
@@ -75,13 +79,16 @@ def _assigned(cells: list[Any], tag: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in HOW}
 
 
-def markdown_html(source: str, deeper: int = 0) -> str:
-    """Markdown as HTML; headings become `deeper` levels smaller and carry no id, which would be taken twice."""
+def markdown_html(source: str, deeper: int = 0, foreign: bool = False) -> str:
+    """Markdown as HTML; headings become `deeper` levels smaller and carry no id, which would be taken twice.
+
+    Only what is `harmless` is left of `foreign` words.
+    """
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     rendered = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render(source)
     smaller = re.sub(r"<(/?)h([1-6])\b[^>]*>", lambda found: f"<{found[1]}h{min(6, int(found[2]) + deeper)}>", rendered)
-    return f'<div class="markdown">{smaller}</div>'
+    return f'<div class="markdown">{harmless(smaller) if foreign else smaller}</div>'
 
 
 def code_html(source: str) -> str:
@@ -89,29 +96,43 @@ def code_html(source: str) -> str:
     return f'<details class="code"><summary>Code</summary><pre>{html.escape(source)}</pre></details>'
 
 
-def output_html(output: Any) -> str:
-    """One output of a cell: its HTML, else a figure or picture, else words. Nothing is left out without a word."""
+def output_html(output: Any, foreign: bool = False) -> str:
+    """One output of a cell: its HTML, else a figure or picture, else words. Nothing is left out without a word.
+
+    Of a `foreign` notebook, figures are drawn anew from their data, and only what is `harmless` is left of HTML.
+    """
     if output.output_type == "stream":
         return _words(output.text)
     if output.output_type == "error":
         return _error(output)
     data = output.data
-    if "text/html" in data:
-        return str(data["text/html"])
-    if PLOTLY in data:
+    if PLOTLY in data and (foreign or "text/html" not in data):
         return _figure(data[PLOTLY])
+    if "text/html" in data:
+        return _harmless_output(data) if foreign else str(data["text/html"])
     if "image/svg+xml" in data:
-        return str(data["image/svg+xml"])
+        drawn = str(data["image/svg+xml"])
+        return _picture("image/svg+xml", base64.b64encode(drawn.encode()).decode(), data) if foreign else drawn
     for kind in PICTURES:
         if kind in data:
-            alt = html.escape(data.get("text/plain", "picture"), quote=True)
-            encoded = "".join(data[kind].split())
-            return f'<img src="data:{kind};base64,{encoded}" alt="{alt}" style="max-width:100%">'
+            return _picture(kind, "".join(data[kind].split()), data)
     if "text/markdown" in data:
-        return markdown_html(data["text/markdown"], 2)
+        return markdown_html(data["text/markdown"], 2, foreign)
     if WIDGET in data:
         return _words("[a widget, which needs a running notebook]")
     return _words(data.get("text/plain", f"[an output of a kind that pages cannot show: {', '.join(data)}]"))
+
+
+def _picture(kind: str, encoded: str, data: Any) -> str:
+    """A picture, in which no script runs; its words are what the output says without pictures."""
+    alt = html.escape(data.get("text/plain", "picture"), quote=True)
+    return f'<img src="data:{kind};base64,{html.escape(encoded)}" alt="{alt}" style="max-width:100%">'
+
+
+def _harmless_output(data: Any) -> str:
+    """What is harmless of an HTML output, or a sentence where that is nothing."""
+    left = harmless(str(data["text/html"]))
+    return left if left.strip() else _words("[a view that runs scripts: run the notebook here to see it]")
 
 
 def _words(text: str) -> str:
@@ -132,8 +153,11 @@ def _error(output: Any) -> str:
 
 
 def _figure(spec: dict[str, Any]) -> str:
-    """A plotly figure that did not come through `macrec.viz.show`; its title is all that describes it."""
+    """A plotly figure as plain data; its own alternative text or its title describes it."""
     layout = dict(spec.get("layout", {}))
     title = layout.get("title") or {}
     words = title.get("text", "") if isinstance(title, dict) else str(title)
-    return figure_html({"data": spec["data"], "layout": layout | {"meta": {"alt": words or "A figure."}}}, 1)
+    about = layout.get("meta")
+    words = about["alt"] if isinstance(about, dict) and isinstance(about.get("alt"), str) else words
+    traces = [{name: value for name, value in trace.items() if name != "meta"} for trace in spec["data"]]
+    return figure_html(inert({"data": traces, "layout": layout | {"meta": {"alt": words or "A figure."}}}), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,11 @@ MAILABLE = 20_000_000
 
 TOLD = ("dataset", "profile", "seed")
 """Parameters that a summary names even where they are at their defaults."""
+
+FOREIGN = (
+    "This notebook was not executed on this machine. "
+    "Its figures are drawn anew, and views that run scripts are left out."
+)
 
 Notebooks = dict[str, list[Executed]]
 """The executed notebooks of every run, by the run's name."""
@@ -198,8 +204,12 @@ def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
     What comes after a failing cell, or after one with which the kernel died, was not run, and is not shown.
     """
     if one.given:
-        given = ", ".join(f"`{name} = {_spelled(value)}`" for name, value in one.given.items())
-        yield False, markdown_html(f"Parameters set by the run: {given}.")
+        given = ", ".join(
+            f"<code>{html.escape(f'{name} = {_spelled(value)}')}</code>" for name, value in one.given.items()
+        )
+        yield False, f"<p>Parameters set by the run: {given}.</p>"
+    if one.foreign:
+        yield False, f"<p>{FOREIGN}</p>"
     titled = False
     raised = any(output.output_type == "error" for cell in one.cells for output in cell.get("outputs", []))
     for place, cell in enumerate(one.cells):
@@ -207,11 +217,11 @@ def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
             lines = cell.source.strip().split("\n")
             if not titled and lines[0].lstrip("# ").strip() == one.title:
                 titled, lines = True, lines[1:]
-            yield False, markdown_html("\n".join(lines), deeper)
+            yield False, markdown_html("\n".join(lines), deeper, one.foreign)
         if cell.cell_type != "code" or "injected-parameters" in tags(cell):
             continue
         yield False, code_html(cell.source)
-        yield from ((True, output_html(output)) for output in cell.outputs)
+        yield from ((True, output_html(output, one.foreign)) for output in cell.outputs)
         died = one.failed and not raised and cell.execution_count is None and cell.source.strip()
         if died:
             yield False, markdown_html("**The kernel died in this cell, most often for want of memory.**")

@@ -1,5 +1,6 @@
 """The report: what it says of runs that went well or not, and that it leaves nothing half-written."""
 
+import html
 import json
 import os
 import re
@@ -14,7 +15,9 @@ from macrec.errors import DataError
 from macrec.viz.theme import caption_html, figure_html
 from macrec.workbench.cli import app
 from macrec.workbench.report import newest_run, report_file, write_report
+from macrec.workbench.runner import trust
 
+PLOTLY = "application/vnd.plotly.v1+json"
 PARAMETERS = 'dataset = "curio"  # or another\nprofile = "demo"\nseed = 0\nlive = True\nout = ""\n'
 ENVIRONMENT = {"python": "3.11", "system": "Linux", "packages": {"numpy": "2.0"}, "commit": "0123456789ab"}
 
@@ -23,8 +26,8 @@ def html_output(text):
     return new_output("display_data", {"text/html": text, "text/plain": "<HTML>"})
 
 
-def executed(folder, name, *cells, given="", title="What is it?"):
-    """A notebook as a run leaves it."""
+def executed(folder, name, *cells, given="", title="What is it?", here=True):
+    """A notebook as a run leaves it, on this machine or on another."""
     parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
     injected = new_code_cell(f'live = False\nout = "/secret"\n{given}', metadata={"tags": ["injected-parameters"]})
     notebook = new_notebook(cells=[new_markdown_cell(f"# {title}\n\nA story."), parameters, injected, *cells])
@@ -38,6 +41,8 @@ def executed(folder, name, *cells, given="", title="What is it?"):
         "kernelspec": {"name": "python3", "display_name": "", "language": "python"},
     }
     nbformat.write(notebook, folder / f"{name}.ipynb")
+    if here:
+        trust(folder / f"{name}.ipynb")
 
 
 @pytest.fixture
@@ -103,6 +108,51 @@ def test_every_kind_of_output_is_shown(make_run):
     assert "<svg id='drawn'>" in page and "<strong>strong</strong>" in page and "1 &lt; 2" in page
     assert '<img src="data:image/png;base64,QUJDREVG" alt="&lt;Figure&gt;"' in page
     assert "a widget, which needs a running notebook" in page and "application/x-odd" in page
+
+
+ATTACKS = (
+    '<script>window.PWN = 1</script><img src=x onerror="window.PWN = 1">',
+    '<a href="javascript:window.PWN = 1">go</a><svg onload="window.PWN = 1"></svg>',
+    '<meta http-equiv="refresh" content="0;url=http://127.0.0.1:9/"><base href="http://127.0.0.1:9/">',
+    '<iframe srcdoc="<script>parent.PWN = 1</script>"></iframe><form action="http://127.0.0.1:9/"><input></form>',
+    '<div style="position:fixed;inset:0;background:url(http://127.0.0.1:9/)">over everything</div>',
+)
+
+
+def test_nothing_runs_of_a_notebook_that_was_not_executed_here(make_run):
+    """Its words, tables, pictures and figures stay; scripts, handlers, frames and redirects go."""
+    folder = make_run("theirs")
+    figure = go.Figure(go.Bar(y=[1]), layout={"title": 'Bars <a href="http://127.0.0.1:9/">go</a>'}).to_dict()
+    figure["data"][0]["meta"] = {"macrec_links": ["http://127.0.0.1:9/"]}
+    outputs = [html_output(f"<table><tr><td>kept</td></tr></table>{attack}") for attack in ATTACKS]
+    outputs.append(html_output("<script>window.PWN = 1</script>"))
+    outputs.append(new_output("display_data", {"text/html": "<script>1</script>", PLOTLY: figure}))
+    outputs.append(new_output("display_data", {"image/svg+xml": "<svg><script>window.PWN = 1</script></svg>"}))
+    outputs.append(new_output("display_data", {"text/markdown": ATTACKS[0]}))
+    cells = [new_code_cell("", outputs=outputs), *(new_markdown_cell(f"Prose *stays*. {one}") for one in ATTACKS)]
+    executed(folder, "02_next", *cells, here=False)
+    page = body(report(folder))
+    assert page.count(">kept<") == len(ATTACKS) and page.count("<em>stays</em>") == len(ATTACKS)
+    assert "a view that runs scripts: run the notebook here to see it" in page
+    assert page.count('role="figure"') == 1 and "not executed on this machine" in page
+    for wrong in ("PWN", "onerror=", "javascript:", "http-equiv", "<iframe", "<form", "fixed", "url(", "macrec_links"):
+        assert wrong not in page, wrong
+    assert '<a href="http://127.0.0.1:9/' not in page.replace("\\u003c", "<").replace("\\u002f", "/")
+
+
+def test_a_notebook_that_was_changed_elsewhere_is_foreign(make_run):
+    folder = make_run("ours", new_code_cell("", outputs=[html_output("<script>ours</script>")]))
+    assert "ours</script>" in report(folder)
+    file = folder / "01_data.ipynb"
+    file.write_text(file.read_text().replace("<script>ours", "<script>theirs"))
+    assert "theirs" not in report(folder)
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, "`<img src=x onerror=window.PWN=1>`", "![x](http://127.0.0.1:9/x.png)"])
+def test_a_parameter_is_words_whatever_it_spells(make_run, attack):
+    page = body(report(make_run("fine", given=f"dataset = {attack!r}")))
+    told = page.partition("Parameters set by the run: ")[2].partition("</p>")[0]
+    assert told == f"<code>{html.escape(f'dataset = {attack!r}')}</code>."
 
 
 def test_a_failed_notebook_is_shown_up_to_its_error(make_run):
