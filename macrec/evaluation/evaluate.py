@@ -1,14 +1,19 @@
 """Full-ranking evaluation of a system: every user counts once, every item is a candidate, nothing is sampled.
 
-Give histories uncut (`leave_one_out` with a `max_history` above the longest): each system cuts them to what it reads,
-and `mask_seen` masks all that is given. A target the user has met before cannot be hit when seen items are masked.
+There are two protocols, and published tables use both: *unmasked*, where the items of the history stay candidates, and
+*masked*, where they do not, and a target the user has met before cannot be hit. Give histories uncut (`leave_one_out`
+with a `max_history` above the longest): each system cuts them to what it reads, and all that is given is masked.
+
+Ties: items with one score stand in the order of their rows in the item table, the lowest first, in every ranking. So
+the same scores give the same ranks everywhere. A system that gives one score to many can gain by it where item rows
+are sorted by popularity; `ties="pessimistic"` puts the target last instead and shows how much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import polars as pl
@@ -19,9 +24,14 @@ from macrec.data.ranking import NOT_RANKED, Ranking, exact_ranks, top_k
 from macrec.data.split import PADDING, Samples, Split, item_counts
 from macrec.errors import DataError
 from macrec.evaluation.metrics import mrr, ranking_metrics
-from macrec.evaluation.system import ScoringSystem, System
+from macrec.evaluation.system import ScoringSystem, System, rankings
 
 Mask = NDArray[np.bool_]
+Ties = Literal["ranking", "pessimistic"]
+
+UNMASKED, MASKED = False, True
+PROTOCOLS = (UNMASKED, MASKED)
+"""Both ways to rank: whether what is in the history is masked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,24 +88,47 @@ class Evaluation:
         }
 
 
+class Options(TypedDict, total=False):
+    """What `evaluate` passes on to `evaluate_each`."""
+
+    ks: tuple[int, ...]
+    depth: int
+    groups: Mapping[str, Mask] | None
+    ties: Ties
+    batch: int
+
+
 def evaluate(
     system: System,
     samples: Samples,
     counts: NDArray[np.int64],
     *,
+    mask_seen: bool = False,
+    **options: Unpack[Options],
+) -> Evaluation:
+    """`evaluate_each` under one protocol."""
+    return evaluate_each(system, samples, counts, (mask_seen,), **options)[0]
+
+
+def evaluate_each(
+    system: System,
+    samples: Samples,
+    counts: NDArray[np.int64],
+    masks: Sequence[bool] = PROTOCOLS,
+    *,
     ks: tuple[int, ...] = (1, 5, 10),
     depth: int = 20,
     groups: Mapping[str, Mask] | None = None,
-    mask_seen: bool = False,
-    ties: Literal["ranking", "pessimistic"] = "ranking",
+    ties: Ties = "ranking",
     batch: int = 1024,
-) -> Evaluation:
+) -> list[Evaluation]:
     """Let `system` rank the catalog for every sample, `batch` at a time, and note where the targets stand.
 
-    `counts` `[N]`: training events per item, as `item_counts` gives them. Ranks are taken in the first `depth` places
-    of the ranking, the same for a system that scores every item and for a beam. `ties`: among items with one score the
-    ranking's own order holds, or the target comes last ("pessimistic", which needs a `ScoringSystem` and holds
-    `[batch, N]` scores at a time). `groups`: name → mask `[U]` of samples, such as `target_groups` makes.
+    One evaluation for each of `masks` (mask what is seen?); what scores items scores them once for all. `counts` `[N]`:
+    training events per item, as `item_counts` gives them. Ranks are taken in the first `depth` places of the ranking,
+    the same for a system that scores every item and for a beam. `ties`: among items with one score the ranking's own
+    order holds, or the target comes last ("pessimistic", which needs a `ScoringSystem` and holds `[batch, N]` scores at
+    a time). `groups`: name → mask `[U]` of samples, such as `target_groups` makes.
 
     Raises DataError when there are no samples, ValueError for arguments that do not fit each other.
     """
@@ -108,30 +141,38 @@ def evaluate(
             raise ValueError(f'group "{name}" is {mask.dtype} {mask.shape} for {len(samples)} samples')
     if ties == "pessimistic" and not isinstance(system, ScoringSystem):
         raise ValueError(f"pessimistic ties need a system that scores every item; {system.name} does not")
-    ranks = np.zeros(len(samples), np.int64)
-    shown = np.zeros(len(counts), np.int64)
+    found = [
+        Evaluation(
+            system.name, np.zeros(len(samples), np.int64), np.zeros(len(counts), np.int64), counts, tuple(ks), depth,
+            mask_seen, dict(groups or {}),
+        )
+        for mask_seen in masks
+    ]  # fmt: skip
     for begin in range(0, len(samples), batch):
         place = np.arange(begin, min(begin + batch, len(samples)))
         part = samples.take(place)
         if ties == "pessimistic" and isinstance(system, ScoringSystem):
-            ranking, found = _pessimistic(system, part, depth, mask_seen)
+            ranked = _pessimistic(system, part, depth, masks)
         else:
-            ranking = system.recommend(part, depth, mask_seen)
-            found = ranking.rank_of(part.targets)
-        if ranking.k > depth:
-            raise ValueError(f"{system.name} was asked for {depth} items and gave {ranking.k}")
-        ranks[place] = found
-        first = ranking.items[:, : max(ks)]
-        shown += np.bincount(first[first != PADDING], minlength=len(counts))
-    return Evaluation(system.name, ranks, shown, counts, tuple(ks), depth, mask_seen, dict(groups or {}))
+            ranked = [(each, each.rank_of(part.targets)) for each in rankings(system, part, depth, masks)]
+        for evaluation, (ranking, ranks) in zip(found, ranked, strict=True):
+            if ranking.k > depth:
+                raise ValueError(f"{system.name} was asked for {depth} items and gave {ranking.k}")
+            evaluation.ranks[place] = ranks
+            first = ranking.items[:, : max(ks)]
+            evaluation.shown[:] += np.bincount(first[first != PADDING], minlength=len(counts))
+    return found
 
 
 def _pessimistic(
-    system: ScoringSystem, samples: Samples, depth: int, mask_seen: bool
-) -> tuple[Ranking, NDArray[np.int64]]:
-    scores, seen = system.scores(samples), samples.padded() if mask_seen else None
-    ranks = exact_ranks(scores, samples.targets, seen, ties="pessimistic")
-    return top_k(scores, depth, exclude=seen), np.where(ranks <= depth, ranks, NOT_RANKED)
+    system: ScoringSystem, samples: Samples, depth: int, masks: Sequence[bool]
+) -> list[tuple[Ranking, NDArray[np.int64]]]:
+    found = []
+    for mask_seen, scores in zip(masks, system.scored(samples, masks), strict=True):
+        seen = samples.padded() if mask_seen else None
+        ranks = exact_ranks(scores, samples.targets, seen, ties="pessimistic")
+        found.append((top_k(scores, depth, exclude=seen), np.where(ranks <= depth, ranks, NOT_RANKED)))
+    return found
 
 
 def target_groups(data: Dataset, split: Split, samples: Samples, head: float = 0.2, short: int = 5) -> dict[str, Mask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -53,11 +53,34 @@ class ScoringSystem(ABC):
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k items scored best, among equals the lowest item number first; a part of the users at a time."""
+        return self.rankings(samples, k, (mask_seen,))[0]
+
+    def rankings(self, samples: Samples, k: int, masks: Sequence[bool]) -> list[Ranking]:
+        """What `recommend` gives for each of `masks` (mask what is seen?), from one scoring of the histories."""
         rows = max(1, CELLS // self.num_items)
         parts = [samples.take(np.arange(at, min(at + rows, len(samples)))) for at in range(0, len(samples), rows)]
-        return Ranking.stack(
-            [top_k(self.scores(part), k, exclude=part.padded() if mask_seen else None) for part in parts or [samples]]
-        )
+        found = [
+            [
+                top_k(scores, k, exclude=part.padded() if mask_seen else None)
+                for mask_seen, scores in zip(masks, self.scored(part, masks), strict=True)
+            ]
+            for part in parts or [samples]
+        ]
+        return [Ranking.stack(of_mask) for of_mask in zip(*found, strict=True)]
+
+    def scored(self, samples: Samples, masks: Sequence[bool]) -> list[Scores]:
+        """The scores that each of `masks` ranks by: one and the same, unless a system has settings for each."""
+        return [self.scores(samples)] * len(masks)
+
+
+def rankings(system: System, samples: Samples, k: int, masks: Sequence[bool]) -> list[Ranking]:
+    """The k best items of `system` for each of `masks`: one training and, where items are scored, one scoring.
+
+    A beam search has to be made again, as masking decides which prefixes live on.
+    """
+    if isinstance(system, ScoringSystem):
+        return system.rankings(samples, k, masks)
+    return [system.recommend(samples, k, mask_seen) for mask_seen in masks]
 
 
 def learned(state: T | None, name: str) -> T:
