@@ -10,7 +10,7 @@ import polars as pl
 from page import markdown, rewrite
 
 from macrec.viz.results import ablation_table, results_table
-from macrec.workbench.system_comparison import METRICS
+from macrec.workbench.system_results import METRICS
 
 
 def section(name: str, recorded: dict[str, Any]) -> str:

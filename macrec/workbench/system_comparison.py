@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from macrec.data.dataset import Dataset
-from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split, item_counts
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.ceiling import known_ranks
-from macrec.evaluation.evaluate import Evaluation, evaluate, target_groups
-from macrec.evaluation.metrics import ranking_metrics
-from macrec.evaluation.significance import Comparison, paired_bootstrap
-from macrec.generation.beam import Trace
-from macrec.generation.trie import CodeTrie
-from macrec.quantization.semantic_ids import SemanticIds
+from macrec.evaluation.evaluate import evaluate_each, target_groups
 from macrec.systems import (
     TIGER,
     CodebookSettings,
-    Generative,
     GeneratorSettings,
     ItemKNN,
     MACRec,
@@ -42,11 +33,10 @@ from macrec.systems import (
 )
 from macrec.systems.macrec import Term
 from macrec.training import Event, drain
+from macrec.workbench.system_results import MAIN, Results
 
-MAIN = "MACRec"
 SIMPLE = ("popularity", "Markov-1", "item-kNN")
 """Systems that count: no seed changes them."""
-METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10")
 
 Roster = Mapping[str, System]
 
@@ -74,113 +64,6 @@ def ablated_systems(
     """MACRec without each of its terms, as in the paper's Table 3."""
     found: list[System] = [MACRec(folder, embeddings, codebooks, generator, (term,)) for term in get_args(Term)]
     return roster(*found)
-
-
-class Search(NamedTuple):
-    """One user's beam search: what `macrec.viz.beam_trace` draws."""
-
-    trace: Trace
-    trie: CodeTrie
-    ids: SemanticIds
-    target: int
-    path: str
-
-
-@dataclass
-class Results:
-    """What `compare_systems` found.
-
-    `rows`: one per system and seed, with the columns system, seed, the metrics and `seconds` of training; `evaluations`
-    and `systems`, of the first seed, by name; `samples`: the users, and `groups` they belong to; `stopped` by an
-    interrupt.
-    """
-
-    samples: Samples
-    groups: dict[str, NDArray[np.bool_]]
-    seeds: tuple[int, ...]
-    mask_seen: bool = False
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    systems: dict[str, System] = field(default_factory=dict)
-    stopped: bool = False
-
-    @property
-    def table(self) -> pl.DataFrame:
-        """The rows as a frame."""
-        return pl.DataFrame(self.rows, infer_schema_length=None)
-
-    @property
-    def caption(self) -> str:
-        """What the table is of, in words."""
-        users = f"{len(self.samples):,} test users"
-        runs = len({row["seed"] for row in self.rows})
-        seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
-        return f"{users}, {seeds}, seen items {'masked' if self.mask_seen else 'not masked'}."
-
-    @property
-    def reference(self) -> str:
-        """The system that the others are compared with: MACRec, or the last that was evaluated."""
-        return MAIN if MAIN in self.evaluations else next(reversed(self.evaluations), MAIN)
-
-    def differences(self, against: str = "", metric: str = "NDCG@10") -> dict[str, Comparison]:
-        """By how much every other system exceeds `against` (default: the reference) for the same users, first seed.
-
-        Raises DataError for a system that was not evaluated.
-        """
-        against = against or self.reference
-        if against not in self.evaluations:
-            known = ", ".join(self.evaluations) or "nothing: run the table's cell again"
-            raise DataError(f"{against} was not evaluated", field="against", fix=f"choose from {known}")
-        ranks = {name: found.ranks for name, found in self.evaluations.items()}
-        return {
-            name: paired_bootstrap(found, ranks[against], metric) for name, found in ranks.items() if name != against
-        }
-
-    def by_group(self) -> dict[str, pl.DataFrame]:
-        """System → its metrics in every group of users, of the first seed."""
-        return {name: found.by_group() for name, found in self.evaluations.items()}
-
-    def by_system(self) -> dict[str, dict[str, float]]:
-        """System → the mean over seeds of HR and NDCG, for metrics.json."""
-        if not self.rows:  # interrupted before anything was finished
-            return {}
-        table = self.table.group_by("system", maintain_order=True).agg(pl.col(*METRICS).mean())
-        return {row.pop("system"): row for row in table.to_dicts()}
-
-    def telling(self, users: int) -> NDArray[np.int64]:
-        """Users worth a look: those whose target some systems find among the first 10, the fewer the better.
-
-        Half of them (rounded up) are found by the reference, half are not, as far as there are such.
-        """
-        hits = np.stack([(found.ranks >= 1) & (found.ranks <= 10) for found in self.evaluations.values()])
-        mine = hits[list(self.evaluations).index(self.reference)]
-        by_few = np.argsort(np.where(hits.any(0), hits.sum(0), len(hits) + 1), kind="stable")
-        found, missed = by_few[mine[by_few]], by_few[~mine[by_few]]
-        first = found[: max((users + 1) // 2, users - len(missed))]
-        return np.concatenate([first, missed[: users - len(first)]])
-
-    def replayed(self, users: int) -> tuple[Samples, range, dict[str, Ranking], dict[str, NDArray[np.bool_]]]:
-        """What `macrec.viz.replay` shows of so many telling users: samples, their rows, rankings by system, groups."""
-        chosen = self.telling(users)
-        few = self.samples.take(chosen)
-        rankings = {name: system.recommend(few, 20, self.mask_seen) for name, system in self.systems.items()}
-        return few, range(len(few)), rankings, {name: mask[chosen] for name, mask in self.groups.items()}
-
-    def traced(self) -> Search:
-        """The search of the last generator, MACRec if it was trained, for the first telling user, on its first path.
-
-        Raises DataError when there is no generator yet.
-        """
-        system = next((found for found in reversed(self.systems.values()) if isinstance(found, Generative)), None)
-        if system is None:
-            raise DataError(
-                "no generator was trained, so there is no beam to look at", fix="run the table's cell again"
-            )
-        decoder, few = system.decoder, self.samples.take(self.telling(1))
-        task = decoder.tables.tasks[decoder.paths[0]]
-        _, trace = decoder.trace(task.name, few, self.mask_seen)
-        ids = decoder.tables.ids[task.target]
-        return Search(trace, decoder.tries[task.target], ids, int(few.targets[0]), task.name.split(",")[0])
 
 
 @dataclass(frozen=True)
@@ -245,8 +128,9 @@ def compare_systems(
     """Train what `make` gives for every seed, and let it rank the catalog for test users, the same for all.
 
     Systems that are trained already are not trained again. `users`: how many test users, drawn at random; 0 is all.
-    On the built-in catalog the marks (oracle, reads only, sees only) join as systems. After an interrupt what was
-    finished is returned. `progress` shows a bar. Raises DataError when nobody can be tested.
+    Both protocols are measured, from one training; `mask_seen` says which one figures look at. On the built-in catalog
+    the marks (oracle, reads only, sees only) join as systems. After an interrupt what was finished is returned.
+    `progress` shows a bar. Raises DataError when nobody can be tested.
     """
     samples = chosen_users(split.test, users)
     counts, groups = item_counts(split, data.num_items), target_groups(data, split, samples)
@@ -261,16 +145,12 @@ def compare_systems(
             trained = drain(system.fit(data, split), Told(bar, f"{name}, seed {seed}"))
             if trained.stopped:
                 break
-            found = evaluate(system, results.samples, counts, groups=groups, mask_seen=mask_seen)
-            metrics = {key: None if np.isnan(value) else value for key, value in found.metrics().items()}
-            row = {"system": name, "seed": seed, **metrics, "seconds": seconds_of(trained.events)}
-            results.rows.append(row)
-            if seed == seeds[0]:
-                results.evaluations[name], results.systems[name] = found, system
+            found = evaluate_each(system, results.samples, counts, groups=groups)
+            results.add(seed, system, found, seconds=seconds_of(trained.events))
         else:
             results.stopped = False
     for name, ranks in known_ranks(data, results.samples).items():
-        results.rows.append({"system": name, "seed": seeds[0], **ranking_metrics(ranks)})
+        results.add_mark(name, ranks)
     return results
 
 

@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.data import Histories, from_events, leave_one_out, load_dataset, train_part
+from macrec.data.curio import curio
 from macrec.data.ranking import exact_ranks
 from macrec.data.split import item_counts, training_events
+from macrec.evaluation.evaluate import evaluate
 from macrec.evaluation.metrics import ranking_metrics
+from macrec.evaluation.system import rankings
 from macrec.systems import ItemKNN, Markov, Popularity
+from macrec.systems.item_knn import DECAYS, Neighborhood
 from macrec.training import drain
 
 UNCUT = 10**6
@@ -98,7 +102,7 @@ def test_scores_equal_a_loop_over_users(system, by_hand, sequences):
         assert system.recommend(samples, 3).items.shape == (len(samples), 3)
 
 
-@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN()], ids=lambda system: system.name)
+@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN(0.7)], ids=lambda system: system.name)
 def test_held_out_events_teach_nothing(system):
     rng = np.random.default_rng(0)
     sequences = [rng.integers(0, N, 6).tolist() for _ in range(30)]
@@ -111,7 +115,7 @@ def test_held_out_events_teach_nothing(system):
     np.testing.assert_array_equal(*scores)
 
 
-@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN()], ids=lambda system: system.name)
+@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN(0.7)], ids=lambda system: system.name)
 def test_seen_items_are_masked_when_asked_and_parts_make_the_whole(system, monkeypatch):
     rng = np.random.default_rng(1)
     data = dataset([rng.integers(0, N, 6).tolist() for _ in range(30)])
@@ -136,8 +140,46 @@ def test_nothing_is_recommended_before_learning():
 
 @pytest.mark.parametrize("bad", [{"decay": 0.0}, {"decay": 1.1}, {"last": 0}, {"popularity": -1.0}])
 def test_neighbors_refuse_senseless_settings(bad):
-    with pytest.raises(ValueError, match="decay must be"):
+    with pytest.raises(ValueError, match="must"):
         ItemKNN(**bad)
+
+
+def test_the_decay_is_the_one_that_serves_validation_users_best_under_each_protocol(monkeypatch):
+    data = curio("tiny", num_users=150)
+    split = data.split()
+    counts = item_counts(split, data.num_items)
+    tuned = fitted(ItemKNN(), data, split)
+    assert tuned.about.keys() == {"unmasked", "masked"}
+    for mask_seen in (False, True):
+        reached = {}
+        for decay in DECAYS:
+            system = fitted(ItemKNN(decay), data, split)
+            reached[decay] = evaluate(system, split.valid, counts, mask_seen=mask_seen).metrics()["NDCG@10"]
+        assert tuned.chosen[mask_seen].decay == max(reached, key=lambda decay: reached[decay])
+        own = ItemKNN(tuned.chosen[mask_seen].decay)
+        expected = fitted(own, data, split).recommend(split.test, 10, mask_seen)
+        np.testing.assert_array_equal(tuned.recommend(split.test, 10, mask_seen).items, expected.items)
+    # Test targets decide nothing: with other ones the choice is the same.
+    other = split._replace(test=split.test.take(np.arange(3)))
+    assert fitted(ItemKNN(), data, other).chosen == tuned.chosen
+
+
+def test_both_protocols_are_ranked_from_one_scoring_where_their_settings_are_the_same():
+    data = dataset([[0, 1, 2, 3], [1, 2, 3, 4], [3, 4, 5, 0]])
+    split = data.split()
+    asked = []
+    for system, scorings in ((ItemKNN(0.5), 1), (ItemKNN(), 2), (Markov(), 1)):
+        fitted(system, data, split)
+        if scorings == 2:
+            system.chosen = {False: Neighborhood(0.5), True: Neighborhood(0.9)}
+        method = "scores" if isinstance(system, Markov) else "scores_with"
+        plain = getattr(system, method)
+        setattr(system, method, lambda *given, plain=plain: asked.append(1) or plain(*given))
+        both = rankings(system, split.test, 4, (False, True))
+        assert len(asked) == scorings
+        alone = [system.recommend(split.test, 4, mask_seen) for mask_seen in (False, True)]
+        assert [found.items.tolist() for found in both] == [found.items.tolist() for found in alone]
+        asked.clear()
 
 
 # HR@1, HR@5, HR@10, NDCG@5, NDCG@10 by dataset, system and whether seen items are masked; see the test below.
@@ -164,7 +206,7 @@ COLD_TARGETS = {"amazon_instruments_2018": 33, "amazon_arts_2018": 37}  # the sp
 SYSTEMS = {
     "popularity": (Popularity(), "item"),
     "Markov-1": (Markov(), "item"),
-    "kNN 1.0": (ItemKNN(), "pessimistic"),
+    "kNN 1.0": (ItemKNN(decay=1.0), "pessimistic"),
     "kNN 0.7": (ItemKNN(decay=0.7), "pessimistic"),
 }
 

@@ -25,11 +25,8 @@ from macrec.systems.sasrec import SASRecTraining
 from macrec.training import Event
 from macrec.workbench import system_comparison as module
 from macrec.workbench.system_comparison import (
-    MAIN,
-    METRICS,
     SIMPLE,
     Contest,
-    Results,
     ablated_systems,
     chosen_users,
     compare_systems,
@@ -37,6 +34,7 @@ from macrec.workbench.system_comparison import (
     seconds_of,
     seeds_of,
 )
+from macrec.workbench.system_results import MAIN, MASKED, METRICS, Results, masked
 
 UNCUT = 10**6
 MARKS = ["oracle", "reads only", "sees only"]
@@ -137,15 +135,19 @@ def test_all_are_asked_about_the_same_users_and_rows_hold_their_metrics(elsewher
         users = results.samples.user.tolist()
         assert len(users) == 11
         asked = [entry[3:] for entry in log if entry[0] == "ask"]
-        assert asked == [(users, mask_seen)] * 5
-    for row in results.rows:
-        system = make(row["seed"])[row["system"]]
-        found = evaluate(system, results.samples, item_counts(split, elsewhere.num_items), mask_seen=True)
-        assert found.metrics().items() <= row.items()
-        assert row["HR@10"] == ranking_metrics(found.ranks)["HR@10"]
-        if row["seed"] == 0:
-            np.testing.assert_array_equal(results.evaluations[row["system"]].ranks, found.ranks)
-            assert results.evaluations[row["system"]].mask_seen
+        assert asked == [(users, False), (users, True)] * 5  # both protocols, from one training
+        assert len([entry for entry in log if entry[0] == "fit"]) == 5
+        for row in results.rows:
+            system = make(row["seed"])[row["system"]]
+            for protocol, ending in ((False, ""), (True, MASKED)):
+                counts = item_counts(split, elsewhere.num_items)
+                found = evaluate(system, results.samples, counts, mask_seen=protocol)
+                assert {f"{name}{ending}": value for name, value in found.metrics().items()}.items() <= row.items()
+                np.testing.assert_array_equal(results.ranks[protocol][row["system"]][row["seed"]], found.ranks)
+                if row["seed"] == 0 and protocol == mask_seen:
+                    np.testing.assert_array_equal(results.evaluations[row["system"]].ranks, found.ranks)
+                    assert results.evaluations[row["system"]].mask_seen == mask_seen
+        assert results.metric == ("NDCG@10 masked" if mask_seen else "NDCG@10")
     assert results.evaluations[MAIN].groups.keys() >= {"head", "tail", "cold"}
     assert all(len(mask) == 11 for mask in results.evaluations[MAIN].groups.values())
 
@@ -157,19 +159,24 @@ def test_results_by_system_are_means_over_seeds(elsewhere):
     for name, metrics in found.items():
         rows = [row for row in results.rows if row["system"] == name]
         assert len(rows) == (1 if name in SIMPLE else 3)
-        assert metrics == pytest.approx({metric: np.mean([row[metric] for row in rows]) for metric in METRICS})
+        assert metrics == pytest.approx(
+            {metric: np.mean([row[metric] for row in rows]) for metric in (*METRICS, *masked(METRICS))}
+        )
     assert results.table.height == 7
     assert results.table["system"].to_list() == [row["system"] for row in results.rows]
 
 
-def test_differences_are_those_of_the_others_for_the_same_users(elsewhere):
-    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [3])
-    ranks = {name: found.ranks for name, found in results.evaluations.items()}
-    found = results.differences()
-    assert list(found) == ["popularity", "Guess it"]
-    for name, comparison in found.items():
-        assert comparison == paired_bootstrap(ranks[name], ranks[MAIN], "NDCG@10")
-    own = {row["system"]: row["HR@5"] for row in results.rows}
+def test_differences_are_those_of_the_others_for_the_same_users_and_all_seeds(elsewhere):
+    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [3, 4])
+    for mask_seen in (False, True):
+        runs = {name: np.stack(list(of_seed.values())) for name, of_seed in results.ranks[mask_seen].items()}
+        assert {name: len(found) for name, found in runs.items()} == {"popularity": 1, "Guess it": 2, MAIN: 2}
+        found = results.differences(mask_seen=mask_seen)
+        assert list(found) == ["popularity", "Guess it"]
+        for name, comparison in found.items():
+            assert comparison == paired_bootstrap(runs[name], runs[MAIN], "NDCG@10")
+    assert results.differences() == results.differences(mask_seen=False)
+    own = {name: metrics["HR@5"] for name, metrics in results.by_system().items()}
     against = results.differences("popularity", "HR@5")
     assert list(against) == ["Guess it", MAIN]
     for name, comparison in against.items():
@@ -191,8 +198,11 @@ def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
     assert pairs(results)[-3:] == [(name, 5) for name in MARKS]
     oracles = (data.oracle, data.oracle_blind_to("image"), data.oracle_blind_to("text"))
     for row, oracle in zip(results.rows[-3:], oracles, strict=True):
-        assert ranking_metrics(oracle.ranks(results.samples)).items() <= row.items()
-    assert results.by_system()["oracle"] == {metric: results.rows[-3][metric] for metric in METRICS}
+        metrics = ranking_metrics(oracle.ranks(results.samples))
+        assert metrics.items() <= row.items()
+        assert {f"{name}{MASKED}": value for name, value in metrics.items()}.items() <= row.items()
+    expected = {metric: results.rows[-3][metric] for metric in (*METRICS, *masked(METRICS))}
+    assert results.by_system()["oracle"] == expected
     assert not set(MARKS) & set(results.evaluations)
     results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0])
     assert not set(MARKS) & {row["system"] for row in results.rows}
@@ -360,7 +370,8 @@ def told_of(ranks, reference):
     users = len(next(iter(ranks.values())))
     results = Results(nobody.take(np.zeros(users, int)), {}, (0,))
     for name, found in ranks.items():
-        results.evaluations[name] = Evaluation(name, np.array(found), np.ones(3), np.ones(3), (10,), 20, False, {})
+        found = Evaluation(name, np.array(found), np.ones(3, int), np.ones(3, int), (10,), 20, False, {})
+        results.add(0, Guess(name, 0, 5, []), [found])
     assert results.reference == reference
     return results
 
@@ -387,7 +398,6 @@ def test_the_reference_is_macrec_or_who_came_last():
     results = told_of({"b": [1, 0], "a": [2, 1]}, "a")
     assert list(results.differences()) == ["b"]
     results = told_of({"item-kNN": [1]}, "item-kNN")
-    results.systems["item-kNN"] = Guess("item-kNN", 0, 5, [])
     with pytest.raises(DataError, match="No generator was trained"):
         results.traced()
 
@@ -404,8 +414,9 @@ def test_a_study_has_three_seeds_and_all_else_one_unless_told():
 def test_the_caption_says_how_it_was_measured(elsewhere):
     split = leave_one_out(elsewhere.histories, UNCUT)
     one = compare_systems(guesses(elsewhere, []), elsewhere, split, [0], users=7)
-    assert one.caption == "7 test users, one seed, seen items not masked."
+    protocols = "; every item is a candidate, or, where it says masked, every item not yet met."
+    assert one.caption == "7 test users, one seed" + protocols
     many = compare_systems(guesses(elsewhere, []), elsewhere, split, [0, 1], mask_seen=True)
-    assert many.caption == "30 test users, mean ± standard deviation over 2 seeds, seen items masked."
+    assert many.caption == "30 test users, mean ± standard deviation over 2 seeds" + protocols
     assert many.by_group().keys() == many.evaluations.keys()
     assert many.groups.keys() == many.evaluations[MAIN].groups.keys()
