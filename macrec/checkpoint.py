@@ -44,7 +44,7 @@ class Checkpoint:
             save_file({key: value.detach().clone(memory_format=whole) for key, value in tensors.items()}, temporary)
         # This one rename makes the new checkpoint the current one.
         write_json(self._json, {"tensors": name, "identity": self.identity, "state": state})
-        for file in self.folder.glob("*step-*"):  # the one before, and what a killed save left
+        for file in self.folder.glob("step-*"):  # the one before
             if file.name != name:
                 file.unlink()
 

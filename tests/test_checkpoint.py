@@ -156,7 +156,8 @@ def test_identities_are_compared_as_json_holds_them(tmp_path):
 
 def test_the_rest_of_a_killed_save_is_swept_by_the_next(tmp_path):
     checkpoint = Checkpoint(tmp_path, IDENTITY)
-    (tmp_path / ".step-00000003.safetensors.17-4.tmp").write_bytes(b"half")
+    (tmp_path / ".macrec-0123456789ab.tmp" / "new").mkdir(parents=True)
+    (tmp_path / ".macrec-0123456789ab.tmp" / "new" / "step-00000003.safetensors").write_bytes(b"half")
     (tmp_path / "step-00000002.safetensors").write_bytes(b"old")
     checkpoint.save(7, tensors(), STATE)
     assert files(tmp_path) == ["checkpoint.json", "step-00000007.safetensors"]

@@ -6,6 +6,7 @@ space counts as part of a category ("Arts, Crafts & Sewing"); when writing, such
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from itertools import chain
@@ -23,7 +24,7 @@ from macrec.data.parquet import encoded
 from macrec.data.picture_files import first_whole
 from macrec.data.reading import existing_file, is_given, parse_json, pieces, read_csv
 from macrec.errors import DataError
-from macrec.files import replacing, write_json
+from macrec.files import LONGEST, check_replaceable, replacing, write_json
 
 TEXTS = ("title", "description", "brand", "categories")
 
@@ -75,13 +76,15 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
 
 
 def save_lcrec(dataset: Dataset, folder: Path | str) -> Path:
-    """Write a dataset in this format into `folder`, all or nothing; an existing folder is replaced as a whole.
+    """Write a dataset in this format into `folder`, all or nothing.
 
+    A folder that was saved before is replaced as a whole; any other with something in it is refused (DataError).
     Times and behaviors are left out, as the format has no place for them. Pictures go into `images/` byte for byte
     (drawn ones as WebP). Returns the folder.
     """
     check_histories(dataset)
-    if Path(dataset.name).name != dataset.name:
+    check_replaceable(Path(folder))
+    if Path(dataset.name).name != dataset.name or len(os.fsencode(f"{dataset.name}_images_info.json")) > LONGEST:
         raise DataError(f'the name "{dataset.name}" cannot begin a file name', fix="rename the dataset")
     histories, items = dataset.histories, dataset.items
     for kind, ids in (("item", items["item_id"]), ("user", dataset.user_ids)):

@@ -19,7 +19,7 @@ from macrec.data.ordering import check_histories, chronological
 from macrec.data.reading import existing_file, is_given, parse_json
 from macrec.data.split import parts_of
 from macrec.errors import DataError
-from macrec.files import replacing, write_json
+from macrec.files import check_replaceable, replacing, write_json
 
 EVENT_FILES = ("interactions.parquet", "interactions_unordered.parquet")
 EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos", "behavior", "split")
@@ -87,13 +87,12 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
 def save_parquet(dataset: Dataset, folder: Path | str) -> Path:
     """Write a dataset as the layout `load_parquet` reads, all or nothing. Returns the folder.
 
-    A folder that was saved before is replaced as a whole; any other folder with something in it is refused (DataError).
+    A folder that was saved before is replaced as a whole; any other with something in it is refused (DataError).
     Pictures that are encoded already (a folder, a parquet column) are copied byte for byte, so that the fingerprint
     stays; drawn ones are encoded as WebP.
     """
     check_histories(dataset)
-    if Path(folder).is_dir() and any(Path(folder).iterdir()) and not (Path(folder) / "dataset.json").is_file():
-        raise DataError("the folder holds something else", file=folder, fix="name a new folder, or empty this one")
+    check_replaceable(Path(folder))
     present = dataset.images.present
     rows = pl.int_range(dataset.num_items, dtype=pl.Int32, eager=True).alias("item_idx")
     named = pl.when(pl.Series(present)).then(pl.coalesce("image", pl.format("{}.webp", rows)))

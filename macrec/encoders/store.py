@@ -27,10 +27,10 @@ from tqdm import tqdm
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import Embeddings, open_npy, statistics
 from macrec.encoders.encoder import Encoder
-from macrec.encoders.lock import locked
 from macrec.encoders.precomputed import NpyEncoder
 from macrec.errors import DataError
 from macrec.files import write_json
+from macrec.lock import locked
 
 FORMAT_VERSION = 1
 """Part of every key; raise it when what is in the folders changes its meaning."""
@@ -72,7 +72,7 @@ class EmbeddingStore:
             return encoder.open(dataset)  # already a file: nothing to compute and nothing to copy
         folder = self.root / folder_name(dataset, encoder)
         if not folder.is_dir():
-            with locked(folder.with_name(f".{folder.name}.lock")):
+            with locked(folder.with_name(f".{folder.name}.lock"), f"computing {folder.name}"):
                 if not folder.is_dir():
                     self.compute(dataset, encoder, folder, progress)
         return open_folder(folder)

@@ -156,8 +156,10 @@ class T5(nn.Module):
         self.load_state_dict(values)
 
     def to_hugging_face(self, folder: Path | str) -> None:
-        """Write config.json and model.safetensors, which `T5ForConditionalGeneration.from_pretrained` loads."""
-        folder = Path(folder)
+        """Write a folder of config.json and model.safetensors, for `T5ForConditionalGeneration.from_pretrained`.
+
+        A folder that was written before is replaced; any other with something in it is refused (DataError).
+        """
         weights = {}
         for name, theirs in counterparts(self.config).items():
             for their, part in zip(theirs, self.state_dict()[name].chunk(len(theirs)), strict=True):
@@ -171,9 +173,10 @@ class T5(nn.Module):
             "decoder_start_token_id": PAD,
             "eos_token_id": EOS,
         }
-        with replacing(folder / "model.safetensors") as temporary:
-            save_file(weights, temporary, {"format": "pt"})
-        write_json(folder / "config.json", about)
+        with replacing(Path(folder)) as temporary:
+            temporary.mkdir()
+            save_file(weights, temporary / "model.safetensors", {"format": "pt"})
+            write_json(temporary / "config.json", about)
 
 
 class Stack(nn.Module):

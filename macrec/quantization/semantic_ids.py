@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from macrec.data.dataset import first_true
 from macrec.data.reading import existing_file, parse_json
 from macrec.errors import DataError
-from macrec.files import replacing, write_json
+from macrec.files import check_replaceable, replacing, write_json
 
 Codes = NDArray[np.int32]
 
@@ -111,8 +111,12 @@ class SemanticIds:
         return groups
 
     def save(self, path: Path | str) -> None:
-        """Write to `.parquet` (everything) or `.json` (like LC-Rec, LETTER, MQL4GRec and MiniOneRec: `to_json`)."""
+        """Write to `.parquet` (everything) or `.json` (like LC-Rec, LETTER, MQL4GRec and MiniOneRec: `to_json`).
+
+        Raises DataError where a file of this name is there that holds anything but semantic IDs.
+        """
         path = Path(path)
+        check_replaceable(path, ours=holds_ids)
         if path.suffix == ".json":
             write_json(path, self.to_json())
             return
@@ -132,6 +136,17 @@ class SemanticIds:
             [f"<{name}_{code}>" for code in column] for name, column in zip(self.codebooks, self.codes.T, strict=True)
         ]
         return {str(row): list(tokens) for row, tokens in enumerate(zip(*columns, strict=True))}
+
+
+def holds_ids(file: Path) -> bool:
+    """Whether a file looks like a table of semantic IDs, so that another may take its place."""
+    if file.suffix == ".json":
+        with file.open("rb") as stream:
+            return re.match(rb'\s*\{\s*("[^"]*"\s*:\s*\[\s*"<|\})', stream.read(1000)) is not None
+    try:
+        return "codes" in pl.read_parquet_schema(file)
+    except (OSError, pl.exceptions.PolarsError):
+        return False
 
 
 def level_names(levels: int) -> tuple[str, ...]:

@@ -6,16 +6,20 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from macrec.files import replacing
+from macrec.errors import DataError
+from macrec.files import check_replaceable, replacing
 from macrec.viz.pictures import Gallery
 from macrec.viz.theme import FIGURES_SCRIPT, FONT, INK, TEXT, caption_html, figure_html, inert, numbered
+
+GENERATOR = '<meta name="generator" content="macrec">'
+"""What tells a page of ours."""
 
 STYLE = f"""
   body {{ margin: 0 auto; padding: 0 20px 60px; max-width: 1180px; background: #fff }}
@@ -128,7 +132,8 @@ class Page:
         contents = f'<nav aria-label="Contents"><ul>{entries}</ul></nav>' if len(self._contents) > 1 else ""
         lead = f"<p>{html.escape(self.lead)}</p>" if self.lead else ""
         return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(self.title)}</title>\n'
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{GENERATOR}'
+            f"<title>{html.escape(self.title)}</title>\n"
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
             f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n<script>{UNFOLD_JS}</script></head>\n"
@@ -143,7 +148,8 @@ class Page:
         return self._bytes + sum(len(part.replace(FIGURES_SCRIPT, "").encode()) for part in new)
 
     def write(self, path: Path) -> Path:
-        """Write the page to a file, whole or not at all, and return its path."""
+        """Write the page to a file, whole or not at all, and return its path; see `check_page`."""
+        check_page(path)
         with replacing(path) as temporary:
             temporary.write_text(self.render(), encoding="utf-8")
         return path
@@ -165,6 +171,19 @@ class Page:
             return script[0]
         self._add_gallery(key, script[0])
         return ""
+
+
+def check_page(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise DataError unless a page may be written to `path`: all that may be there is an earlier page."""
+    if path.is_dir():
+        raise DataError("this is a folder", file=path, fix="name a file for the page")
+    check_replaceable(path, inputs, is_page)
+
+
+def is_page(file: Path) -> bool:
+    """Whether a file is a page that was written here."""
+    with file.open("rb") as stream:
+        return GENERATOR.encode() in stream.read(1000)
 
 
 def _key(script: str) -> str:

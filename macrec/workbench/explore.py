@@ -25,7 +25,7 @@ from macrec.viz.coded_items import item_rows, items_in
 from macrec.viz.conflict_explorer import conflict_explorer, conflict_groups
 from macrec.viz.layout import FEWEST, umap_layouts
 from macrec.viz.linked import linked_items
-from macrec.viz.page import Page
+from macrec.viz.page import Page, check_page
 from macrec.viz.pictures import Gallery
 from macrec.viz.prefix_gallery import prefix_gallery
 from macrec.viz.stand_ins import first_code_fit, nearest_stand_ins
@@ -46,11 +46,12 @@ def explore(files: Sequence[Path], items: str | None, out: Path, size: int | Non
     """Write the page about the semantic IDs in `files` to `out`, and return it.
 
     `items` names a dataset or a table of items (`load_items`); `size` is the number of codewords per level where the
-    files do not say. Raises DataError for files that do not read, for items that the dataset does not have, and for
-    more than `MOST_TABLES` files.
+    files do not say. Raises DataError for files that do not read, for items that the dataset does not have, for more
+    than `MOST_TABLES` files, and where `out` is none of our pages.
     """
     if len(files) > MOST_TABLES:
         raise DataError(f"there are {len(files)} files of IDs", fix=f"explore at most {MOST_TABLES} at a time")
+    check_page(out, [*files, *([Path(items)] if items is not None else [])])
     names = table_names(files)
     tables = {name: load_semantic_ids(file, size) for name, file in zip(names, files, strict=True)}
     data = load_items(items) if items is not None else None

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from macrec.errors import DataError
-from macrec.viz.page import Page
+from macrec.viz.page import Page, check_page
 from macrec.viz.run_board import run_board, run_table
 from macrec.viz.tables import table_html
 from macrec.workbench.compare import RunComparison, RunRecord, compare_runs
@@ -38,8 +38,9 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
 
     One run stands open, notebook by notebook. Several are compared first, and their notebooks are folded. Notebooks
     that would make the page larger than `limit` bytes are left out and named. Raises DataError for a folder that is no
-    run, and for a file among its notebooks that is none.
+    run, for a file among its notebooks that is none, and where `out` is no report that was written before.
     """
+    check_page(out)
     found = compare_runs(folders)
     notebooks = {run.name: [read_executed(file) for file in notebook_files(run.folder)] for run in found.runs}
     page = Page(_title(folders), _lead(found.runs, notebooks))

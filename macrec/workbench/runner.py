@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from macrec.errors import DataError
-from macrec.files import write_json
+from macrec.files import check_replaceable, write_json
 from macrec.workbench.run import Run, environment, project_root, read_object
 
 Parameters = dict[str, Any]
@@ -181,6 +181,12 @@ def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -
             raise DataError(f"the parameter {name} cannot be {value}", fix="give a finite number")
 
 
+def was_executed(notebook: Path) -> bool:
+    """Whether a notebook file was written by an execution, as those of a run are, and not by hand."""
+    metadata = read_object(notebook).get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("papermill"))
+
+
 def check_folder(folder: Path, notebooks: Sequence[Path]) -> None:
     """Raise DataError for a folder in which the notebooks themselves would be overwritten."""
     if folder.resolve() in {path.resolve().parent for path in notebooks}:
@@ -219,6 +225,8 @@ def run_notebooks(
     check_folder(out, notebooks)
     about = {"parameters": parameters, "environment": environment()}
     run = Run.open(str(out.resolve()))
+    for notebook in notebooks:
+        check_replaceable(run.folder / notebook.name, ours=was_executed)
     manifest = run.manifest() | about
     manifest.setdefault("seconds", {})
     for number, notebook in enumerate(notebooks, 1):

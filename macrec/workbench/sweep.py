@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from macrec.encoders.lock import locked
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
+from macrec.lock import locked
 from macrec.workbench.point_process import listen, release, start, threads
 from macrec.workbench.run import Run
 from macrec.workbench.runner import (
@@ -152,7 +152,7 @@ def run_sweep(
         check_parameters(point.parameters, declared)
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out / "sweep.lock", lambda: say("waiting for another sweep, which runs in the same folder")):
+    with locked(out / "sweep.lock", "a sweep", lambda who: say(f"waiting for {who}, which runs in the same folder")):
         sweep = Sweep(notebooks, grid, out, points, jobs, say)
         sweep.run()
     failed = [point for point in points if point.state == "failed"]
@@ -279,8 +279,9 @@ def hand_on(donor: Path, receiver: Path) -> None:
     into, whoever goes on with it leaves the other's copy as it is.
     """
     for checkpoint in donor.rglob("checkpoint.json"):
-        training = receiver / checkpoint.parent.relative_to(donor)
-        if not training.exists():
+        place = checkpoint.parent.relative_to(donor)
+        training = receiver / place
+        if not training.exists() and not any(part.startswith(".") for part in place.parts):  # what a dead writer left
             with replacing(training) as temporary:
                 shutil.copytree(checkpoint.parent, temporary, copy_function=link)
 

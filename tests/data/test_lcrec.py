@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -103,6 +104,26 @@ def test_ids_that_break_the_table_are_not_saved(tmp_path):
     items, events = pl.DataFrame({"item_id": ["a\tb"]}), pl.DataFrame({"user_id": ["u"], "item_id": ["a\tb"]})
     with pytest.raises(DataError, match="tab or a line break"):
         save_lcrec(from_events("D", events, items, events_file="e", items_file="i"), tmp_path / "out")
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    dataset = load_lcrec(write(tmp_path, {"0": [0, 1]}))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DataError, match="the folder holds something else"):
+        save_lcrec(dataset, tmp_path)  # a published dataset, perhaps with files of which we know nothing
+    assert sorted(tmp_path.iterdir()) == before
+    save_lcrec(dataset, tmp_path / "out")
+    save_lcrec(dataset, tmp_path / "out")
+    (tmp_path / "out" / "D.index.json").write_text("{}")
+    with pytest.raises(DataError, match="the folder holds something else"):
+        save_lcrec(dataset, tmp_path / "out")
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused(tmp_path):
+    dataset = replace(load_lcrec(write(tmp_path, {"0": [0, 1]})), name="é" * 120)
+    with pytest.raises(DataError, match="cannot begin a file name; rename the dataset"):
+        save_lcrec(dataset, tmp_path / "out")
+    save_lcrec(replace(dataset, name="é" * 110), tmp_path / "out")
 
 
 def test_a_failed_save_leaves_the_old_folder(tmp_path, monkeypatch):

@@ -25,9 +25,9 @@ from macrec.encoders import (
     SentenceTransformerEncoder,
     TfidfEncoder,
 )
-from macrec.encoders.lock import locked
 from macrec.encoders.store import folder_name
 from macrec.errors import DataError
+from macrec.lock import locked
 
 N = 50
 
@@ -150,7 +150,7 @@ def test_a_computation_that_fails_leaves_no_result_and_is_continued(tmp_path: Pa
 
 
 def test_two_processes_at_once_compute_once(tmp_path: Path) -> None:
-    with locked(tmp_path / f".{folder_name(dataset(), Toy())}.lock"):  # held until both stand before it
+    with locked(tmp_path / f".{folder_name(dataset(), Toy())}.lock", "a test"):  # held until both stand before it
         children = [run_child(tmp_path, kill_after=0) for _ in range(2)]
         assert [child.stdout.readline() for child in children if child.stdout] == ["ready\n", "ready\n"]
     outputs = [child.communicate() for child in children]

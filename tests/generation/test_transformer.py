@@ -184,7 +184,11 @@ def test_hugging_face_loads_what_we_write(transformers, tmp_path, config):
     back.load_hugging_face(theirs)
     for name, weight in ours.state_dict().items():
         assert torch.equal(weight, back.state_dict()[name])
-    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        ".macrec",
+        "config.json",
+        "model.safetensors",
+    ]
     assert json.loads((tmp_path / "model" / "config.json").read_text())["vocab_size"] == TOKENS
 
 

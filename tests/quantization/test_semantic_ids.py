@@ -171,3 +171,13 @@ def test_codebooks_named_by_modality_come_back_from_json(tmp_path):
     back = load_semantic_ids(tmp_path / "ids.json")
     assert back.codebooks == ids.codebooks
     np.testing.assert_array_equal(back.codes, ids.codes)
+
+
+@pytest.mark.parametrize("name", ["ids.json", "ids.parquet"])
+def test_nothing_but_semantic_ids_is_replaced_by_them(tmp_path, name):
+    ids = SemanticIds.from_codes(np.array([[0, 1], [1, 0]]), ("a", "b"), (2, 2), pl.Series(["x", "y"]))
+    ids.save(tmp_path / name)
+    ids.save(tmp_path / name)
+    (tmp_path / name).write_text('{"0": {"title": "lamp"}}')
+    with pytest.raises(DataError, match=f"{name}: there is a file of this name already"):
+        ids.save(tmp_path / name)

@@ -56,6 +56,23 @@ def test_the_page_has_all_views_where_items_have_texts_and_pictures(files, tmp_p
     assert len(page.encode()) < 12_000_000
 
 
+def test_the_page_never_replaces_its_input_nor_what_is_no_page(files, tmp_path):
+    before = files[0].read_bytes()
+    (tmp_path / "items.csv").write_text("item_id,title\ni0,lamp\n")
+    (tmp_path / "home.html").write_text("<!doctype html><title>my page</title>")
+    for out, items in ((files[0], None), (tmp_path / "items.csv", str(tmp_path / "items.csv"))):
+        with pytest.raises(DataError, match="this would replace what it is made from"):
+            explore(files[:1], items, out)
+    for out in (files[1], tmp_path / "items.csv", tmp_path / "home.html"):
+        with pytest.raises(DataError, match="that macrec did not write; give another name, or remove it"):
+            explore(files[:1], None, out)
+    with pytest.raises(DataError, match="this is a folder; name a file"):
+        explore(files[:1], None, tmp_path)
+    assert files[0].read_bytes() == before and "my page" in (tmp_path / "home.html").read_text()
+    explore(files[:1], None, tmp_path / "new.html")
+    explore(files[1:], None, tmp_path / "new.html")  # its own pages it does
+
+
 def test_without_items_the_page_says_what_is_missing(files, tmp_path):
     explore(files[:1], None, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from macrec.errors import DataError
 from macrec.viz.theme import caption_html, figure_html
 from macrec.workbench.cli import app
-from macrec.workbench.report import newest_run, report_file, write_report
+from macrec.workbench.report import newest_run, notebook_files, report_file, write_report
 from macrec.workbench.runner import trust
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -228,6 +228,15 @@ def test_a_folder_that_is_no_run_is_refused_in_one_sentence(make_run, tmp_path):
         with pytest.raises(DataError, match=r"^[^;]*(empty|gone): this folder holds no run; [^;]*\.$"):
             report(*folders)
     assert not list(tmp_path.rglob("report.html"))
+
+
+def test_a_report_replaces_nothing_but_a_report(make_run):
+    folder = make_run("fine")
+    for out in (notebook_files(folder)[0], folder / "run.json", folder):
+        with pytest.raises(DataError, match=r"macrec did not write|this is a folder"):
+            write_report([folder], out)
+    write_report([folder], folder / "page.html")
+    write_report([folder], folder / "page.html")
 
 
 def test_a_file_that_is_no_notebook_is_refused_and_the_last_report_stays(make_run):

@@ -230,6 +230,15 @@ def test_a_run_never_overwrites_the_notebooks_it_executes(notebook):
 
 
 @pytest.mark.notebook
+def test_a_run_never_overwrites_a_notebook_that_was_written_by_hand(notebook, tmp_path):
+    (tmp_path / "run").mkdir()
+    mine = tmp_path / "run" / "01_toy.ipynb"
+    mine.write_bytes(notebook("1").read_bytes())
+    with pytest.raises(DataError, match=r"run/01_toy\.ipynb: there is a file of this name already"):
+        run_notebooks([notebook("2")], tmp_path / "run", {}, progress=False)
+    assert "papermill" not in mine.read_text() and not (tmp_path / "run" / "run.json").exists()
+
+
 def test_a_run_tells_which_notebook_and_which_of_its_cells_begin(notebook, tmp_path):
     path, steps = notebook("1 + 1", ""), []
     run_notebooks([path], tmp_path / "run", {}, progress=False, watch=steps.append)

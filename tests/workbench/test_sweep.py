@@ -4,8 +4,9 @@ import io
 import itertools
 import json
 import os
+import re
 import string
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
-from macrec.encoders.lock import locked
 from macrec.errors import DataError
+from macrec.lock import Lock
 from macrec.workbench.point_process import listen, release, start, threads
 from macrec.workbench.runner import NotebookError
 from macrec.workbench.sweep import (
@@ -197,16 +198,18 @@ def test_what_a_kernel_writes_to_the_stream_is_passed_over():
 def test_a_second_sweep_in_a_folder_says_that_it_waits(notebook, tmp_path, monkeypatch):
     monkeypatch.setattr(Sweep, "run", lambda self: self.say("runs"))
     said = []
-    with ExitStack() as first:
-        first.enter_context(locked(tmp_path / "sweep" / "sweep.lock"))
+    first = Lock(tmp_path / "sweep" / "sweep.lock", "a sweep")
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert elsewhere.submit(first.acquire).result()
 
         def say(line):
             said.append(line)
-            first.close()  # the first sweep ends once the second waits
+            first.release()  # the first sweep ends once the second waits
 
         run_sweep([notebook()], {"x": [1, 2]}, tmp_path / "sweep", say=say)
     run_sweep([notebook()], {"x": [1, 2]}, tmp_path / "sweep", say=said.append)
-    assert said == ["waiting for another sweep, which runs in the same folder", "runs", "runs"]
+    assert re.fullmatch(rf"waiting for a sweep \(process {os.getpid()} on .+, since .+\), which runs in .*", said[0])
+    assert said[1:] == ["runs", "runs"]
 
 
 def training(folder, name, text="weights"):
