@@ -289,11 +289,13 @@ def demo_page(
     from macrec.workbench.demo.serve import check_free, environment, serve
     from macrec.workbench.run import project_root
 
-    os.environ.update(environment(os.environ))  # torch reads its number of threads when it is imported
+    around = environment(os.environ)
+    os.environ.update(around)  # torch reads its number of threads when it is imported
     from macrec.workbench.demo.opened import open_trained
 
     folder = run.resolve() if run else project_root() / "runs" / "demo"
     check_free(port)
     open_trained(folder)  # what is missing is said here, rather than on the page of every visitor
-    typer.echo(f"the page of {folder.name}: http://127.0.0.1:{port}/ (it opens in seconds; Ctrl-C ends it)")
-    sys.exit(serve(folder, port, context.args))
+    address = f"http://127.0.0.1:{port}/?token={around['JUPYTER_TOKEN']}"
+    said = f"the page of {folder.name} is ready (Ctrl-C ends it): {address}"
+    sys.exit(serve(folder, port, context.args, ready=lambda: typer.echo(said)))

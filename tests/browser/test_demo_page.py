@@ -8,8 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
+
+from macrec.workbench.demo.serve import answers
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,19 +35,16 @@ def address(small_run, tmp_path_factory, chromium_path) -> Iterator[str]:
         )
         try:
             deadline = time.monotonic() + 90
-            while not listening(port):
+            while not answers(port):
                 if time.monotonic() > deadline or server.poll() is not None:
                     pytest.fail(f"the page was not served: {said.read_text()}")
                 time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/"
+            while "is ready" not in said.read_text():
+                time.sleep(0.1)
+            yield said.read_text().split()[-1]
         finally:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(30)
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -130,3 +131,19 @@ def test_a_history_is_built_with_the_keyboard_alone(page):
     assert tiles(page, "history") == [chosen]
     assert page.evaluate("document.activeElement.innerText") == chosen  # the focus stays where one is
     assert not page.problems
+
+
+def status(address: str, **headers: str) -> int:
+    """What a plain request is answered with; redirects are not followed."""
+    port, path = re.fullmatch(r"http://127\.0\.0\.1:(\d+)(/.*)", address).groups()
+    with closing(HTTPConnection("127.0.0.1", int(port), timeout=60)) as connection:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().status
+
+
+def test_only_this_machine_s_name_and_the_token_open_the_page(address):
+    """A page from elsewhere that points its own name at this machine, and one that guesses, start no kernel."""
+    assert status(address, Host="attacker.example") == 403
+    assert status(address.partition("?")[0]) in (302, 403)
+    assert status(re.sub("token=.*", "token=guessed", address)) in (302, 403)
+    assert status(address.partition("?")[0] + "api/kernels/00000000-0000-0000-0000-000000000000") in (302, 403)

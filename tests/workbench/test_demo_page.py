@@ -1,19 +1,25 @@
 """The demo page: it says what the generator says, clicks do what they promise, and untrained runs are refused."""
 
+import asyncio
 import html
+import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 from macrec.data.ranking import NOT_RANKED
 from macrec.errors import DataError
 from macrec.training import drain
 from macrec.workbench import cli
 from macrec.workbench.demo.answer import sample_of, shared_codes
+from macrec.workbench.demo.kernels import BoundedKernelManager
 from macrec.workbench.demo.opened import open_trained, parameters_of, system_of
 from macrec.workbench.demo.page import SHOWN, DemoPage
 from macrec.workbench.demo.serve import SETTINGS, check_free, environment, serve, write_page
@@ -240,12 +246,50 @@ def test_the_command_refuses_a_run_without_a_generator_and_a_taken_port(tmp_path
 
 
 def test_the_page_is_served_to_this_machine_only(folder, monkeypatch):
-    commands = []
-    monkeypatch.setattr("subprocess.call", lambda command: commands.append(command) or 0)
+    commands, said = [], []
+    served = "import socket, sys; socket.create_server(('127.0.0.1', int(sys.argv[1]))).accept()"
+
+    class Voila(subprocess.Popen):
+        """Listens where Voila would, until the first visitor comes."""
+
+        def __init__(self, command):
+            commands.append(command)
+            super().__init__([sys.executable, "-c", served, command[4].partition("=")[2]])
+
+    monkeypatch.setattr("subprocess.Popen", Voila)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert serve(folder, port, ["--no-browser"]) == 0
+    assert serve(folder, port, ["--no-browser"], ready=lambda: said.append("ready")) == 0
     (command,) = commands
     assert command[1:3] == ["-m", "voila"] and command[4:] == [f"--port={port}", "--Voila.ip=127.0.0.1", "--no-browser"]
     assert not Path(command[3]).exists()  # what was written to be served is gone
+
+
+def test_every_start_of_the_page_has_a_token_of_its_own_unless_there_is_one():
+    tokens = {environment({})["JUPYTER_TOKEN"] for _ in range(3)}
+    assert len(tokens) == 3 and all(len(token) >= 32 for token in tokens)
+    assert environment({"JUPYTER_TOKEN": "mine"})["JUPYTER_TOKEN"] == "mine"
+    settings = json.loads((SETTINGS / "voila.json").read_text())
+    assert settings["Voila"]["auto_token"] and settings["Voila"]["tornado_settings"]["allow_remote_access"] is False
+
+
+def test_visitors_beyond_the_bound_are_told_to_wait(monkeypatch):
+    """However many come at once, no more kernels start than may be."""
+
+    async def start(self, **options):
+        await asyncio.sleep(0)
+        self._kernels[options["name"]] = object()
+        return options["name"]
+
+    monkeypatch.setattr(AsyncMappingKernelManager, "_async_start_kernel", start)
+    manager = BoundedKernelManager(most_kernels=3)
+
+    async def visitors(names):
+        return await asyncio.gather(*(manager.start_kernel(name=name) for name in names), return_exceptions=True)
+
+    found = asyncio.run(visitors("abcdef"))
+    assert found[:3] == list("abc") and [error.status_code for error in found[3:]] == [503] * 3
+    manager._kernels.pop("b")  # somebody has left
+    (again,) = asyncio.run(visitors("g"))
+    assert again == "g" and len(manager) == 3

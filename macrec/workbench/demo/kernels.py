@@ -1,0 +1,27 @@
+"""The kernels of the demo page: one per visitor, and not more than the machine can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado.web import HTTPError
+from traitlets import Int
+
+
+class BoundedKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+    """Starts at most `most_kernels` at once; who comes then is told to wait. Voila asks it for one per page."""
+
+    most_kernels = Int(8, config=True, help="Each takes about 500 MB.")
+    _starting = 0
+
+    async def _async_start_kernel(self, **options: Any) -> str:  # type: ignore[override]
+        if len(self) + self._starting >= self.most_kernels:
+            raise HTTPError(503, reason="As many people look at this page as it can serve: try again in some minutes")
+        self._starting += 1
+        try:
+            return str(await super()._async_start_kernel(**options))
+        finally:
+            self._starting -= 1
+
+    start_kernel = _async_start_kernel
