@@ -34,8 +34,20 @@ class DataError(ValueError):
             where.append(f'field "{field}"')
         place = ", ".join(where)
         sentence = f"{place}: {what}; {fix}." if place else f"{what[:1].upper()}{what[1:]}; {fix}."
-        super().__init__(" ".join(sentence.split()))  # one line, whatever an id or a file name holds
+        super().__init__(printable(sentence))
 
     def __reduce__(self) -> tuple[Callable[..., DataError], tuple[object, ...]]:
         """Travel between processes; the arguments are by keyword, which plain exceptions cannot do."""
         return partial(DataError, what=self.what, fix=self.fix, file=self.file, row=self.row, field=self.field), ()
+
+
+def printable(sentence: str) -> str:
+    r"""One line without control characters, whatever an id or a file name holds: a terminal would obey them.
+
+    >>> printable("a file called \x1b[31mred\nand\tmore")
+    'a file called \\x1b[31mred and more'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in " ".join(sentence.split())
+    )

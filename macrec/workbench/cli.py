@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from macrec import __version__
-from macrec.errors import DataError
+from macrec.errors import DataError, printable
 
 if TYPE_CHECKING:
     from macrec.workbench.runner import Step
@@ -30,6 +31,9 @@ def main() -> None:
     """Run the command line. Bad input ends with one sentence and exit code 2, a failing notebook with 1."""
     from macrec.workbench.runner import NotebookError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its code
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except DataError as error:
@@ -47,7 +51,7 @@ def main() -> None:
 
 def fail(sentence: str, code: int) -> None:
     """Say what is wrong on stderr and leave."""
-    typer.echo(f"macrec: {sentence}", err=True)
+    typer.echo(f"macrec: {printable(sentence)}", err=True)
     sys.exit(code)
 
 

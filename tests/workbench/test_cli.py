@@ -151,6 +151,12 @@ def break_bytes(folder):
     (folder / "X.inter").write_bytes(b"user_id:token\titem_id:token\ttimestamp:float\nu\t\xff\xfe\t1\n")
 
 
+def test_a_picture_that_does_not_decode_is_named_on_the_card(folder):
+    break_picture(folder)
+    code, out, _ = macrec("datasets", folder)
+    assert code == 0 and "item a" in out and "does not decode" in out
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -158,7 +164,6 @@ def break_bytes(folder):
         (break_item, ["interactions.parquet", "row 2", "zzz"]),
         (break_ids, ["items.parquet", "row 2", "occurs again"]),
         (break_type, ["items.parquet", "title"]),
-        (break_picture, ["images.parquet", "item a", "does not decode"]),
         (break_path, ["item a", "leaves the image folder"]),
         (break_layout, ["layout is not known"]),
         (break_history, ["X.inter.json", '"1"', "empty"]),

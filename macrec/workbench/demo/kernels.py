@@ -9,13 +9,13 @@ from tornado.web import HTTPError
 from traitlets import Int
 
 
-class BoundedKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+class BoundedKernelManager(AsyncMappingKernelManager):
     """Starts at most `most_kernels` at once; who comes then is told to wait. Voila asks it for one per page."""
 
     most_kernels = Int(8, config=True, help="Each takes about 500 MB.")
     _starting = 0
 
-    async def _async_start_kernel(self, **options: Any) -> str:  # type: ignore[override]
+    async def _async_start_kernel(self, **options: Any) -> str:
         if len(self) + self._starting >= self.most_kernels:
             raise HTTPError(503, reason="As many people look at this page as it can serve: try again in some minutes")
         self._starting += 1
@@ -24,4 +24,4 @@ class BoundedKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
         finally:
             self._starting -= 1
 
-    start_kernel = _async_start_kernel
+    start_kernel = _async_start_kernel  # type: ignore[assignment]
