@@ -6,22 +6,23 @@ official script iterates over a set (specification 1.2, "determinism fix").
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from macrec.data.dataset import Dataset, from_events
+from macrec.data.dataset import Dataset, first_true, from_events
+from macrec.data.delimited import read_csv
 from macrec.data.images import FolderImages, ImageSource, NoImages
+from macrec.data.json_lines import Kind, read_json_lines
 from macrec.data.kcore import k_core
 from macrec.data.picture_files import with_pictures
-from macrec.data.reading import Field, read_csv, read_json_lines
-from macrec.data.text import clean_column, clean_lists
 from macrec.errors import DataError
 
-PICTURE = pl.Struct({"hi_res": pl.String, "large": pl.String, "thumb": pl.String})
+EARLIEST = 100_000_000_000
+"""A number of milliseconds since 1970 (in 1973) below which a time must be one of seconds."""
 
 
 def load_amazon_2018(
@@ -42,13 +43,12 @@ def load_amazon_2018(
     """
     ratings, reviews, meta = Path(ratings), Path(reviews), Path(meta)
     # S1: candidates are the reviewed items with metadata, with a complete picture if there is an images folder.
-    reviewed = [frame["asin"].unique() for frame in read_json_lines(reviews, {"asin": pl.String}, required=["asin"])]
-    candidates, notes = with_pictures(catalog_2018(meta, pl.concat(reviewed).unique()), images)
+    reviewed = [frame["asin"].unique() for frame in read_json_lines(reviews, {"asin": "id"}, required=["asin"])]
+    candidates, notes = with_pictures(catalog_2018(meta, pl.concat(reviewed).unique(), images is not None), images)
     # S2: every rating of a candidate is a positive event. (S4 holds by this: candidates have metadata.)
-    columns = {"item_id": pl.String, "user_id": pl.String, "rating": pl.Float64, "time": pl.Int64}
-    events = gather(
-        frame.join(candidates, on="item_id", how="semi") for frame in read_csv(ratings, columns, header=False)
-    )
+    columns = {"item_id": pl.String, "user_id": pl.String, "rating": pl.String, "time": pl.Int64}
+    frames = read_csv(ratings, columns, header=False, required=["item_id", "user_id", "time"])
+    events = gather(frame.join(candidates, on="item_id", how="semi") for frame in frames)
     # S3: one event per (user, item). S5: the 5-core. S6: the order.
     events = in_order(core(first_of_repeated(events), min_core, ratings))
     # S7: number users and items by first appearance and bring everything together.
@@ -72,13 +72,17 @@ def load_amazon_2023(
     pictures named like the last part of their address; without it no item needs a picture and none has one.
     """
     reviews, meta = Path(reviews), Path(meta)
-    columns = {"user_id": pl.String, "parent_asin": pl.String, "timestamp": pl.Int64}
-    is_csv = reviews.name.removesuffix(".gz").endswith(".csv")
-    frames = read_csv(reviews, columns, header=True) if is_csv else read_json_lines(reviews, columns, required=columns)
+    kinds: dict[str, Kind] = {"user_id": "id", "parent_asin": "id", "timestamp": "whole"}
+    if reviews.name.removesuffix(".gz").endswith(".csv"):
+        columns = {"user_id": pl.String, "parent_asin": pl.String, "timestamp": pl.Int64}
+        frames = read_csv(reviews, columns, header=True)
+    else:
+        frames = read_json_lines(reviews, kinds, required=kinds)
+    frames = in_milliseconds(frames, reviews)
     events = gather(frame.rename({"parent_asin": "item_id", "timestamp": "time"}) for frame in frames)
     # Events come first here, so that the metadata of items nobody met need not be kept.
     met = events["item_id"].unique().cast(pl.String)
-    candidates, notes = with_pictures(catalog_2023(meta, met), images)
+    candidates, notes = with_pictures(catalog_2023(meta, met, images is not None), images)
     events = events.filter(pl.col("item_id").cast(pl.String).is_in(candidates["item_id"].implode()))
     events = in_order(core(first_of_repeated(events), min_core, reviews))
     events = events.with_columns(pl.col("time") // 1000)
@@ -86,16 +90,31 @@ def load_amazon_2023(
     return assemble(name, events, candidates, images, reviews, meta, notes)
 
 
-def catalog_2018(meta: Path, wanted: pl.Series) -> pl.DataFrame:
-    """The `wanted` items of a 2018 metadata file, texts as they stand there, and `pictures`: a list of addresses."""
-    fields: dict[str, Field] = {
-        "asin": pl.String,
-        "title": pl.String,
-        "brand": pl.String,
-        "category": pl.List(pl.String),
+def in_milliseconds(frames: Iterator[pl.DataFrame], file: Path) -> Iterator[pl.DataFrame]:
+    """The frames as they are; raises DataError for a `timestamp` in seconds."""
+    seen = 0
+    for frame in frames:
+        early = frame["timestamp"].is_between(1 - EARLIEST, EARLIEST - 1)
+        if early.any():
+            row = first_true(early)
+            what = f"the time {frame['timestamp'][row]} is not in milliseconds, as this release has them"
+            place, fix = f"event {seen + row + 1}", "multiply seconds by 1000"
+            raise DataError(what, file=file, row=place, field="timestamp", fix=fix)
+        seen += len(frame)
+        yield frame
+
+
+def catalog_2018(meta: Path, wanted: pl.Series, pictured: bool) -> pl.DataFrame:
+    """The `wanted` items of a 2018 metadata file, texts as they stand there, and `pictures`: a list of addresses.
+
+    Addresses are only read when `pictured`.
+    """
+    fields: dict[str, Kind] = {
+        "asin": "id",
+        "title": "text",
+        "brand": "text",
+        "category": "texts",
         "description": "texts",
-        "imageURLHighRes": "texts",
-        "imageURL": "texts",
     }
     columns = [
         pl.col("asin").alias("item_id"),
@@ -103,23 +122,23 @@ def catalog_2018(meta: Path, wanted: pl.Series) -> pl.DataFrame:
         pl.col("brand").str.replace_all("by\n", "", literal=True),
         pl.col("category").alias("categories"),
         pl.col("description").list.join(" ", ignore_nulls=True),
-        pl.concat_list(pl.col("imageURLHighRes", "imageURL").fill_null([])).alias("pictures"),
     ]
-    return catalog(meta, fields, columns, wanted)
+    return catalog(meta, fields, columns, wanted, ("imageURLHighRes", "imageURL") if pictured else ())
 
 
-def catalog_2023(meta: Path, wanted: pl.Series) -> pl.DataFrame:
-    """The `wanted` items of a 2023 metadata file, texts as they stand there, and `pictures`: a list of addresses."""
-    fields: dict[str, Field] = {
-        "parent_asin": pl.String,
-        "title": pl.String,
-        "store": pl.String,
-        "categories": pl.List(pl.String),
+def catalog_2023(meta: Path, wanted: pl.Series, pictured: bool) -> pl.DataFrame:
+    """The `wanted` items of a 2023 metadata file, texts as they stand there, and `pictures`: a list of addresses.
+
+    Addresses are only read when `pictured`.
+    """
+    fields: dict[str, Kind] = {
+        "parent_asin": "id",
+        "title": "text",
+        "store": "text",
+        "categories": "texts",
         "description": "texts",
         "features": "texts",
-        "images": pl.List(PICTURE),
     }
-    sizes = pl.concat_list(pl.element().struct.field("hi_res", "large", "thumb"))
     columns = [
         pl.col("parent_asin").alias("item_id"),
         pl.col("title"),
@@ -128,19 +147,26 @@ def catalog_2023(meta: Path, wanted: pl.Series) -> pl.DataFrame:
         pl.concat_list(pl.col("description", "features").fill_null([]))
         .list.join(" ", ignore_nulls=True)
         .alias("description"),
-        pl.col("images").list.eval(sizes.explode()).list.drop_nulls().alias("pictures"),
     ]
-    return catalog(meta, fields, columns, wanted)
+    return catalog(meta, fields, columns, wanted, ("images",) if pictured else ())
 
 
-def catalog(meta: Path, fields: Mapping[str, Field], columns: list[pl.Expr], wanted: pl.Series) -> pl.DataFrame:
-    """Read `columns` of the `wanted` items, one row each.
+def catalog(
+    meta: Path, fields: dict[str, Kind], columns: list[pl.Expr], wanted: pl.Series, pictures: tuple[str, ...]
+) -> pl.DataFrame:
+    """Read `columns` of the `wanted` items, one row each, and their `pictures` from the fields of these names.
 
     Of several rows for one item (2018 has such) the greatest in sort order is kept, wherever it stands in the file.
     """
+    fields = {**fields, **dict.fromkeys(pictures, "pictures")}
+    addresses = pl.lit(None, pl.List(pl.String))
+    if pictures:
+        addresses = pl.concat_list(pl.col(pictures).fill_null([]))
     frames = read_json_lines(meta, fields, required=[next(iter(fields))])
     ids = wanted.to_frame("item_id")
-    items = pl.concat(frame.select(columns).join(ids, on="item_id", how="semi") for frame in frames)
+    items = pl.concat(
+        frame.select(*columns, addresses.alias("pictures")).join(ids, on="item_id", how="semi") for frame in frames
+    )
     repeated = items["item_id"].is_duplicated()
     merged = items.filter(repeated).sort(pl.all(), descending=True).unique("item_id", keep="first", maintain_order=True)
     return pl.concat([items.filter(~repeated), merged])
@@ -194,12 +220,9 @@ def assemble(
     items_file: Path,
     notes: tuple[str, ...],
 ) -> Dataset:
-    """Number the items by first appearance, clean their texts, find their pictures and build the Dataset."""
+    """Number the items by first appearance, find their pictures and build the Dataset."""
     order = events.select(pl.col("item_id").cast(pl.String)).unique(maintain_order=True)
-    items = order.join(items, on="item_id", maintain_order="left").with_columns(
-        pl.col("title", "brand", "description").map_batches(clean_column),
-        pl.col("categories").map_batches(clean_lists),
-    )
+    items = order.join(items, on="item_id", maintain_order="left")
     source: ImageSource = NoImages(len(items))
     if images is not None:
         source = FolderImages(Path(images), items["image"].to_list(), items["item_id"].to_list())

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from macrec.data.columns import check_id_column, kind_name, list_column, says_nothing, text_column
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
 from macrec.data.split import Split, published_split, split_histories
@@ -29,6 +30,9 @@ ITEM_COLUMNS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """The columns of every item table. Absent text is "", an absent image is null; other columns may follow."""
 
 TEXT_COLUMNS = ("title", "brand", "categories", "description")
+
+LATEST = 100_000_000_000
+"""A number of seconds that no event reaches (the year 5138), and that milliseconds since 1970 pass in 1973."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,43 +106,26 @@ class Dataset:
 
 
 def item_table(frame: pl.DataFrame, *, file: Path | str) -> pl.DataFrame:
-    """Bring an item frame into the standard form: `ITEM_COLUMNS` first, nulls in text as "", extra columns kept.
+    """Bring an item frame into the standard form: `ITEM_COLUMNS` first, texts clean, extra columns kept.
 
-    Only `item_id` must be there. Raises DataError for a missing or repeated id and for a column of the wrong type.
+    Only `item_id` must be there. Texts may be lists, nested ones, too; categories may also be one text that holds
+    several. Raises DataError for an empty or repeated id and for a column of the wrong type.
     """
     if "item_id" not in frame.columns:
         raise DataError(
             "the column is missing", file=file, field="item_id", fix=f"add it (found: {', '.join(frame.columns)})"
         )
-    columns: list[pl.Expr] = []
-    for name, dtype in ITEM_COLUMNS.items():
-        if name not in frame.columns:
-            missing = pl.lit([], dtype=dtype) if name == "categories" else pl.lit(None if name == "image" else "")
-            columns.append(missing.cast(dtype).alias(name))
-            continue
-        found = frame.schema[name]
-        is_id = name == "item_id" and found.is_integer()
-        is_empty_list = name == "categories" and found == pl.List(pl.Null)
-        if not (found == dtype or is_id or is_empty_list or found == pl.Null):
-            raise DataError(
-                f"the column holds {found} where {pl.DataFrame(schema={name: dtype}).schema[name]} is needed",
-                file=file,
-                field=name,
-                fix="convert it",
-            )
-        column = pl.col(name).cast(dtype)
-        if name == "categories":
-            column = column.fill_null([])
-        elif name not in ("item_id", "image"):
-            column = column.fill_null("")
+    check_id_column(frame["item_id"], file)
+    columns = [frame["item_id"].cast(pl.String)]
+    for name in (*TEXT_COLUMNS, "image"):
+        if name not in frame.columns or says_nothing(frame[name]):
+            absent = pl.lit([] if name == "categories" else None if name == "image" else "", ITEM_COLUMNS[name])
+            columns.append(pl.select(absent.alias(name)).to_series().new_from_index(0, len(frame)))
         elif name == "image":
-            column = pl.when(column == "").then(None).otherwise(column)
-        columns.append(column.alias(name))
-    items = frame.select(*columns, pl.exclude(list(ITEM_COLUMNS)))
-    empty = items["item_id"].is_null() | (items["item_id"] == "")
-    if empty.any():
-        row = first_true(empty)
-        raise DataError("the id is empty", file=file, row=row + 1, field="item_id", fix="give every item an id")
+            columns.append(image_column(frame[name], file))
+        else:
+            columns.append((list_column if name == "categories" else text_column)(frame[name], file))
+    items = pl.DataFrame(columns).hstack(frame.select(pl.exclude(list(ITEM_COLUMNS))))
     repeated = ~items["item_id"].is_first_distinct()
     if repeated.any():
         row = first_true(repeated)
@@ -209,6 +196,14 @@ def from_events(
     return Dataset(name, items, histories, user_ids, images, source, notes)
 
 
+def image_column(column: pl.Series, file: Path | str) -> pl.Series:
+    """File names of pictures, null where there is none."""
+    if column.dtype != pl.String:
+        what = f"the column holds {kind_name(column.dtype)} where names of files are needed"
+        raise DataError(what, file=file, field="image", fix="convert it, or leave the column out")
+    return column.replace("", None)
+
+
 def first_true(mask: pl.Series) -> int:
     """The first row where a boolean column holds (there must be one)."""
     return int(mask.arg_true()[0])
@@ -221,38 +216,37 @@ def number_of(ids: pl.Series, keys: pl.DataFrame) -> pl.Series:
     return ids.to_frame("id").join(keys, on="id", how="left", maintain_order="left")[number]
 
 
-def check_ids(events: pl.DataFrame, file: Path | str) -> None:
-    """Raise DataError unless both id columns are there, hold text or integers, and are never null."""
+def check_ids(events: pl.DataFrame, file: Path | str, first_row: int = 1) -> None:
+    """Raise DataError unless both id columns are there and hold an id in every row, of which there is one at least."""
     for column in ("user_id", "item_id"):
         if column not in events.columns:
             found = ", ".join(events.columns)
             raise DataError("the column is missing", file=file, field=column, fix=f"add it (found: {found})")
-        dtype = events.schema[column]
-        if not (dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum) or dtype.is_integer()):
-            raise DataError(
-                f"the column holds {dtype} where an id (text or integer) is needed",
-                file=file,
-                field=column,
-                fix="convert it",
-            )
-        if events[column].null_count():
-            row = first_true(events[column].is_null()) + 1
-            raise DataError("the id is empty", file=file, row=row, field=column, fix="fill it or drop the row")
+        check_id_column(events[column], file, first_row)
     if len(events) == 0:
         raise DataError("there are no events", file=file, fix="give at least one user with one item")
 
 
-def timestamps_of(events: pl.DataFrame, file: Path | str) -> NDArray[np.int64] | None:
-    """The times of all events, or None when the column is absent or all null."""
-    if "timestamp" not in events.columns or events["timestamp"].null_count() == len(events):
+def timestamps_of(events: pl.DataFrame, file: Path | str, first_row: int = 1) -> NDArray[np.int64] | None:
+    """The times of all events, or None when the column is absent or all null.
+
+    Raises DataError for times that are missing on some rows only, and for such as cannot be seconds.
+    """
+    if "timestamp" not in events.columns or says_nothing(events["timestamp"]):
         return None
     times = events["timestamp"]
     advice = "give every event a time in whole seconds since 1970, or leave the column out"
     if not times.dtype.is_integer():
-        raise DataError(f"the column holds {times.dtype}", file=file, field="timestamp", fix=advice)
+        raise DataError(f"the column holds {kind_name(times.dtype)}", file=file, field="timestamp", fix=advice)
     if times.null_count():
-        row = first_true(times.is_null()) + 1
+        row = first_row + first_true(times.is_null())
         raise DataError("the time is missing", file=file, row=row, field="timestamp", fix=advice)
+    late = ~times.is_between(1 - LATEST, LATEST - 1)
+    if late.any():
+        row = first_true(late)
+        what = f"the time {times[row]} is not in seconds (in milliseconds it would be)"
+        fix = "divide milliseconds by 1000, microseconds by 1000000"
+        raise DataError(what, file=file, row=first_row + row, field="timestamp", fix=fix)
     return times.cast(pl.Int64).to_numpy()
 
 

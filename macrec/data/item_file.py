@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 import polars as pl
 
 from macrec.data.dataset import Dataset, item_table
+from macrec.data.delimited import check_count, rows_of, with_line_feeds
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
 from macrec.data.load import load_dataset
 from macrec.data.parquet import EVENT_FILES, in_rows, pictures, read_table
-from macrec.data.reading import existing_file, is_given, parse_json, pieces
+from macrec.data.reading import Piece, existing_file, is_given, parse_json, pieces, whole
+from macrec.data.values import as_id, as_text, as_texts, is_absent
 from macrec.errors import DataError
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -53,7 +55,7 @@ def load_items(path_or_name: Path | str) -> Dataset:
         or str(path_or_name).startswith("curio")
     ):
         return load_dataset(path_or_name)
-    items = item_table(standard(read_items(path, kind), path), file=path)
+    items = item_table(read_items(path, kind), file=path)
     images: ImageSource = NoImages(len(items))
     if kind == ".parquet" and (is_given(path.parent / "images.parquet") or (path.parent / "images").is_dir()):
         images = pictures(path.parent, items)
@@ -65,26 +67,78 @@ def load_items(path_or_name: Path | str) -> Dataset:
 
 
 def read_items(path: Path, kind: str) -> pl.DataFrame:
-    """The table in a file of one of the `TABLES`, as it is."""
+    """The columns of `NAMES` in a file of one of the `TABLES`, under our names (and `image` from parquet)."""
     if kind == ".parquet":
-        return in_rows(read_table(path), path)
-    try:
-        data = b"".join(piece.data for piece in pieces(existing_file(path)))
-        if kind in (".csv", ".tsv"):
-            return pl.read_csv(io.BytesIO(data), separator="," if kind == ".csv" else "\t", infer_schema=False)
-        if kind == ".json":
-            return pl.DataFrame(records(parse_json(data), path), infer_schema_length=None, strict=False)
-        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-    except DataError:
-        raise
-    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
-        why = str(error).splitlines()[0]
-        what = f"the file is not readable as {kind.removeprefix('.')} ({why})"
-        raise DataError(what, file=path, fix="correct it, or fetch it again") from error
+        table = in_rows(read_table(path), path)
+        picture = next((name for name in ("image_file", "image") if table.schema.get(name) == pl.String), None)
+        columns = chosen(table.columns, path) | ({} if picture is None else {"image": picture})
+        return table.select(pl.col(column).alias(name) for name, column in columns.items())
+    if kind in (".csv", ".tsv"):
+        return table_of_text(path, "," if kind == ".csv" else "\t")
+    rows = from_document(path) if kind == ".json" else from_lines(path)
+    columns = chosen(list(dict.fromkeys(chain.from_iterable(rows))), path)
+    return pl.DataFrame(
+        as_column([row.get(column) for row in rows], name, column, path).alias(name) for name, column in columns.items()
+    )
 
 
-def records(value: Any, path: Path) -> list[dict[str, Any]]:
+def chosen(columns: Sequence[str], path: Path) -> dict[str, str]:
+    """Which of the columns of a table are those of `NAMES`: our name → its name."""
+    known = {column.lower(): column for column in reversed(columns)}
+    found = {name: known[alias] for name, aliases in NAMES.items() for alias in reversed(aliases) if alias in known}
+    if "item_id" not in found:
+        what = f"no column holds the items' ids (found: {', '.join(columns)})"
+        raise DataError(what, file=path, field="item_id", fix=f"call it {' or '.join(NAMES['item_id'][:3])}")
+    return found
+
+
+def table_of_text(path: Path, separator: str) -> pl.DataFrame:
+    """The columns of `NAMES` of a CSV or TSV file with a header, as text; quoted fields may hold line breaks."""
+    data = with_line_feeds(Piece(1, whole(existing_file(path))), path)
+    lines = rows_of(Piece(1, data), separator, path)
+    first, header = next(lines)
+    if (broken := next((column for column in header if '"' in column), None)) is not None:
+        raise DataError(f"the column {broken!r} has a quote", file=path, row=first, fix="close it, or take it out")
+    columns = chosen(header, path)
+    for column in columns.values():
+        if header.count(column) > 1:
+            raise DataError("the column occurs twice", file=path, row=first, field=column, fix="keep one")
+    places = {name: header.index(column) for name, column in columns.items()}
+    texts: dict[str, list[str | None]] = {name: [] for name in columns}
+    for row, values in lines:
+        check_count(values, len(header), path, row)
+        for name, place in places.items():
+            texts[name].append(values[place] or None)
+    if not texts["item_id"]:
+        raise DataError("the file has a header and no rows", file=path, fix="fetch or write it again")
+    return pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String))
+
+
+def from_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file."""
+    rows: list[dict[str, Any]] = []
+    for piece in pieces(existing_file(path)):
+        for number, line in enumerate(piece.data.split(b"\n"), piece.first_line):
+            if line.strip():
+                try:
+                    value = parse_json(line, surrogates=True)
+                except ValueError as error:
+                    what = f"the file is not readable as jsonl ({error})"
+                    raise DataError(what, file=path, row=number, fix="correct it, or fetch it again") from error
+                if not isinstance(value, dict):
+                    raise DataError("the line is not an object", file=path, row=number, fix="write one {...} per line")
+                rows.append(value)
+    return rows
+
+
+def from_document(path: Path) -> list[dict[str, Any]]:
     """The items of a JSON file: a list of objects, or an object of id → object."""
+    data = whole(existing_file(path))
+    try:
+        value = parse_json(data, surrogates=True)
+    except ValueError as error:
+        what = f"the file is not readable as json ({error})"
+        raise DataError(what, file=path, fix="correct it, or fetch it again") from error
     rows = (
         [{"item_id": key, **row} for key, row in value.items() if isinstance(row, dict)]
         if isinstance(value, dict)
@@ -98,33 +152,17 @@ def records(value: Any, path: Path) -> list[dict[str, Any]]:
     ):
         what = "the file holds neither a list of objects nor an object of id → object"
         raise DataError(what, file=path, fix='write [{"item_id": "…", "title": "…"}, …]')
-    return [{key: json.dumps(part) if isinstance(part, dict) else part for key, part in row.items()} for row in rows]
+    return rows
 
 
-def standard(table: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The columns of `NAMES` (and `image`) that a table has, under the names and with the types of an item table."""
-    known = {name.lower(): name for name in reversed(table.columns)}
-    found = {name: known[alias] for name, aliases in NAMES.items() for alias in reversed(aliases) if alias in known}
-    if "item_id" not in found:
-        what = f"no column holds the items' ids (found: {', '.join(table.columns)})"
-        raise DataError(what, file=path, field="item_id", fix=f"call it {' or '.join(NAMES['item_id'][:3])}")
-    columns = [text_or_list(table, column, name).alias(name) for name, column in found.items()]
-    picture = next((name for name in ("image_file", "image") if table.schema.get(name) == pl.String), None)
-    return table.select(*columns, *([pl.col(picture).alias("image")] if picture else []))
-
-
-def text_or_list(table: pl.DataFrame, column: str, name: str) -> pl.Expr:
-    """A column as text, or as a list of texts for categories."""
-    kind, value = table.schema[column], pl.col(column)
-    is_list = isinstance(kind, pl.List | pl.Array)
-    if isinstance(kind, pl.List | pl.Array) and isinstance(kind.inner, pl.List | pl.Struct | pl.Null):
-        return pl.lit([] if name == "categories" else "")  # nothing that reads as text
-    if name == "categories":
-        if is_list:
-            return value.cast(pl.List(pl.String))
-        mark = (
-            pl.when(value.cast(pl.String).str.contains("|", literal=True)).then(pl.lit("|")).otherwise(pl.lit("\x1f"))
-        )
-        texts = value.cast(pl.String).str.replace_all(r",(\S)", "\x1f$1")
-        return texts.str.split(mark).list.eval(pl.element().str.strip_chars().filter(pl.element() != ""))
-    return value.cast(pl.List(pl.String)).list.join(" ") if is_list else value.cast(pl.String)
+def as_column(values: list[Any], name: str, column: str, path: Path) -> pl.Series:
+    """JSON values as ids, as lists of texts (categories, unless all are several in one text) or as texts."""
+    is_listed = name == "categories" and any(isinstance(value, list | dict) for value in values)
+    read: Callable[[Any], Any] = as_id if name == "item_id" else as_texts if is_listed else as_text
+    found = []
+    for row, value in enumerate(values, 1):
+        try:
+            found.append(None if is_absent(value) else read(value))
+        except ValueError as error:
+            raise DataError(str(error), file=path, row=row, field=column, fix="correct it") from error
+    return pl.Series(column, found, dtype=pl.List(pl.String) if is_listed else pl.String)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset, from_events
+from macrec.data.delimited import read_csv
 from macrec.data.images import FolderImages, ImageSource, NoImages
 from macrec.data.ordering import check_histories
 from macrec.data.parquet import encoded
 from macrec.data.picture_files import first_whole
-from macrec.data.reading import existing_file, is_given, parse_json, pieces, read_csv
+from macrec.data.reading import existing_file, is_given, parse_json, pieces, whole
+from macrec.data.text import split_categories
+from macrec.data.values import as_text, as_texts, is_absent
 from macrec.errors import DataError
 from macrec.files import LONGEST, check_replaceable, replacing, write_json
 
@@ -195,7 +197,10 @@ def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame
         file, ids = id_file, read_numbering(id_file)
     elif texts:
         file, ids = text_file, pl.Series(sorted(texts, key=lambda key: (len(key), key)))
-        check_numbering(ids.cast(pl.Int64, strict=False), text_file)
+        missing = next((str(row) for row in range(len(texts)) if str(row) not in texts), None)
+        if missing is not None:
+            what = f'the item "{missing}" is missing among the {len(texts)} (the ids are not 0 to {len(texts) - 1})'
+            raise DataError(what, file=text_file, fix=f"add it, or number without gaps, or add {id_file.name}")
     else:
         file, ids = prefix.with_name(prefix.name + ".inter.json"), pl.Series(np.unique(met[met >= 0]))
         if not ids.equals(pl.int_range(len(ids), eager=True)):
@@ -204,37 +209,39 @@ def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame
     extra = next((key for key in texts if not key.isdecimal() or str(int(key)) != key or int(key) >= len(ids)), None)
     if extra is not None:
         raise DataError(f'the item "{extra}" is not in {file.name}', file=text_file, fix="make the two files agree")
-    rows = [texts.get(str(row), {}) for row in range(len(ids))]
-    columns: dict[str, Sequence[Any]] = {"item_id": ids.cast(pl.String).to_list()}
+    columns: dict[str, list[Any]] = {field: [] for field in TEXTS}
+    for number in range(len(ids)):
+        for field, value in zip(TEXTS, texts_of(texts.get(str(number)), text_file, number), strict=True):
+            columns[field].append(value)
+    items = pl.DataFrame({"item_id": ids.cast(pl.String), **columns}, schema_overrides=dict.fromkeys(TEXTS, pl.String))
+    return file, items.with_columns(pl.col("categories").map_batches(lambda texts: split_categories(texts, bars=False)))
+
+
+def texts_of(row: Any, file: Path, number: int) -> list[str]:
+    """The `TEXTS` of one item; absent ones are "", a list of categories is joined again."""
+    if not (row is None or isinstance(row, dict)):
+        what = f"the item is {row!r:.40} where an object of texts is needed"
+        raise DataError(what, file=file, row=f"item {number}", fix='write {"title": ...}')
+    found: list[str] = []
     for field in TEXTS:
-        columns[field] = [text_of(row, field, text_file, number) for number, row in enumerate(rows)]
-    items = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-    # Only a comma without a space behind it separates; Rust's regular expressions have no look-ahead.
-    split = pl.col("categories").str.replace_all(r",(\S)", "\x1f$1").str.split("\x1f")
-    return file, items.with_columns(split.list.eval(pl.element().filter(pl.element() != "")))
-
-
-def text_of(row: Any, field: str, file: Path, number: int) -> str:
-    """One text of one item; an absent one is "", a list of categories is joined again."""
-    value = row.get(field) if isinstance(row, dict) else row
-    if value is None:
-        return ""
-    if field == "categories" and isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ",".join(re.sub(r",(?=\S)", ", ", part) for part in value)
-    if not isinstance(value, str):
-        raise DataError(
-            f"the value {value!r} is not text", file=file, row=f"item {number}", field=field, fix="correct it"
-        )
-    return value
+        value = (row or {}).get(field)
+        try:
+            if field == "categories" and not isinstance(value, str):
+                parts = [] if is_absent(value) else as_texts(value)
+                found.append(",".join(re.sub(r",(?=\S)", ", ", part) for part in parts))
+            else:
+                found.append(as_text(value))
+        except ValueError as error:
+            raise DataError(str(error), file=file, row=f"item {number}", field=field, fix="correct it") from error
+    return found
 
 
 def read_object(file: Path) -> dict[str, Any]:
     """A JSON file that holds one object."""
+    data = whole(existing_file(file))
     try:
-        value = parse_json(b"".join(piece.data for piece in pieces(existing_file(file))))
+        value = parse_json(data, surrogates=True)
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"the file is not JSON ({error})", file=file, fix="fetch or write it again") from error
     if not isinstance(value, dict):
         raise DataError("the file does not hold a JSON object", file=file, fix='write {"id": ...}')
@@ -254,8 +261,10 @@ def read_numbering(file: Path) -> pl.Series:
 
 def check_numbering(numbers: pl.Series, file: Path) -> None:
     """Raise DataError unless sorted numbers are 0, 1, 2, ..."""
-    if not numbers.equals(pl.int_range(len(numbers), eager=True)):
-        what = f"the numbers are not 0 to {len(numbers) - 1}, each once"
+    wanted = pl.int_range(len(numbers), eager=True)
+    if not numbers.equals(wanted):
+        missing = wanted.filter(~wanted.is_in(numbers.implode()))
+        what = f"the numbers are not 0 to {len(numbers) - 1}, each once ({missing[0]} is missing)"
         raise DataError(what, file=file, fix="number without gaps and repeats")
 
 

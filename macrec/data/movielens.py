@@ -9,8 +9,8 @@ from typing import NamedTuple
 import polars as pl
 
 from macrec.data.dataset import Dataset, from_events
+from macrec.data.delimited import read_csv
 from macrec.data.ordering import chronological
-from macrec.data.reading import read_csv
 from macrec.errors import DataError
 
 # fmt: off
@@ -44,8 +44,15 @@ def load_movielens(folder: Path | str, *, name: str | None = None) -> Dataset:
         names = ", ".join(release.ratings for release in RELEASES)
         raise DataError(f"none of {names} is in the folder", file=folder, fix="check the path, or unpack the archive")
     ratings_file, movies_file = folder / release.ratings, folder / release.movies
-    columns = {"userId": pl.String, "movieId": pl.String, "rating": pl.Float64, "timestamp": pl.Int64}
-    frames = read_csv(ratings_file, columns, header=release.header, separator=release.separator, quoted=False)
+    columns = {"userId": pl.String, "movieId": pl.String, "rating": pl.String, "timestamp": pl.Int64}
+    frames = read_csv(
+        ratings_file,
+        columns,
+        header=release.header,
+        required=["userId", "movieId", "timestamp"],
+        separator=release.separator,
+        quoted=False,
+    )
     events = pl.concat(frame.drop("rating") for frame in frames).rename({"userId": "user_id", "movieId": "item_id"})
     items = release.read_movies(movies_file).with_columns(
         natural_title(pl.col("title")), year=pl.col("title").str.extract(r"\((\d{4})\)\s*$").cast(pl.Int16)
@@ -75,7 +82,7 @@ def movies_100k(file: Path) -> pl.DataFrame:
     """`u.item`: id, title, dates, address and one column of 0 or 1 per genre."""
     fields = {"item_id": pl.String, "title": pl.String, "released": pl.String, "video": pl.String, "imdb": pl.String}
     flags = dict.fromkeys(GENRES_100K, pl.Int64)
-    needed = ["item_id", "title", *flags]
+    needed = ["item_id", *flags]
     frames = read_csv(
         file, {**fields, **flags}, header=False, separator="|", quoted=False, encoding="latin-1", required=needed
     )
@@ -84,17 +91,19 @@ def movies_100k(file: Path) -> pl.DataFrame:
 
 
 def movies_1m(file: Path) -> pl.DataFrame:
-    """`movies.dat`: id::title::Genre|Genre in Latin-1."""
+    """`movies.dat`: id::title::Genre|Genre in Latin-1, or in UTF-8 as later copies have it."""
     fields = {"item_id": pl.String, "title": pl.String, "genres": pl.String}
-    return split_genres(
-        pl.concat(read_csv(file, fields, header=False, separator="::", quoted=False, encoding="latin-1"))
+    frames = read_csv(
+        file, fields, header=False, required=["item_id"], separator="::", quoted=False, encoding="latin-1"
     )
+    return split_genres(pl.concat(frames))
 
 
 def movies_csv(file: Path) -> pl.DataFrame:
     """`movies.csv`: movieId,title,genres in UTF-8."""
     fields = {"movieId": pl.String, "title": pl.String, "genres": pl.String}
-    return split_genres(pl.concat(read_csv(file, fields, header=True)).rename({"movieId": "item_id"}))
+    frames = read_csv(file, fields, header=True, required=["movieId"])
+    return split_genres(pl.concat(frames).rename({"movieId": "item_id"}))
 
 
 def split_genres(movies: pl.DataFrame) -> pl.DataFrame:

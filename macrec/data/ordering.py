@@ -26,8 +26,8 @@ def chronological(
     of the first event as an editor shows it. Raises DataError for a missing id column, an empty id, an event whose
     item is unknown and a time that is missing on some rows only.
     """
-    check_ids(events, events_file)
-    timestamps_of(events, events_file)
+    check_ids(events, events_file, first_row)
+    timestamps_of(events, events_file, first_row)
     unknown = ~events["item_id"].cast(pl.String).is_in(item_ids.implode())
     if unknown.any():
         row = first_true(unknown)

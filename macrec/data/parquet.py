@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from macrec.data.columns import is_id_type, kind_name, says_nothing
 from macrec.data.dataset import Dataset, first_true, from_events, item_table
 from macrec.data.histories import PARTS
 from macrec.data.images import FolderImages, ImageSource, NoImages, PackedImages
@@ -23,6 +24,10 @@ from macrec.files import check_replaceable, replacing, write_json
 
 EVENT_FILES = ("interactions.parquet", "interactions_unordered.parquet")
 EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos", "behavior", "split")
+ROWS, ROWS_PER_BYTE = 1_000_000, 8
+"""Rows that a file may always have, and how many more for every byte of it."""
+OPTIONAL = ("user_idx", "item_idx", "timestamp", "pos", "behavior", "split")
+TEXTUAL = ("behavior", "split")
 BATCH_BYTES = 4 << 20
 """Picture bytes handed to the parquet writer at a time while saving; it keeps some such batches."""
 
@@ -41,6 +46,7 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
     events_file = next((folder / file for file in EVENT_FILES if (folder / file).is_file()), folder / EVENT_FILES[0])
     items_file = folder / "items.parquet"
     events = read_table(events_file, EVENT_COLUMNS)
+    events = events.drop(name for name in OPTIONAL if name in events.columns and says_nothing(events[name]))
     check_kinds(events, events_file)
     if is_given(items_file):
         items = in_rows(read_table(items_file), items_file)
@@ -62,9 +68,9 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
         events = events.with_columns(item_id=items["item_id"].gather(events["item_idx"]))
     events = named_by_index(events)
     items = item_table(items.rename({"image_file": "image"} if "image_file" in items.columns else {}), file=items_file)
-    if "split" in events.columns and not all_null(events["split"]):
+    if "split" in events.columns:
         events = events.with_columns(part=pl.col("split").cast(pl.String).fill_null("context"))
-    known = [column for column in ("pos", "timestamp") if column in events.columns and not all_null(events[column])]
+    known = [column for column in ("pos", "timestamp") if column in events.columns]
     ordered = chronological(
         events, items["item_id"], by=next(iter(known), None), events_file=events_file, items_file=items_file
     )
@@ -169,31 +175,34 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> pl.DataFra
     existing_file(file)
     try:
         schema = pl.read_parquet_schema(file)
-        return pl.read_parquet(file, columns=None if columns is None else [name for name in schema if name in columns])
-    except (pl.exceptions.PolarsError, OSError) as error:
-        what = f"the file is not readable as parquet ({str(error).splitlines()[0]})"
+        wanted = [name for name in schema if columns is None or name in columns]
+        rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+        if rows > ROWS + ROWS_PER_BYTE * file.stat().st_size:
+            what = f"the file claims to hold {rows:,} rows, more than fit into its size"
+            raise DataError(what, file=file, fix="fetch or write it again")
+        return pl.read_parquet(file, columns=wanted)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
+        what = f"the file is not readable as parquet ({(str(error).splitlines() or ['damaged'])[0]})"
         raise DataError(what, file=file, fix="fetch or write it again") from error
-
-
-def all_null(column: pl.Series) -> bool:
-    """Whether a column says nothing."""
-    return column.null_count() == len(column)
 
 
 def check_kinds(events: pl.DataFrame, file: Path) -> None:
     """Raise DataError for optional columns of events that are of the wrong type or only partly filled."""
-    for name in ("user_idx", "item_idx", "pos", "timestamp", "behavior"):
-        if name not in events.columns or all_null(events[name]):
-            continue
+    for name in (name for name in OPTIONAL if name in events.columns):
         found = events.schema[name]
         is_text = found == pl.String or isinstance(found, pl.Categorical | pl.Enum)
-        if not (found.is_integer() or (name == "behavior" and is_text)):
-            needed = "text" if name == "behavior" else "whole seconds since 1970" if name == "timestamp" else "integers"
-            what, fix = f"the column holds {found} where {needed} must stand", "convert it, or leave the column out"
-            raise DataError(what, file=file, field=name, fix=fix)
-        if found == pl.UInt64 and (large := events[name] >= 1 << 63).any():
-            what = "the number is too large"
-            raise DataError(what, file=file, row=first_true(large) + 1, field=name, fix="correct it")
+        if not (found.is_integer() or (name in TEXTUAL and is_text)):
+            needed = (
+                "text" if name in TEXTUAL else "whole seconds since 1970" if name == "timestamp" else "whole numbers"
+            )
+            what = f"the column holds {kind_name(found)} where {needed} must stand"
+            raise DataError(what, file=file, field=name, fix="convert it, or leave the column out")
+        if (
+            found.is_integer()
+            and (large := events[name].cast(pl.Int64, strict=False).is_null() & events[name].is_not_null()).any()
+        ):
+            row = first_true(large) + 1
+            raise DataError("the number is too large", file=file, row=row, field=name, fix="correct it")
         if name == "pos" and events[name].null_count():
             row = first_true(events[name].is_null()) + 1
             raise DataError("the position is missing", file=file, row=row, field=name, fix="fill it in")
@@ -205,7 +214,7 @@ def in_rows(items: pl.DataFrame, file: Path) -> pl.DataFrame:
         return items
     index = items["item_idx"]
     numbers = pl.int_range(len(items), eager=True)
-    if not index.dtype.is_integer() or not index.sort().cast(pl.Int64).equals(numbers):
+    if not index.dtype.is_integer() or not index.sort().cast(pl.Int64, strict=False).equals(numbers):
         raise DataError(
             f"the column is not a numbering from 0 to {len(items) - 1}",
             file=file,
@@ -239,9 +248,11 @@ def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
         if column not in packed.columns:
             raise DataError("the column is missing", file=file, field=column, fix="add it")
     if packed.schema["bytes"] != pl.Binary:
-        raise DataError(f"the column holds {packed.schema['bytes']}", file=file, field="bytes", fix="store the files")
-    if not (packed.schema["item_id"] == pl.String or packed.schema["item_id"].is_integer()):
-        what = f"the column holds {packed.schema['item_id']} where an id (text or integer) is needed"
+        raise DataError(
+            f"the column holds {kind_name(packed.schema['bytes'])}", file=file, field="bytes", fix="store the files"
+        )
+    if not is_id_type(packed.schema["item_id"]):
+        what = f"the column holds {kind_name(packed.schema['item_id'])} where an id (text or whole number) is needed"
         raise DataError(what, file=file, field="item_id", fix="convert it")
     packed = packed.with_columns(pl.col("item_id").cast(pl.String)).filter(pl.col("item_id").is_not_null())
     repeated = ~packed["item_id"].is_first_distinct()

@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from macrec.data.dataset import Dataset, first_true, from_events
+from macrec.data.delimited import Dtype, first_line, read_csv, with_line_feeds
 from macrec.data.ordering import chronological
-from macrec.data.reading import Dtype, is_given, pieces, read_csv
+from macrec.data.reading import Piece, is_given, pieces
 from macrec.errors import DataError
 
 TYPES: dict[str, Dtype] = {
@@ -29,10 +30,16 @@ SAME_AS = {
 
 
 def load_recbole(
-    path: Path | str, *, user: str = "user_id", item: str = "item_id", time: str = "timestamp", name: str | None = None
+    path: Path | str,
+    *,
+    user: str | None = None,
+    item: str = "item_id",
+    time: str = "timestamp",
+    name: str | None = None,
 ) -> Dataset:
     """Load an `.inter` file (or the only one in a folder) and the `.item` file beside it.
 
+    `user` is the column of users (by default user_id, or session_id where there is no such).
     Event form: columns `user`, `item` and, if there, `time` (seconds; the order is by time, ties in file order).
     Sequence form: `user`, `<item>_list:token_seq` and, if there, `item`, which follows its list; where a user has
     several rows they must be beginnings of the longest one (a file of training prefixes; lists that were cut at the old
@@ -40,6 +47,7 @@ def load_recbole(
     """
     file = inter_file(Path(path))
     kinds = header(file)
+    user = user or ("session_id" if "session_id" in kinds and "user_id" not in kinds else "user_id")
     if f"{item}_list" in kinds:
         events, by = sequences(file, kinds, user, item), None
     else:
@@ -79,15 +87,16 @@ def inter_file(path: Path) -> Path:
 
 def header(file: Path) -> dict[str, str]:
     """Column names and their RecBole types, in order."""
-    first = next(pieces(file, 1 << 16)).data.lstrip(b"\r\n").partition(b"\n")[0].decode().rstrip("\r")
+    piece = next(pieces(file, 1 << 16))
+    row, first, _ = first_line(Piece(piece.first_line, with_line_feeds(piece, file)))
     kinds = {}
     for column in first.split("\t"):
         name, _, kind = column.partition(":")
         if kind not in TYPES:
             what = f'the header "{column}" is not of the form name:type with a type of {", ".join(TYPES)}'
-            raise DataError(what, file=file, row=1, fix="write for example user_id:token")
+            raise DataError(what, file=file, row=row, fix="write for example user_id:token")
         if name in kinds:
-            raise DataError("the column occurs twice", file=file, row=1, field=name, fix="keep one")
+            raise DataError("the column occurs twice", file=file, row=row, field=name, fix="keep one")
         kinds[name] = kind
     return kinds
 
@@ -128,20 +137,26 @@ def sequences(file: Path, kinds: dict[str, str], user: str, item: str) -> pl.Dat
 def read_items(file: Path, item: str) -> pl.DataFrame:
     """The item table of an `.item` file: texts under our names, all other columns as they are called there."""
     kinds = header(file)
-    typed = {f"{name}:{kind}": pl.String if name == item else TYPES[kind] for name, kind in kinds.items()}
     if item not in kinds:
         fix = f"add it (found: {', '.join(kinds)})"
         raise DataError("the column is missing", file=file, field=item, fix=fix)
+    typed = {f"{name}:{kind}": pl.String for name, kind in kinds.items()}
     frames = read_csv(file, typed, header=True, separator="\t", quoted=False, required=[f"{item}:{kinds[item]}"])
-    table = pl.concat(frames).rename(dict(zip(typed, kinds, strict=True))).rename({item: "item_id"})
+    table = pl.concat(frames).rename(dict(zip(typed, kinds, strict=True)))
+    table = table.rename({item: "item_id"})
     for ours, theirs in SAME_AS.items():
         name = next((name for name in theirs if name in kinds), None)
         if name is None:
             continue
-        text = pl.col(name).cast(pl.String).fill_null("")
+        text = pl.col(name).fill_null("")
         if ours == "categories":
             text = text.str.split(" ") if kinds[name] == "token_seq" else pl.concat_list(text)
             text = text.list.eval(pl.element().filter(pl.element() != ""))
         table = table.with_columns(text.alias(ours))
         table = table if name == ours else table.drop(name)
+    for name in table.columns:
+        if kinds.get(name) == "float" and name not in SAME_AS:
+            numbers = table[name].cast(pl.Float64, strict=False)
+            if numbers.null_count() == table[name].null_count():  # else it stays text: nobody needs it as a number
+                table = table.with_columns(numbers)
     return table

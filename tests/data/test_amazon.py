@@ -20,6 +20,9 @@ RATINGS = st.lists(
 )
 
 
+DAY_0 = 1_400_000_000
+
+
 def picture(format):
     buffer = io.BytesIO()
     Image.new("RGB", (9, 9), "teal").save(buffer, format)
@@ -37,7 +40,7 @@ def item(number):
 
 
 def write_2018(folder, ratings, meta=None, reviewed=range(6), urls=None):
-    csv = "".join(f"{item(i)},U{u},{r}.0,{t * 86400}\n" for u, i, r, t in ratings)
+    csv = "".join(f"{item(i)},U{u},{r}.0,{DAY_0 + t * 86400}\n" for u, i, r, t in ratings)
     (folder / "C.csv").write_text(csv)
     if meta is None:
         meta = [
@@ -75,7 +78,7 @@ def reference(ratings, known, k):
         earliest = left
     histories = defaultdict(list)
     for (u, i), t in sorted(earliest.items(), key=lambda event: (event[0][0], event[1], event[0][1])):
-        histories[f"U{u}"].append((item(i), t * 86400))
+        histories[f"U{u}"].append((item(i), DAY_0 + t * 86400))
     return dict(histories)
 
 
@@ -182,7 +185,7 @@ def test_2018_finds_pictures_under_either_address(tmp_path, field, name):
 
 
 def write_2023(folder, ratings, as_csv):
-    rows = [(f"U{u}", item(i), r, t * 86_400_000 + 7) for u, i, r, t in ratings]
+    rows = [(f"U{u}", item(i), r, DAY_0 * 1000 + t * 86_400_000 + 7) for u, i, r, t in ratings]
     if as_csv:
         reviews = folder / "C.csv"
         body = "".join(f"{u},{i},{r}.0,{t}\n" for u, i, r, t in rows)
@@ -235,3 +238,54 @@ def test_gift_cards_through_amazon_files_equal_the_published_counts(shared_data,
     meta = lines(tmp_path / "meta_G.json", items.select(asin="item_id", title="title").to_dicts())
     dataset = load_amazon_2018(tmp_path / "r.csv", reviews, meta, min_core=1)
     assert (dataset.num_users, dataset.num_items, dataset.num_events) == (458, 148, 2965)
+
+
+def test_metadata_as_it_is_met(tmp_path):
+    meta = [
+        {"asin": "B00", "title": "N\x00", "category": [["Beauty", "Makeup"]], "description": "['One.', 'Two.']"},
+        {
+            "asin": "B01",
+            "title": float("nan"),
+            "category": "Beauty",
+            "description": float("nan"),
+            "price": float("nan"),
+        },
+        {"asin": "B02", "title": "half \ud83d", "category": "['Beauty', 'Makeup']", "imageURLHighRes": 5},
+    ]
+    ratings = [(u, i, 5, 0) for u in range(2) for i in range(3)]
+    items = load_amazon_2018(*write_2018(tmp_path, ratings, meta=meta), min_core=2).items
+    assert items.select("title", "categories", "description").rows() == [
+        ("N", ["Beauty", "Makeup"], "One. Two."),
+        ("", ["Beauty"], ""),
+        ("half \ufffd", ["Beauty", "Makeup"], ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [{"hi_res": None, "large": "https://x/0.png", "thumb": "t"}, {"large": "https://x/1.png"}],
+        {"hi_res": [None, None], "large": ["https://x/0.png", "https://x/1.png"], "thumb": ["t", None]},
+        ["https://x/0.png"],
+        "https://x/0.png",
+    ],
+)
+def test_2023_pictures_in_any_form(tmp_path, images):
+    (tmp_path / "0.png").write_bytes(picture("PNG"))
+    ratings = [(u, i, 5, 0) for u in range(2) for i in range(2)]
+    reviews, _ = write_2023(tmp_path, ratings, False)
+    meta = lines(tmp_path / "meta_C.jsonl", [{"parent_asin": item(0), "images": images}, {"parent_asin": item(1)}])
+    dataset = load_amazon_2023(reviews, meta, images=tmp_path, min_core=1)
+    assert dataset.items.select("item_id", "image").rows() == [("B00", "0.png")]
+
+
+def test_units_of_times_are_checked(tmp_path):
+    ratings = [(u, i, 5, 0) for u in range(2) for i in range(2)]
+    reviews, meta = write_2023(tmp_path, ratings, True)
+    reviews.write_text(reviews.read_text().replace(f"{DAY_0}007", f"{DAY_0}"))
+    with pytest.raises(DataError, match=f"event 1.*the time {DAY_0} is not in milliseconds.*multiply"):
+        load_amazon_2023(reviews, meta, min_core=1)
+    files = write_2018(tmp_path, ratings)
+    files[0].write_text(files[0].read_text().replace(f"{DAY_0}", f"{DAY_0}000"))
+    with pytest.raises(DataError, match=f"the time {DAY_0}000 is not in seconds.*divide"):
+        load_amazon_2018(*files, min_core=1)

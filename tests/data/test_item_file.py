@@ -64,9 +64,22 @@ def test_a_dataset_by_name_is_what_load_dataset_gives():
         ),
         ("b.json", '{"a": 1}', "b.json: the file holds neither a list of objects nor an object"),
         ("c.json", "[1", "c.json: the file is not readable as json"),
-        ("d.jsonl", '{"a": 1\n', "d.jsonl: the file is not readable as jsonl"),
+        ("d.jsonl", '{"a": 1\n', "d.jsonl, row 1: the file is not readable as jsonl"),
         ("e.csv", "id,title\n1,a\n1,b\n", 'e.csv, row 2, field "item_id": the id "1" occurs again'),
         ("f.csv", "", "f.csv: the file is empty"),
+        ("h.csv", "id,title,brand\n0,a,b\n1,only\n", "h.csv, row 3: the row has 2 fields where 3 are needed"),
+        ("i.csv", 'id,title"\n0,a\n1,b\n', "i.csv, row 1: the column 'title\"' has a quote"),
+        ("i.csv", 'id,"title\n0,a\n1,b\n', "i.csv, row 1: the row is not CSV"),
+        ("i.csv", "id,title\r0,a\r1,b\r", "i.csv: the lines end with carriage returns alone"),
+        ("i.csv", "id,title,title\n0,a,b\n", 'i.csv, row 1, field "title": the column occurs twice'),
+        (
+            "j.json",
+            '{"0": {"title": "a"}, "0": {}}',
+            'j.json: the file is not readable as json (the key "0" occurs twice)',
+        ),
+        ("j.json", '[{"id": true}]', 'j.json, row 1, field "id": the value true is not text'),
+        ("j.json", '[{"id": "a\\ud800"}]', 'j.json, row 1, field "id": the id'),
+        ("j.json", '[{"id": 1}, {"id": 2, "title": {"a": "x", "b": "y"}}]', 'j.json, row 2, field "title"'),
         ("g.parquet", "x", "g.parquet: the file is not readable as parquet"),
     ],
 )
@@ -81,3 +94,30 @@ def test_numbered_items_must_be_numbered_without_gaps(tmp_path):
     pl.DataFrame({"item_idx": [0, 2], "title": ["a", "b"]}).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError, match="not a numbering from 0 to 1"):
         load_items(tmp_path / "t.parquet")
+
+
+def test_nested_and_missing_texts_of_json(tmp_path):
+    rows = [
+        {"id": 1, "title": float("nan"), "categories": [["Toys", "Games"]], "price": float("nan")},
+        {
+            "id": 2,
+            "title": "half \ud83d",
+            "categories": [{"n": 1, "name": "Toys &amp; Games"}],
+            "name": {"not": "used"},
+        },
+        {"id": 3, "title": 1984, "categories": None},
+    ]
+    (tmp_path / "items.json").write_text(json.dumps(rows))
+    assert load_items(tmp_path / "items.json").items.select("item_id", "title", "categories").rows() == [
+        ("1", "", ["Toys", "Games"]),
+        ("2", "half \ufffd", ["Toys & Games"]),
+        ("3", "1984", []),
+    ]
+
+
+def test_lists_written_by_python_and_line_breaks_in_quotes(tmp_path):
+    (tmp_path / "items.csv").write_text("id,title,categories\n1,\"two\nlines\",\"['Beauty', 'Makeup']\"\n2,x,\n")
+    assert load_items(tmp_path / "items.csv").items.select("title", "categories").rows() == [
+        ("two lines", ["Beauty", "Makeup"]),
+        ("x", []),
+    ]

@@ -31,7 +31,7 @@ AMAZON_2018 = {
     "meta_C.json.gz": gzip.compress(jsonl({"asin": i, "title": i} for i in "ab")),
 }
 AMAZON_2023 = {
-    "C.jsonl": jsonl({"user_id": u, "parent_asin": i, "timestamp": t * 1000} for u, i, t in RATED),
+    "C.jsonl": jsonl({"user_id": u, "parent_asin": i, "timestamp": 10**12 + t * 1000} for u, i, t in RATED),
     "meta_C.jsonl": jsonl({"parent_asin": i, "title": i} for i in "ab"),
 }
 LCREC = {"C.inter.json": b'{"0": [0, 1], "1": [0]}', "C.item2id": b"a\t0\nb\t1\n", "C.user2id": b"u\t0\nv\t1\n"}

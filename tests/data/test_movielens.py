@@ -89,3 +89,19 @@ def test_ml_100k_written_as_grouplens_does_equals_the_parquet(shared_data, tmp_p
     assert (dataset.num_users, dataset.num_items, dataset.num_events) == (943, 1682, 100_000)
     ours = dataset.items["title"].str.replace(r" \(\d{4}\)$", "")
     assert (ours == items["title"]).sum() >= 1650
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_titles_of_ml_1m_in_either_encoding(tmp_path, encoding):
+    (tmp_path / "ratings.dat").write_text("1::2::5::7\n1::3::5::8\n")
+    (tmp_path / "movies.dat").write_bytes("2::Misérables, Les (1995)::Drama\n3::X::\n".encode(encoding))
+    dataset = load_movielens(tmp_path)
+    assert dataset.items.select("title", "categories").rows() == [("Les Misérables (1995)", ["Drama"]), ("X", [])]
+
+
+def test_a_rating_nobody_needs_blocks_nothing(tmp_path):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,,7\n1,3,good,8\n")
+    (tmp_path / "movies.csv").write_text('movieId,title,genres\n2,"""Great"" One, The (1999)",Drama\n3,X,\n')
+    dataset = load_movielens(tmp_path)
+    assert dataset.items["title"].to_list() == ['The "Great" One (1999)', "X"]
+    assert dataset.histories[0].tolist() == [0, 1]

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macrec.data.reading import is_given, read_csv, read_json_lines
+from macrec.data import reading
+from macrec.data.delimited import read_csv
+from macrec.data.json_lines import read_json_lines
+from macrec.data.reading import is_given
 from macrec.errors import DataError
 
-SCHEMA = {"a": pl.String, "n": pl.Int64, "t": "texts"}
+SCHEMA = {"a": "text", "n": "whole", "t": "texts"}
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1, max_size=8)
 
 
@@ -74,10 +77,22 @@ def test_csv_finds_columns_by_name_and_passes_over_blank_lines(tmp_path):
         (b'{"a": null, "n": 1}', ["row 3", '"a"', "missing"]),
         (b'{"a": ["y"], "n": 1}', ["row 3", '"a"', '["y"] is not text']),
         (b'{"a": {"y": 1}, "n": 1}', ["row 3", '"a"', "is not text"]),
+        (b'{"a": false, "n": 1}', ["row 3", '"a"', "false is not text"]),
+        (b'{"a": 1.5, "n": 1}', ["row 3", '"a"', "1.5 is not text"]),
+        (b'{"a": "", "n": 1}', ["row 3", '"a"', "empty"]),
+        (b'{"a": "x\\ud83d", "n": 1}', ["row 3", '"a"', "cannot be written"]),
+        (b'{"a": "x\\u0000", "n": 1}', ["row 3", '"a"', "cannot be written"]),
+        (b'{"a": "x", "n": 1, "a": "y"}', ["row 3", '"a"', "twice"]),
+        (b'{"a": "x", "n": 1, "\\u0061": "y"}', ["row 3", '"a"', "twice"]),
+        (b'{"a": "x", "n": 1, "t": ["x"], "t": ["x"]}', ["row 3", '"t"', "twice"]),
+        (b'{"a": "x", "n": true}', ["row 3", '"n"', "whole number"]),
+        (b'{"a": "x", "n": NaN}', ["row 3", '"n"', "missing"]),
+        (b'{"o": {"a": "x"}, "n": 1}', ["row 3", '"a"', "missing"]),
+        (b'{"a": "y", "n": 1, "t": [true]}', ["row 3", '"t"', "list of texts"]),
         (b'{"a": "y", "n": "1"}', ["row 3", '"n"', "whole number"]),
         (b'{"a": "y", "n": 1.5}', ["row 3", '"n"', "whole number"]),
         (b'{"a": "y", "n": 99999999999999999999}', ["row 3", '"n"', "whole number"]),
-        (b'{"a": "y", "n": 1, "t": {"p": 1}}', ["row 3", '"t"', "list of texts"]),
+        (b'{"a": "y", "n": 1, "t": {"p": "1", "q": "2"}}', ["row 3", '"t"', "list of texts"]),
         (b'{"a": "\xff", "n": 1}', ["row 3", "0xff", "not utf-8"]),
         (b'{"a": "\0", "n": 1}', ["row 3", "zero"]),
     ],
@@ -87,7 +102,7 @@ def test_json_errors_name_the_line(tmp_path, line, words, piece_bytes):
     path = tmp_path / "x.json"
     path.write_bytes(b'{"a": "[fine]", "n": 1}\n\n' + line + b'\n{"a": "z", "n": 2}\n')
     with pytest.raises(DataError) as caught:
-        read(path, piece_bytes=piece_bytes)
+        read(path, {**SCHEMA, "a": "id"}, piece_bytes=piece_bytes)
     assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
 
 
@@ -112,6 +127,71 @@ def test_csv_errors_name_the_line(tmp_path, line, words, piece_bytes):
             read_csv(path, {"x": pl.String, "n": pl.Int64, "y": pl.String}, header=False, piece_bytes=piece_bytes)
         )
     assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('{"a": 5, "n": 7.0}', ("5", 7, [])),
+        ('{"a": "x", "n": 1, "t": NaN}', ("x", 1, [])),
+        ('{"a": "x", "n": 1, "t": null, "o": [NaN, {"a": "y", "a": 1e999}]}', ("x", 1, [])),
+        ('{"a": "x", "n": 1, "t": [["p", "q"], [], ["r"]]}', ("x", 1, ["p", "q", "r"])),
+        ('{"a": "x", "n": 1, "t": [{"id": 3, "name": "p"}, 4]}', ("x", 1, ["p", "4"])),
+        ('{"a": "x", "n": 1, "t": ["\\ud83d", "\\ud83d\\ude00"]}', ("x", 1, ["\ufffd", "\U0001f600"])),
+        ('{"a": "say \\"a\\": 1", "n": 1, "t": []}', ('say "a": 1', 1, [])),
+        ('{"o": 1, "o": 2, "\\u0061": "x", "n" :1}', ("x", 1, [])),
+        ('{"a": "x", "n": -9223372036854775808}', ("x", -(1 << 63), [])),
+    ],
+)
+def test_unusual_json_is_read_as_its_like(tmp_path, line, row):
+    path = tmp_path / "x.json"
+    path.write_text('{"a": "p", "n": 0, "t": ["q"]}\n\n' + line + "\n", encoding="utf-8")
+    first, second = read(path, {**SCHEMA, "a": "id"})
+    assert first == {"a": "p", "n": 0, "t": ["q"]}
+    assert (second["a"], second["n"], second["t"] or []) == row
+
+
+def test_an_endless_line_and_a_packed_bomb_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 16)
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b'{"a": "x", "n": 1}\n{"a": "' + b"y" * (1 << 20)))
+    with pytest.raises(DataError, match="row 2: the line is longer than"):
+        read(path, piece_bytes=1 << 12)
+    path.write_bytes(gzip.compress(b"x\n" + b"y" * (1 << 20)))
+    with pytest.raises(DataError, match="row 2: the line is longer than"):
+        list(read_csv(path, {"x": pl.String}, header=False, piece_bytes=1 << 12))
+    path.write_bytes(gzip.compress(b" " * (8 << 20)))
+    with pytest.raises(DataError, match="more than 1 MB unpacked"):
+        reading.whole(path)
+    path.write_bytes(gzip.compress(b"[1, 2]"))
+    assert reading.whole(path) == b"[1, 2]"
+
+
+@pytest.mark.parametrize("separator", [",", "\t", "::"])
+@pytest.mark.parametrize("row", ["p{0}q", "p", "p{0}1{0}q{0}r", "p{0}1{0}q{0}"])
+def test_a_row_with_too_few_or_too_many_fields_is_named(tmp_path, separator, row):
+    path = tmp_path / "x.csv"
+    good = separator.join("a1b")
+    path.write_text("\n".join([good, "", good, row.format(separator), good]))
+    schema = {"x": pl.String, "n": pl.Int64, "y": pl.String}
+    with pytest.raises(DataError, match=r"row 4: the row has \d fields where 3 are needed"):
+        list(read_csv(path, schema, header=False, separator=separator, quoted=False, required=["x"]))
+
+
+def test_old_files_may_mix_utf8_and_latin1_but_not_within_a_line(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("Misérables\n".encode() + "Café\n".encode("latin-1"))
+    assert pl.concat(read_csv(path, {"a": pl.String}, header=False, encoding="latin-1")).rows() == [
+        ("Misérables",),
+        ("Café",),
+    ]
+
+
+def test_a_carriage_return_within_a_line_is_named(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,n\r\nx,1\r\n\rx,2\r\n")
+    with pytest.raises(DataError, match="row 3: a carriage return stands within the line"):
+        list(read_csv(path, {"a": pl.String, "n": pl.Int64}, header=True))
 
 
 def test_damaged_gzip_is_told_from_a_cut_one(tmp_path):

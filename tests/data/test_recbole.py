@@ -89,3 +89,27 @@ def test_errors_name_the_place(tmp_path, inter, items, words):
     with pytest.raises(DataError) as caught:
         load_recbole(write(tmp_path, inter, items))
     assert all(word in str(caught.value) for word in [str(tmp_path), *words]), str(caught.value)
+
+
+def test_a_number_nobody_needs_blocks_nothing(tmp_path):
+    items = "item_id:token\ttitle:token\tprice:float\tyear:float\n"
+    items += "a\tA &amp; B\t—\t1999\nb\tB\t$5.00 - $9.99\t\nc\tC\t5\t1\n"
+    dataset = load_recbole(write(tmp_path, items=items))
+    assert dataset.items["title"].to_list() == ["A & B", "B", "C"]
+    assert dataset.items["price"].to_list() == ["—", "$5.00 - $9.99", "5"]
+    assert dataset.items["year"].to_list() == [1999.0, None, 1.0]
+
+
+def test_sessions_stand_for_users(tmp_path):
+    text = "session_id:token\titem_id_list:token_seq\titem_id:token\ns1\t1 2\t3\ns2\t2\t1\n"
+    assert histories(load_recbole(write(tmp_path, text))) == {"s1": ["1", "2", "3"], "s2": ["2", "1"]}
+
+
+def test_times_in_milliseconds_and_short_or_broken_rows_are_refused(tmp_path):
+    for inter, items, words in [
+        (EVENTS.replace("19.5", "1400000000000"), None, "row 6.*not in seconds"),
+        (EVENTS.replace("u2\tb", "\ru2\tb"), None, "row 2: a carriage return"),
+        (EVENTS, "item_id:token\ttitle:token\tbrand:token\na\tA\tx\nb\tB\nc\tC\tx\n", "row 3: the row has 2 fields"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            load_recbole(write(tmp_path, inter, items))
