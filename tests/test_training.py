@@ -44,6 +44,9 @@ class Line:
         self.during(step)
         return fit + 0.1 * out.square().mean(), {"fit": fit, "size/line": out.square().mean()}
 
+    def batch_size(self, step):
+        return 16
+
     def stepped(self, step):
         with torch.no_grad():
             self.module.moving.lerp_(self.module[1].weight, 0.1)
@@ -67,7 +70,7 @@ def equal(one, other):
 
 def told(events):
     """Events without the time they took and without code counts, of which a checkpoint keeps only the last."""
-    return [(event.step, event.steps, event.losses, event.measured) for event in events]
+    return [(event.step, event.steps, event.samples, event.losses, event.measured) for event in events]
 
 
 def uninterrupted(plan=PLAN, **options):
@@ -324,6 +327,42 @@ def test_patience_waits_as_long_as_anything_that_is_watched_gets_better(tmp_path
         task = Watched()
         events = drain(train(task, plan, Checkpoint(tmp_path, {}))).events
     assert events[-1].step == 20 and equal(task.weights(), expected)
+
+
+def test_an_interrupt_leaves_the_best_weights_and_a_checkpoint_that_goes_on_from_the_newest(tmp_path):
+    plan = replace(PLAN, steps=20, keep=(Keep("score", "lowest"),))
+    scores = [None, 5.0, 3.0, 4.0, 3.5, 2.0]
+    events, weights = uninterrupted(plan, scores=scores)
+    best = {}
+    for event in train(before := Line(scores=scores), replace(plan, keep=(), report_every=1)):
+        best[event.step] = before.weights()
+    checkpoint = Checkpoint(tmp_path, {})
+    # In the middle of a step, before anything was measured and after; and while events are only told again.
+    for last, expected in ((1, 2), (5, 4), (9, 8), (10, 8), (14, 8)):
+        task = Line(scores=scores)
+        task.during = lambda step, last=last: interrupt() if step == last else None
+        assert drain(train(task, plan, checkpoint)).stopped
+        assert equal(task.weights(), best[expected])
+        if last == 1:
+            continue  # no event is there to be told again
+        task = Line(scores=scores)
+        running = train(task, plan, checkpoint)
+        next(running)
+        running.close()
+        assert equal(task.weights(), best[expected]) and task.calls == []
+    last = Line(scores=scores)
+    assert told(train(last, plan, checkpoint)) == told(events)
+    assert equal(last.weights(), weights)
+
+
+def test_events_tell_samples_and_the_cpu_time_of_the_steps_over_all_resumptions(tmp_path):
+    running = train(Line(), PLAN, Checkpoint(tmp_path, {}))
+    first = [next(running), next(running)]
+    running.close()
+    events = list(train(Line(), PLAN, Checkpoint(tmp_path, {})))
+    assert [event.samples for event in events] == [16 * step for step in EVENTS]
+    assert [event.cpu_seconds for event in events[:2]] == [event.cpu_seconds for event in first]
+    assert all(one.cpu_seconds < other.cpu_seconds for one, other in pairwise(events))
 
 
 def test_two_parts_may_be_kept_by_one_number():

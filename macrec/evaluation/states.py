@@ -129,6 +129,9 @@ class _Watched:
             self.look(self.due[step])
         return self.task.losses(step)
 
+    def batch_size(self, step: int) -> int:
+        return self.task.batch_size(step)
+
     def stepped(self, step: int) -> None:
         self.task.stepped(step)
 

@@ -19,7 +19,7 @@ from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.transformer import T5
 from macrec.generation.trie import CodeTrie
 from macrec.generation.vocabulary import EOS, PAD
-from macrec.training import VALIDATION_LOSS, Keep, Plan, Usage, Watch, generator_for
+from macrec.training import VALIDATION_LOSS, Decay, Keep, Plan, Usage, Watch, generator_for
 
 TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
 """Beginnings of the names of the weights that are looked up."""
@@ -45,6 +45,8 @@ class GeneratorRecipe:
     `implicit` "official" pairs them as the published code does. `patience`: stop after so many measurements in a
     row with neither a better `monitor` nor a lower validation loss.
 
+    `weight_decay` is for matrices alone unless `decay` is "all"; see `Plan`.
+
     `table_factor`: the learning rate of what is looked up (token embeddings, position biases) in units of that of the
     other weights. Embeddings start with deviation 1, the others with .01 to .1, and biases have to grow to several
     units before attention heeds them, while a step of AdamW is as large for all. (The optimizer of the original T5,
@@ -57,6 +59,7 @@ class GeneratorRecipe:
     learning_rate: float = 1e-3
     table_factor: float = 1.0
     weight_decay: float = 0.01
+    decay: Decay = "matrices"
     warmup: float = 0.01
     clip: float = 1.0
     softmax: Literal["children", "level", "vocabulary"] = "level"
@@ -106,6 +109,8 @@ class GeneratorTraining:
             learning_rate=self.recipe.learning_rate,
             rate_factors=tuple((name, self.recipe.table_factor) for name in TABLES),
             weight_decay=self.recipe.weight_decay,
+            decay=self.recipe.decay,
+            tables=("embedding", "position_bias"),
             warmup=round(self.recipe.warmup * steps),
             clip=self.recipe.clip,
             keep=keep,
@@ -136,6 +141,10 @@ class GeneratorTraining:
             terms["implicit"] = implicit
         return loss, terms
 
+    def batch_size(self, step: int) -> int:
+        """Samples of all tasks in the batch of `step`."""
+        return len(self._rows(step))
+
     def stepped(self, step: int) -> None:
         """Nothing is left to do after a step."""
 
@@ -154,10 +163,13 @@ class GeneratorTraining:
 
     def batch(self, step: int) -> TokenBatch:
         """The tokens of the batch of `step`."""
+        return self.samples.batch(self._rows(step))
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
         epoch, part = divmod(step, self.per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, self.samples.order(self.recipe.batch, (self.recipe.seed, epoch))
-        return self.samples.batch(self._epoch[1][part])
+        return self._epoch[1][part]
 
     def slices(self, batch: TokenBatch) -> list[TokenBatch]:
         """The batch in parts that go forward and backward one after the other: on a GPU the whole, on a CPU less.

@@ -17,7 +17,7 @@ from macrec.errors import DataError
 from macrec.quantization.cross_modal import CrossModalRQVAE
 from macrec.quantization.health import codebook_health, mutual_information
 from macrec.quantization.semantic_ids import SemanticIds, level_names
-from macrec.training import Keep, Plan, Usage, generator_for
+from macrec.training import Decay, Keep, Plan, Usage, generator_for
 
 POSITIVES, SHUFFLE, REVIVE, SAMPLE = range(4)
 """What a random draw is for; see `generator_for`."""
@@ -38,6 +38,7 @@ class CodebookRecipe:
     batch: int = 2048
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+    decay: Decay = "matrices"
     schedule: Literal["cosine", "constant"] = "cosine"
     plain: float = 0.05
     kmeans_init: Literal["data", "batch", "none"] = "data"
@@ -61,6 +62,7 @@ class CodebookRecipe:
         """
         return CodebookRecipe(
             epochs=self.epochs, batch=self.batch, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
+            decay="all",
             schedule="constant", plain=0.0, kmeans_init="batch", ramp=0.0, revive=False, standardize=False,
             keep="two_best", seed=self.seed,
         )  # fmt: skip
@@ -126,6 +128,8 @@ class CodebookTask:
             measure_every=max(1, self.steps // measurements),
             learning_rate=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
+            decay=self.recipe.decay,
+            tables=("codebooks",),
             schedule=self.recipe.schedule,
             keep=keep if self.recipe.keep == "two_best" else (),
             seed=self.recipe.seed,
@@ -148,6 +152,10 @@ class CodebookTask:
                 self.module.branch(name).quantizer.observe(output.quantized)
                 self._latents[name] = output.latent.detach()
         return loss, summed_over_levels(terms)
+
+    def batch_size(self, step: int) -> int:
+        """Items in the batch of `step`."""
+        return len(self.batch(step))
 
     def stepped(self, step: int) -> None:
         """At the end of an epoch, let dead codewords start anew."""

@@ -28,7 +28,7 @@ from macrec.data.split import Samples, Split
 from macrec.errors import DataError
 from macrec.evaluation.system import CELLS, ScoringSystem, learned
 from macrec.evaluation.validation import validation_metrics, validation_users
-from macrec.training import VALIDATION_LOSS, Event, Keep, Plan, Usage, Watch, best_device, generator_for, train
+from macrec.training import VALIDATION_LOSS, Decay, Event, Keep, Plan, Usage, Watch, best_device, generator_for, train
 
 WEIGHTS, SHUFFLE = range(2)
 """What a random draw is for; see `generator_for`."""
@@ -55,6 +55,7 @@ class SASRecRecipe:
     batch: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    decay: Decay = "matrices"
     validate_users: int = 1000
     patience: int | None = 5
     seed: int = 0
@@ -249,6 +250,8 @@ class SASRecTraining:
         self.events, self.is_target, self.begin, self.end, self.first = (
             torch.tensor(column, device=self.device) for column in (samples.items, is_target, *windows)
         )
+        before = torch.tensor(np.append(0, is_target.cumsum()), device=self.device)  # targets before each event
+        self.targets = before[self.end + 1] - before[self.first]
         self.per_epoch = -(-len(self.begin) // recipe.batch)
         self._order: tuple[int, Tensor] | None = None
 
@@ -262,6 +265,8 @@ class SASRecTraining:
             measure_every=self.per_epoch,
             learning_rate=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
+            decay=self.recipe.decay,
+            tables=("embedding", "age"),
             schedule="constant",
             keep=keep,
             watch=(Watch(VALIDATION_LOSS),) if keep else (),
@@ -276,6 +281,10 @@ class SASRecTraining:
         loss = cross_entropy(self.module.logits(states), self.events[place[asked] + 1].long())
         return loss, {"next item": loss}
 
+    def batch_size(self, step: int) -> int:
+        """Targets in the batch of `step`."""
+        return int(self.targets[self._rows(step)].sum())
+
     def stepped(self, step: int) -> None:
         """Nothing is left to do after a step."""
 
@@ -289,15 +298,18 @@ class SASRecTraining:
         The places in the event array that are read, `[P]`; which places of a matrix they fill row by row, `[B, T]`;
         and `[P]` whether the event after a place is to be predicted there.
         """
-        epoch, part = divmod(step, self.per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(len(self.begin), generator=generator_for(self.recipe.seed, SHUFFLE, epoch))
-            self._order = epoch, order.to(self.device)
-        rows = self._order[1].tensor_split(self.per_epoch)[part]
+        rows = self._rows(step)
         matrix, inside = _places(self.begin[rows], self.end[rows])
         place = matrix[inside]
         new = (matrix + 1 >= self.first[rows, None])[inside]
         return place, inside, new & self.is_target[place + 1]
+
+    def _rows(self, step: int) -> Tensor:
+        epoch, part = divmod(step, self.per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            order = torch.randperm(len(self.begin), generator=generator_for(self.recipe.seed, SHUFFLE, epoch))
+            self._order = epoch, order.to(self.device)
+        return self._order[1].tensor_split(self.per_epoch)[part]
 
 
 def _places(begin: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

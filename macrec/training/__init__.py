@@ -7,11 +7,12 @@ that is interrupted and resumed from its checkpoint goes on exactly as if nothin
 from macrec.training.draws import best_device, generator_for
 from macrec.training.events import Event, Trained, Usage, drain
 from macrec.training.loop import train
-from macrec.training.plan import VALIDATION_LOSS, Keep, Plan, Watch
+from macrec.training.plan import VALIDATION_LOSS, Decay, Keep, Plan, Watch
 from macrec.training.task import Task
 
 __all__ = [
     "VALIDATION_LOSS",
+    "Decay",
     "Event",
     "Keep",
     "Plan",

@@ -18,7 +18,9 @@ class Event:
     `seconds` spent training so far, over all resumptions; `losses` the named terms, each the mean since the event
     before, "loss" being their weighted sum; `measured` what is costly and so measured now and then: named numbers
     such as "conflict_rate/text", empty in between; `usage` with it, per modality one array of code counts `[K]` per
-    level. A name is TERM or TERM/MODALITY, or TERM/MODALITY/LEVEL.
+    level. A name is TERM or TERM/MODALITY, or TERM/MODALITY/LEVEL. `samples` that were learned from so far, each as
+    often as it was in a batch; `cpu_seconds` of the process, all threads together, in the steps: without what was
+    spent on measurements.
     """
 
     step: int
@@ -27,6 +29,8 @@ class Event:
     losses: dict[str, float]
     measured: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=dict)
+    samples: int = 0
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

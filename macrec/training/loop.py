@@ -8,6 +8,7 @@ from collections.abc import Generator
 from macrec.checkpoint import Checkpoint
 from macrec.training.events import Event
 from macrec.training.plan import Plan
+from macrec.training.resumption import kept, restore
 from macrec.training.state import Loop
 from macrec.training.task import Task
 from macrec.training.whole_steps import flushing_denormals, threads, whole_steps
@@ -21,28 +22,31 @@ def train(
     With a `checkpoint` the state is kept every `checkpoint_seconds`, at an interrupt and at the end. A training that
     has one goes on from there: the events so far are yielded again, at once, then come the new ones; a finished
     training only yields its events. Ctrl-C (a kernel interrupt) waits for the step to be whole, so the module, and
-    the checkpoint, are always those of a step.
+    the checkpoint, are always those of a step. A training that is cut short leaves the best weights so far in the
+    module, as a finished one does; its checkpoint goes on from the newest.
 
-    Raises FloatingPointError, naming the term, when a loss is not finite, and what `Checkpoint.load` raises.
+    Raises FloatingPointError, naming the term, when a loss is not finite, what `Checkpoint.load` raises, and DataError
+    for a checkpoint whose state this training cannot be in.
     """
     loop = Loop(task, plan)
     if checkpoint is not None and (found := checkpoint.load()) is not None:
-        loop.restore(*found)
-        yield from list(loop.events)
+        restore(loop, *found, checkpoint.folder)
     saved, last_save = loop.step, time.monotonic()
     try:
+        yield from list(loop.events)
         while not loop.finished:
             with whole_steps(), flushing_denormals(), threads(loop.threads):
                 event = loop.advance()
             due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
             if checkpoint is not None and event is not None and due:
                 with whole_steps():
-                    checkpoint.save(loop.step, *loop.state())
+                    checkpoint.save(loop.step, *kept(loop))
                 saved, last_save = loop.step, time.monotonic()
             if event is not None:
                 yield event
     except (KeyboardInterrupt, GeneratorExit):
         if checkpoint is not None and loop.step > saved:
             with whole_steps():
-                checkpoint.save(loop.step, *loop.state())
+                checkpoint.save(loop.step, *kept(loop))
+        loop.take_best()
         raise

@@ -6,6 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
+Decay = Literal["matrices", "all"]
+"""What AdamW draws towards zero: the matrices of linear maps, or every weight."""
+
 VALIDATION_LOSS = "loss/validation"
 """What the loss on validation users is called among the measurements of a recommender."""
 
@@ -35,8 +40,10 @@ class Plan:
 
     `steps` in all; an event every `report_every` steps, measured every `measure_every`, and at the last. The learning
     rate climbs over `warmup` steps, then falls by a cosine to zero ("cosine") or stays ("constant"). `rate_factors`:
-    (beginning of a name, factor) pairs; weights so named learn at the rate times the first factor that fits. `clip`:
-    the largest norm of the gradient. `keep`: weights to take from the best measurement rather than from the last step.
+    (beginning of a name, factor) pairs; weights so named learn at the rate times the first factor that fits.
+    `weight_decay` is for matrices, unless `decay` is "all": not for norms and biases, and not for `tables`, weights
+    that are looked up row by row, named by a part of their dotted name, whose rare rows decay would forget. `clip`: the
+    largest norm of the gradient. `keep`: weights to take from the best measurement rather than from the last step.
 
     With `patience`, training stops after so many measurements in a row that bettered neither the first of `keep` nor
     anything of `watch`. The validation loss belongs there: while a recommender has learned no more than what is
@@ -49,6 +56,8 @@ class Plan:
     learning_rate: float = 1e-3
     rate_factors: tuple[tuple[str, float], ...] = ()
     weight_decay: float = 1e-4
+    decay: Decay = "matrices"
+    tables: tuple[str, ...] = ()
     warmup: int = 0
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: float | None = None
@@ -62,6 +71,15 @@ class Plan:
             raise ValueError("steps, report_every and measure_every must be 1 or more")
         if self.patience is not None and not self.keep:
             raise ValueError("patience needs keep, which names the metric to wait for")
+
+    def factor(self, name: str) -> float:
+        """What the learning rate of the weight `name` is multiplied with."""
+        return next((factor for start, factor in self.rate_factors if name.startswith(start)), 1.0)
+
+    def decayed(self, name: str, weight: Tensor) -> float:
+        """The weight decay of the weight `name`."""
+        matrix = weight.ndim > 1 and not set(self.tables) & set(name.split("."))
+        return self.weight_decay if matrix or self.decay == "all" else 0.0
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`."""

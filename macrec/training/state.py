@@ -1,15 +1,12 @@
-"""The state of a training: what a step changes, what an event reports, what a checkpoint keeps."""
+"""The state of a training: what a step changes, and what an event reports."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from macrec.threads import threads_for
@@ -24,19 +21,21 @@ class Loop:
 
     def __init__(self, task: Task, plan: Plan) -> None:
         self.task, self.plan = task, plan
-        groups: dict[float, list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float], dict[str, nn.Parameter]] = {}
         for name, parameter in task.module.named_parameters():
             if parameter.requires_grad:
-                factor = next((value for start, value in plan.rate_factors if name.startswith(start)), 1.0)
-                groups.setdefault(factor, []).append(parameter)
+                groups.setdefault((plan.factor(name), plan.decayed(name, parameter)), {})[name] = parameter
         self.optimizer = torch.optim.AdamW(
-            [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
+            [
+                {"params": list(named.values()), "factor": factor, "weight_decay": decay}
+                for (factor, decay), named in groups.items()
+            ],
             lr=plan.learning_rate,
-            weight_decay=plan.weight_decay,
         )
+        self.learning = [name for named in groups.values() for name in named]
         weights = sum(parameter.numel() for parameter in task.module.parameters())
         self.threads = threads_for(weights, torch.get_num_threads())
-        self.step, self.seconds, self.finished = 0, 0.0, False
+        self.step, self.samples, self.seconds, self.cpu_seconds, self.finished = 0, 0, 0.0, 0.0, False
         self.events: list[Event] = []
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
@@ -46,7 +45,7 @@ class Loop:
 
     def advance(self) -> Event | None:
         """One step; an event when one is due."""
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         self.task.module.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.step) * group["factor"]
@@ -63,20 +62,26 @@ class Loop:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), self.plan.clip)
         self.optimizer.step()
         self.task.stepped(self.step)
+        self.samples += self.task.batch_size(self.step)
         self.step += 1
         for name, value in {"loss": loss, **terms}.items():
             value = value.detach().double()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1
+        self.cpu_seconds += time.process_time() - cpu
         last = self.step == self.plan.steps
         measuring = last or self.step % self.plan.measure_every == 0
         event = self._report(measuring, begin) if measuring or self.step % self.plan.report_every == 0 else None
         self.seconds += time.perf_counter() - begin
         if last or (self.plan.patience is not None and self.waited >= self.plan.patience):
             self.finished = True
-            if self.best_weights:
-                self.task.module.load_state_dict(self.best_weights, strict=False)
+            self.take_best()
         return event
+
+    def take_best(self) -> None:
+        """Put the best weights so far, where there are such, in place of the newest."""
+        if self.best_weights:
+            self.task.module.load_state_dict(self.best_weights, strict=False)
 
     def _report(self, measuring: bool, begin: float) -> Event:
         losses = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
@@ -95,8 +100,9 @@ class Loop:
                     raise FloatingPointError(f"{name} was measured as {value} after step {self.step}")
             if measured:
                 self._keep(measured)
+        seconds = self.seconds + time.perf_counter() - begin
         event = Event(
-            self.step, self.plan.steps, self.seconds + time.perf_counter() - begin, losses, measured, usage
+            self.step, self.plan.steps, seconds, losses, measured, usage, self.samples, self.cpu_seconds
         )  # fmt: skip
         self.events.append(event)
         return event
@@ -117,53 +123,3 @@ class Loop:
                         self.best_weights[name] = value.clone()
         awaited = {watch.metric for watch in (*plan.keep[:1], *plan.watch)}
         self.waited = 0 if better & awaited else self.waited + 1
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything a resumption needs: tensors by name, and plain values."""
-        tensors = {f"module.{name}": value for name, value in self.task.module.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
-        tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
-        last_usage = next((number for number in reversed(range(len(self.events))) if self.events[number].usage), -1)
-        for modality, levels in self.events[last_usage].usage.items() if last_usage >= 0 else ():
-            for level, counts in enumerate(levels):
-                tensors[f"usage.{modality}.{level}"] = torch.from_numpy(counts)
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "finished": self.finished,
-            "counts": self.counts,
-            "best": self.best,
-            "waited": self.waited,
-            "usage_of": last_usage,
-            "usage": list(self.events[last_usage].usage) if last_usage >= 0 else [],
-            "events": [[event.step, event.seconds, event.losses, event.measured] for event in self.events],
-        }
-        return tensors, state
-
-    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Become the loop whose `state` this was; of the code counts of its events only the last ones were kept."""
-
-        def part(name: str) -> dict[str, Tensor]:
-            return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
-
-        self.task.module.load_state_dict(part("module."))
-        device = next(self.task.module.parameters()).device
-        self.best_weights = {name: value.to(device) for name, value in part("best.").items()}
-        self.sums = {name: tensors[f"sum.{name}"].to(device) for name in state["counts"]}
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in part("optimizer.").items():
-            index, _, slot = key.partition(".")
-            slots.setdefault(int(index), {})[slot] = value
-        self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
-        usage: dict[str, list[NDArray[np.int64]]] = {}
-        for key in sorted(part("usage."), key=lambda key: int(key.rpartition(".")[2])):
-            usage.setdefault(key.rpartition(".")[0], []).append(tensors[f"usage.{key}"].numpy())
-        self.step, self.seconds, self.finished = state["step"], state["seconds"], state["finished"]
-        self.counts, self.best, self.waited = state["counts"], state["best"], state["waited"]
-        counts = {modality: tuple(usage[modality]) for modality in state["usage"]}
-        self.events = [
-            Event(step, self.plan.steps, seconds, losses, measured, counts if number == state["usage_of"] else {})
-            for number, (step, seconds, losses, measured) in enumerate(state["events"])
-        ]

@@ -23,6 +23,9 @@ class Task(Protocol):
         and return the loss with those parts detached.
         """
 
+    def batch_size(self, step: int) -> int:
+        """How many samples the batch of `step` holds."""
+
     def stepped(self, step: int) -> None:
         """Called when the optimizer has made `step`."""
 

@@ -1,0 +1,99 @@
+"""What a checkpoint keeps of a training, and a training that goes on from it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrec.errors import DataError
+from macrec.training.events import Event
+from macrec.training.state import Loop
+
+NUMBERS = ("step", "samples", "seconds", "cpu_seconds", "finished", "counts", "best", "waited")
+"""What a loop counts by itself, as plain values."""
+TOLD = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")
+"""What is kept of an event."""
+
+
+def kept(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything a resumption of `loop` needs: tensors by name, and plain values."""
+    tensors = {f"module.{name}": value for name, value in loop.task.module.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in loop.best_weights.items()}
+    tensors |= {f"sum.{name}": value for name, value in loop.sums.items()}
+    for index, slots in loop.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{loop.learning[index]}.{slot}": value for slot, value in slots.items()}
+    last_usage = next((number for number in reversed(range(len(loop.events))) if loop.events[number].usage), -1)
+    usage = loop.events[last_usage].usage if last_usage >= 0 else {}
+    for modality, levels in usage.items():
+        for level, counts in enumerate(levels):
+            tensors[f"usage.{modality}.{level}"] = torch.from_numpy(counts)
+    state = {name: getattr(loop, name) for name in NUMBERS}
+    events = [{name: getattr(event, name) for name in TOLD} for event in loop.events]
+    return tensors, state | {"usage_of": last_usage, "usage": list(usage), "events": events}
+
+
+def restore(loop: Loop, tensors: dict[str, Tensor], state: dict[str, Any], file: Path) -> None:
+    """Make `loop` the one that `kept` gave this of; of the code counts of its events only the last ones were kept.
+
+    Raises DataError, naming `file`, for a state that no training with this plan can be in.
+    """
+    try:
+        wrong = impossible(state, loop.plan.steps)
+        if not wrong:
+            _put(loop, tensors, state)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        wrong = f"{type(error).__name__}: {error}".splitlines()[0]
+    if wrong:
+        raise DataError(
+            f"the checkpoint cannot be gone on from ({wrong})", file=file, fix="remove its folder to start anew"
+        )
+
+
+def impossible(state: dict[str, Any], steps: int) -> str:
+    """Why no training of `steps` steps can be in this state; empty when one can."""
+    step, events, finished = state["step"], state["events"], state["finished"]
+    for name in ("step", "samples", "waited"):
+        if type(state[name]) is not int or state[name] < 0:
+            return f"{name} is {state[name]!r}"
+    for name in ("seconds", "cpu_seconds"):
+        if not 0 <= float(state[name]) < math.inf:
+            return f"{name} is {state[name]!r}"
+    if type(finished) is not bool or step > steps or (step == steps and not finished):
+        return f"it is at step {step:,} of {steps:,}, {'finished' if finished else 'unfinished'}"
+    told = [event["step"] for event in events]
+    if told != sorted(set(told)) or not all(type(number) is int and 0 < number <= step for number in told):
+        return f"at step {step:,} it has told of steps {told}"
+    if any(type(count) is not int or count < 1 for count in state["counts"].values()):
+        return f"counts are {state['counts']}"
+    return ""
+
+
+def _put(loop: Loop, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def part(name: str) -> dict[str, Tensor]:
+        return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
+
+    loop.task.module.load_state_dict(part("module."))
+    device = next(loop.task.module.parameters()).device
+    loop.best_weights = {name: value.to(device) for name, value in part("best.").items()}
+    loop.sums = {name: tensors[f"sum.{name}"].to(device) for name in state["counts"]}
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("optimizer.").items():
+        name, _, slot = key.rpartition(".")
+        slots.setdefault(loop.learning.index(name), {})[slot] = value
+    loop.optimizer.load_state_dict({"state": slots, "param_groups": loop.optimizer.state_dict()["param_groups"]})
+    usage: dict[str, list[NDArray[np.int64]]] = {}
+    for key in sorted(part("usage."), key=lambda key: int(key.rpartition(".")[2])):
+        usage.setdefault(key.rpartition(".")[0], []).append(tensors[f"usage.{key}"].numpy())
+    counts = {modality: tuple(usage[modality]) for modality in state["usage"]}
+    loop.events = [
+        Event(**event, steps=loop.plan.steps, usage=counts if number == state["usage_of"] else {})
+        for number, event in enumerate(state["events"])
+    ]
+    for name in NUMBERS:
+        setattr(loop, name, state[name])
