@@ -111,7 +111,7 @@ def save_parquet(dataset: Dataset, folder: Path | str) -> Path:
             schema = pl.Schema({"item_id": pl.String, "image_file": pl.String, "bytes": pl.Binary})
             frames = picture_frames(dataset.images, items["item_id"], items["image_file"])
             stream = register_io_source(lambda *_: frames, schema=schema)
-            # Opened here: where a picture fails, polars' own thread would create the file in the folder that is removed.
+            # Opened here: polars' own thread would create it in a folder that a failing picture has removed.
             with (temporary / "images.parquet").open("wb") as file:
                 stream.sink_parquet(file, row_group_size=256)
         write_json(temporary / "dataset.json", {"name": dataset.name, "source": dataset.source, "notes": dataset.notes})
