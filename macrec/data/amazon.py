@@ -26,7 +26,7 @@ EARLIEST = 100_000_000_000
 
 
 def load_amazon_2018(
-    ratings: Path | str,
+    ratings: Path | str | None,
     reviews: Path | str,
     meta: Path | str,
     *,
@@ -37,23 +37,31 @@ def load_amazon_2018(
     """Load one category of Amazon 2018 by steps S1 to S7 of the specification (1.2).
 
     `ratings`: `<Category>.csv` (item, user, rating, time; no header); `reviews`: `<Category>_5.json.gz`, which only
-    says what items are candidates; `meta`: `meta_<Category>.json.gz`; `images`: the folder of downloaded pictures
-    (named like the last part of their address). Without it no item needs a picture and none has one. All ratings count.
+    says what items are candidates, but holds the events where `ratings` is None; `meta`: `meta_<Category>.json.gz`;
+    `images`: the folder of downloaded pictures (named like the last part of their address). Without it no item needs a
+    picture and none has one. All ratings count.
     Files may be gzipped or plain. Raises DataError for files that do not read, and when nothing is left.
     """
-    ratings, reviews, meta = Path(ratings), Path(reviews), Path(meta)
+    reviews, meta = Path(reviews), Path(meta)
+    events_file = reviews if ratings is None else Path(ratings)
     # S1: candidates are the reviewed items with metadata, with a complete picture if there is an images folder.
     reviewed = [frame["asin"].unique() for frame in read_json_lines(reviews, {"asin": "id"}, required=["asin"])]
     candidates, notes = with_pictures(catalog_2018(meta, pl.concat(reviewed).unique(), images is not None), images)
     # S2: every rating of a candidate is a positive event. (S4 holds by this: candidates have metadata.)
-    columns = {"item_id": pl.String, "user_id": pl.String, "rating": pl.String, "time": pl.Int64}
-    frames = read_csv(ratings, columns, header=False, required=["item_id", "user_id", "time"])
+    if ratings is None:
+        fields: dict[str, Kind] = {"reviewerID": "id", "asin": "id", "unixReviewTime": "whole"}
+        names = dict(zip(fields, ("user_id", "item_id", "time"), strict=True))
+        reviewed_events = read_json_lines(reviews, fields, required=fields)
+        frames: Iterator[pl.DataFrame] = (frame.rename(names) for frame in reviewed_events)
+    else:
+        columns = {"item_id": pl.String, "user_id": pl.String, "rating": pl.String, "time": pl.Int64}
+        frames = read_csv(events_file, columns, header=False, required=["item_id", "user_id", "time"])
     events = gather(frame.join(candidates, on="item_id", how="semi") for frame in frames)
     # S3: one event per (user, item). S5: the 5-core. S6: the order.
-    events = in_order(core(first_of_repeated(events), min_core, ratings))
+    events = in_order(core(first_of_repeated(events), min_core, events_file))
     # S7: number users and items by first appearance and bring everything together.
     name = name or meta.name.removeprefix("meta_").split(".")[0]
-    return assemble(name, events, candidates, images, ratings, meta, notes)
+    return assemble(name, events, candidates, images, events_file, meta, notes)
 
 
 def load_amazon_2023(

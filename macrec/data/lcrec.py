@@ -6,6 +6,7 @@ space counts as part of a category ("Arts, Crafts & Sewing"); when writing, such
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from itertools import chain
@@ -16,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from macrec.data.benchmark_files import part_files, sample_rows
 from macrec.data.dataset import Dataset, from_events
 from macrec.data.delimited import read_csv
 from macrec.data.images import FolderImages, ImageSource, NoImages
@@ -23,6 +25,7 @@ from macrec.data.ordering import check_histories
 from macrec.data.parquet import encoded
 from macrec.data.picture_files import first_whole
 from macrec.data.reading import existing_file, is_given, parse_json, pieces, whole
+from macrec.data.sample_rows import aligned_parts, events_of_rows
 from macrec.data.text import split_categories
 from macrec.data.values import as_text, as_texts, is_absent
 from macrec.errors import DataError
@@ -37,7 +40,8 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
     `path`: the folder, the `.inter.json` file or the prefix `folder/<D>`. Integer ids are item rows and must run from 0
     without gaps; `.item2id` and `.user2id` give the source's ids. Pictures: the first whole file that
     `<D>_images_info.json` names for an item, in the folder `images` (default: `images` beside the files; no such
-    folder, no pictures). Raises DataError for whatever does not fit together.
+    folder, no pictures). The split is that of `<D>.train.inter`, `.valid.inter` and `.test.inter`, where these are
+    there. Raises DataError for whatever does not fit together.
     """
     file = inter_file(Path(path))
     prefix = file.name.removesuffix(".inter.json")
@@ -52,6 +56,7 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
             row=f'user "{user[int(owner)]}"',
             fix=f"add it to {items_file} or drop the event",
         )
+    parts = published_parts(file.parent / prefix, user, lengths, item)
     if is_given(names_file := file.parent / f"{prefix}.user2id"):
         user = renamed_users(user, names_file, file)
     folder = Path(images) if images is not None else file.parent / "images"
@@ -65,6 +70,8 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
     events = pl.DataFrame(
         {"user_id": user.gather(np.repeat(np.arange(len(user)), lengths)), "item_id": items["item_id"].gather(item)}
     )
+    if parts is not None:
+        events = events.with_columns(part=parts)
     return from_events(
         name or prefix,
         events,
@@ -184,6 +191,17 @@ def check_lists(pairs: list[tuple[str, Any]], file: Path) -> None:
             raise DataError(what, file=file, row=f'user "{user}"', fix="correct it")
         if not sequence:
             raise DataError("the history is empty", file=file, row=f'user "{user}"', fix="drop the user")
+
+
+def published_parts(
+    prefix: Path, user: pl.Series, lengths: NDArray[np.int64], item: NDArray[np.int64]
+) -> pl.Series | None:
+    """The part of every event by the benchmark files beside the json, or None where there is none of them."""
+    if not any(is_given(file) for file in prefix.parent.glob(f"{glob.escape(prefix.name)}.train.inter*")):
+        return None
+    files = part_files(prefix)
+    events = events_of_rows(sample_rows(files, "user_id", "item_id"), files)
+    return aligned_parts(events, user, lengths, pl.Series(item).cast(pl.String), files["train"])
 
 
 def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame]:

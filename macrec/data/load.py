@@ -1,60 +1,72 @@
-"""One door to all loaders: `load_dataset` looks at a folder, says what layout it is and loads it."""
+"""One door to all loaders: `load_dataset` looks at what lies at a path, says what layout it is and loads it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from macrec.data.amazon import load_amazon_2018, load_amazon_2023
 from macrec.data.dataset import Dataset
-from macrec.data.lcrec import load_lcrec
-from macrec.data.movielens import RELEASES, load_movielens
-from macrec.data.parquet import EVENT_FILES, load_parquet
-from macrec.data.recbole import load_recbole
+from macrec.data.formats import FORMATS, Format
 from macrec.errors import DataError
 
-LAYOUTS = {
-    "parquet": " or ".join(EVENT_FILES),
-    "LC-Rec json": "<D>.inter.json",
-    "RecBole": "<D>.inter",
-    "MovieLens": " or ".join(release.ratings for release in RELEASES),
-    "Amazon 2018": "meta_<C>.json[.gz] with <C>_5.json[.gz] and <C>.csv[.gz]",
-    "Amazon 2023": "meta_<C>.jsonl[.gz] with <C>.jsonl[.gz] or <C>.csv[.gz]",
-}
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 
 
-def load_dataset(path_or_name: Path | str, **options: Any) -> Dataset:
+def load_dataset(path_or_name: Path | str, layout: str | None = None, **options: Any) -> Dataset:
     """Load the built-in catalog ("curio", "curio:tiny", "curio:demo:7": size and seed) or whatever lies at a path.
 
-    A folder is recognized by the files in `LAYOUTS`, in that order; an `.inter.json` or `.inter` file and a prefix
-    `folder/<D>` work too. In an Amazon folder the pictures are those in `images/`, if it is there. `options` go to the
-    loader. Raises DataError when nothing is there or nothing is recognized.
+    A path is a folder, a file, or the beginning of the names of several files (`folder/<D>`), and is recognized by the
+    names of the files: see `FORMATS`. `layout` names one of them instead, as does `"LAYOUT:PATH"`. `options` go to the
+    loader. Raises DataError when nothing is there, nothing is recognized, or several layouts are.
     """
     if isinstance(path_or_name, str) and path_or_name.partition(":")[0] == "curio":
         return built_in(path_or_name, options)
-    path = Path(path_or_name)
-    if not str(path_or_name).strip():
+    named, place = layout_and_path(str(path_or_name))
+    layout = layout or named
+    if not place.strip():
         raise DataError("the name of the dataset is empty", fix='give a path, or "curio" for the built-in catalog')
-    if path.name.endswith(".inter.json") or (not path.is_dir() and path.with_name(f"{path.name}.inter.json").is_file()):
-        return load_lcrec(path, **options)
-    if path.name.endswith((".inter", ".inter.gz")):
-        return load_recbole(path, **options)
+    path = Path(place)
+    if layout:
+        found = format_named(layout)
+        return found.load(found.find(path) or path, **options)
+    recognized = [(found, target) for found in FORMATS.values() if (target := found.find(path)) is not None]
+    if not recognized:
+        raise unknown(path)
+    if len(recognized) > 1:
+        titles = " and ".join(f"{found.title} ({found.name})" for found, _ in recognized)
+        fix = f'say which one, as in "{recognized[0][0].name}:{path}" or --layout {recognized[0][0].name}'
+        raise DataError(f"the files are of more than one layout: {titles}", file=path, fix=fix)
+    found, target = recognized[0]
+    return found.load(target, **options)
+
+
+def layout_and_path(name: str) -> tuple[str | None, str]:
+    """The two parts of "LAYOUT:PATH"; no layout where the part before the colon is none."""
+    layout, colon, path = name.partition(":")
+    return (layout, path) if colon and layout in FORMATS else (None, name)
+
+
+def format_named(name: str) -> Format:
+    """The format of this name; raises DataError when there is none."""
+    if name not in FORMATS:
+        raise DataError(f'there is no layout "{name}"', field="layout", fix=f"choose one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def unknown(path: Path) -> DataError:
+    """What is to be said of a path at which nothing is recognized."""
     if not path.exists():
-        fix = 'check the path, or use the built-in catalog "curio"'
-        raise DataError("there is no such file or folder", file=path, fix=fix)
-    if path.is_dir():
-        if any((path / file).is_file() for file in EVENT_FILES):
-            return load_parquet(path, **options)
-        if any(path.glob("*.inter.json")):
-            return load_lcrec(path, **options)
-        if any(path.glob("*.inter")) or any(path.glob("*.inter.gz")):
-            return load_recbole(path, **options)
-        if any((path / release.ratings).is_file() for release in RELEASES):
-            return load_movielens(path, **options)
-        if (amazon := load_amazon(path, options)) is not None:
-            return amazon
-    looked = "; ".join(f"{layout}: {files}" for layout, files in LAYOUTS.items())
-    raise DataError(f"the layout is not known (looked for {looked})", file=path, fix="call the fitting loader yourself")
+        return DataError(
+            "there is no such file or folder", file=path, fix='check the path, or use the built-in catalog "curio"'
+        )
+    if path.is_file() and path.name.lower().endswith(ARCHIVES):
+        folder = path.with_name(path.name.partition(".")[0] or "folder")
+        return DataError(
+            "the file is an archive", file=path, fix=f"unpack it, then give the folder, for example {folder}"
+        )
+    looked = "; ".join(f"{found.name}: {found.files}".replace("`", "") for found in FORMATS.values())
+    fix = f'name the files so, or say which layout it is, as in "recbole:{path}" or --layout recbole'
+    return DataError(f"the layout is not known (looked for {looked})", file=path, fix=fix)
 
 
 def built_in(name: str, options: dict[str, Any]) -> Dataset:
@@ -66,23 +78,3 @@ def built_in(name: str, options: dict[str, Any]) -> Dataset:
         fix = f"write curio[:SIZE[:SEED]] with SIZE one of {', '.join(SIZES)} and a whole number as SEED"
         raise DataError(f'there is no built-in catalog "{name}"', fix=fix)
     return curio(size or "demo", **({"seed": int(seed)} if seed else {}), **options)
-
-
-def load_amazon(folder: Path, options: dict[str, Any]) -> Dataset | None:
-    """Load a folder with the files of one Amazon category, or return None when there is none."""
-    if (folder / "images").is_dir():
-        options = {"images": folder / "images", **options}
-    for meta in sorted(folder.glob("meta_*.json*")):
-        category, _, kind = meta.name.removeprefix("meta_").removesuffix(".gz").rpartition(".")
-
-        def there(*names: str) -> Path | None:
-            files = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
-            return next((file for file in files if file.is_file()), None)
-
-        if kind == "json":
-            ratings, reviews = there(f"{category}.csv"), there(f"{category}_5.json")
-            if ratings and reviews:
-                return load_amazon_2018(ratings, reviews, meta, **options)
-        elif reviews := there(f"{category}.jsonl", f"{category}.csv"):
-            return load_amazon_2023(reviews, meta, **options)
-    return None

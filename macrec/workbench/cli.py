@@ -202,6 +202,9 @@ def exercises(
 @app.command()
 def datasets(
     path: Annotated[str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]].")] = "curio",
+    layout: Annotated[
+        str | None, typer.Option(help="The layout of the files, where it is not recognized: recbole, s3rec, …")
+    ] = None,
     as_json: AsJson = False,
     decode: Annotated[int, typer.Option(help="Decode at most so many pictures to see that they are whole.")] = 20_000,
 ) -> None:
@@ -210,7 +213,7 @@ def datasets(
     from macrec.data.load import load_dataset
     from macrec.evaluation.ceiling import ceiling
 
-    dataset = load_dataset(path)
+    dataset = load_dataset(path, layout)
     card = dataset_card(dataset, decode_images=decode)
     reachable = ceiling(dataset)
     if as_json:

@@ -10,8 +10,9 @@ import pytest
 from macrec.data import leave_one_out, train_part
 from macrec.data.amazon import load_amazon_2018, load_amazon_2023
 from macrec.data.curio import curio
+from macrec.data.formats import FORMATS
 from macrec.data.lcrec import load_lcrec
-from macrec.data.load import LAYOUTS, load_dataset
+from macrec.data.load import load_dataset
 from macrec.data.movielens import load_movielens
 from macrec.data.parquet import load_parquet
 from macrec.data.recbole import load_recbole
@@ -110,7 +111,8 @@ def test_files_and_prefixes_are_recognized(tmp_path):
 def test_unknown_layouts_say_what_was_looked_for(tmp_path):
     with pytest.raises(DataError) as caught:
         load_dataset(tmp_path)
-    assert all(files in str(caught.value) for files in LAYOUTS.values())
+    assert all(name in str(caught.value) for name in FORMATS)
+    assert f'"recbole:{tmp_path}" or --layout recbole' in str(caught.value)
     with pytest.raises(DataError, match="no such file or folder"):
         load_dataset(tmp_path / "nothing")
 

@@ -1,0 +1,96 @@
+"""Benchmarks in RecBole's form: `<D>.train.inter`, `<D>.valid.inter`, `<D>.test.inter`, a split that is kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import polars as pl
+
+from macrec.data.dataset import Dataset, from_events
+from macrec.data.ordering import chronological
+from macrec.data.reading import existing_file, is_given
+from macrec.data.recbole import header, read, read_items
+from macrec.data.sample_rows import events_of_rows
+from macrec.errors import DataError
+
+PART_FILE = re.compile(r"\.(train|valid|test)$")
+HELD_OUT = ("train", "valid", "test")
+
+
+def part_files(prefix: Path) -> dict[str, Path]:
+    """The file of each part, plain or gzipped; raises DataError for one that is missing."""
+    found = {}
+    for part in HELD_OUT:
+        file = prefix.with_name(f"{prefix.name}.{part}.inter")
+        packed = file.with_name(f"{file.name}.gz")
+        found[part] = packed if is_given(packed) else existing_file(file)
+    return found
+
+
+def load_benchmark(
+    prefix: Path | str,
+    *,
+    user: str | None = None,
+    item: str = "item_id",
+    time: str = "timestamp",
+    name: str | None = None,
+) -> Dataset:
+    """Load `<D>.train.inter`, `<D>.valid.inter` and `<D>.test.inter`, and `<D>.item` where it is there.
+
+    `prefix`: `folder/<D>`; the columns as for `load_recbole`. Rows are samples (`user`, `<item>_list:token_seq`,
+    `item`) or events (`user`, `item` and, if there, `time`). Histories come from all three files, and what each file
+    asks for stays in its part. Raises DataError for rows that do not fit together, and for a split that puts an event
+    for training behind one that is held out.
+    """
+    prefix = Path(prefix)
+    files = part_files(prefix)
+    kinds = header(files["train"])
+    user = user or ("session_id" if "session_id" in kinds and "user_id" not in kinds else "user_id")
+    in_samples = f"{item}_list" in kinds
+    events = (
+        events_of_rows(sample_rows(files, user, item), files) if in_samples else event_rows(files, user, item, time)
+    )
+    items_file = prefix.with_name(f"{prefix.name}.item")
+    if is_given(items_file):
+        items = read_items(items_file, item)
+    else:
+        items_file, items = files["train"], events.select("item_id").unique(maintain_order=True)
+    by = "timestamp" if "timestamp" in events.columns and not in_samples else None
+    ordered = chronological(events, items["item_id"], by=by, events_file=files["train"], items_file=items_file)
+    source = ", ".join(file.name for file in files.values())
+    return from_events(
+        name or prefix.name, ordered, items, events_file=files["train"], items_file=items_file, source=source
+    )
+
+
+def sample_rows(files: dict[str, Path], user: str, item: str) -> pl.DataFrame:
+    """The rows of all three files, as `events_of_rows` takes them."""
+    wanted = {user: pl.String, f"{item}_list": pl.String, item: pl.String}
+    frames = []
+    for part, file in files.items():
+        frame = read(file, header(file), wanted).select(
+            user_id=user,
+            history=pl.col(f"{item}_list").str.strip_chars(" ").str.split(" "),
+            item_id=item,
+            part=pl.lit(part),
+        )
+        frames.append(frame.with_row_index("row", 2))
+    return pl.concat(frames)
+
+
+def event_rows(files: dict[str, Path], user: str, item: str, time: str) -> pl.DataFrame:
+    """The events of all three files, training first, so that equal times keep that order."""
+    frames = []
+    for part, file in files.items():
+        kinds = header(file)
+        timed = {time: pl.Float64} if time in kinds else {}
+        frame = read(file, kinds, {user: pl.String, item: pl.String, **timed})
+        columns = {"user_id": pl.col(user), "item_id": pl.col(item), "part": pl.lit(part)}
+        if timed:
+            columns["timestamp"] = pl.col(time).floor().cast(pl.Int64, strict=False)
+        frames.append(frame.select(**columns))
+    if len({tuple(frame.columns) for frame in frames}) > 1:
+        what, fix = "the column is in some of the three files only", "add it to all, or leave it out"
+        raise DataError(what, file=files["train"], field=time, fix=fix)
+    return pl.concat(frames)

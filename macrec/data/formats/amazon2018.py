@@ -1,0 +1,52 @@
+"""Amazon Reviews 2018."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from macrec.data.amazon import load_amazon_2018
+from macrec.data.dataset import Dataset
+from macrec.data.formats.format import Format, existing, only, unpacked
+
+
+def reviews_of(folder: Path, category: str) -> Path | None:
+    """The 5-core of a category, also as earlier releases call it."""
+    return existing(folder, f"{category}_5.json", f"reviews_{category}_5.json")
+
+
+def categories(folder: Path) -> list[str]:
+    """The categories whose reviews and metadata are in `folder`."""
+    metas = [*folder.glob("meta_*.json"), *folder.glob("meta_*.json.gz")]
+    names = {unpacked(file).removeprefix("meta_").removesuffix(".json") for file in metas}
+    return sorted(name for name in names if reviews_of(folder, name))
+
+
+def find(path: Path) -> Path | None:
+    """The folder, or `folder/<C>` for one of its files or the beginning of their names."""
+    if path.is_dir():
+        return path if categories(path) else None
+    named = unpacked(path).removesuffix(".json").removesuffix(".csv")
+    named = named.removeprefix("reviews_").removeprefix("meta_").removesuffix("_5")
+    return path.with_name(named) if named in categories(path.parent) else None
+
+
+def load(path: Path | str, **options: Any) -> Dataset:
+    """Load the one category in a folder, or that of `folder/<C>`; pictures are those in `images/`, if it is there."""
+    path = Path(path)
+    folder, category = (path, only(categories(path), path, "category")) if path.is_dir() else (path.parent, path.name)
+    if (folder / "images").is_dir():
+        options = {"images": folder / "images", **options}
+    ratings = existing(folder, f"{category}.csv")
+    reviews = reviews_of(folder, category) or folder / f"{category}_5.json"
+    meta = existing(folder, f"meta_{category}.json") or folder / f"meta_{category}.json"
+    return load_amazon_2018(ratings, reviews, meta, **options)
+
+
+FORMAT = Format(
+    name="amazon2018",
+    title="Amazon Reviews 2018",
+    files="`<C>_5.json[.gz]`, `meta_<C>.json[.gz]`, optional `<C>.csv[.gz]` (all ratings) and `images/`",
+    find=find,
+    load=load,
+)
