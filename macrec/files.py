@@ -69,23 +69,24 @@ def check_replaceable(
     which looks at its content, or when it is empty. None of `inputs`, nor a folder that holds one, is ever replaced.
     """
     another = "give another name"
-    if not path.exists():
+    place = path.resolve()  # "new/../ids.json" is there, though "new" is not
+    if not place.exists():
         return
     for source in inputs:
-        if source.exists() and (path.samefile(source) or path.resolve() in source.resolve().parents):
+        if source.exists() and (place.samefile(source) or place in source.resolve().parents):
             raise DataError("this would replace what it is made from", file=path, fix=another)
-    if path.is_dir():
-        names = {file.name for file in path.iterdir()} - {".DS_Store", "Thumbs.db", "desktop.ini"}
+    if place.is_dir():
+        names = {file.name for file in place.iterdir()} - {".DS_Store", "Thumbs.db", "desktop.ini"}
         if not names:
             return
         with suppress(OSError, ValueError):
-            made = json.loads((path / MARKER).read_text(encoding="utf-8"))
+            made = json.loads((place / MARKER).read_text(encoding="utf-8"))
             if isinstance(made, list) and names <= {MARKER, *map(str, made)}:
                 return
         raise DataError("the folder holds something else", file=path, fix="name a new folder, or empty this one")
-    if not path.is_file():
+    if not place.is_file():
         raise DataError("this is no regular file", file=path, fix=another)
-    if path.stat().st_size and not ours(path):
+    if place.stat().st_size and not ours(place):
         what = "there is a file of this name already that macrec did not write"
         raise DataError(what, file=path, fix=f"{another}, or remove it")
 

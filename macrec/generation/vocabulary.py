@@ -21,6 +21,9 @@ PAD, EOS = 0, 1
 NO_CODE = -1
 """What `Vocabulary.codes` gives for a token that is no codeword."""
 
+MOST_TOKENS = 4_000_000
+"""Tokens of a vocabulary, at most: a generator learns a vector for each."""
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -46,7 +49,7 @@ class Vocabulary:
         """The vocabulary of any number of tables, by whatever name, and of `prompts`: task → number of prompt tokens.
 
         Codebooks come in the order in which the tables name them; levels and tables that name the same codebook share
-        its tokens. Raises DataError when they disagree about its size.
+        its tokens. Raises DataError when they disagree about its size, and for more than `MOST_TOKENS`.
 
         >>> text = SemanticIds.from_codes([[0, 3]], ("text_a", "text_b"), (256, 256))
         >>> vocabulary = Vocabulary.of({"text": text}, prompts={"item2image": 4})
@@ -62,6 +65,10 @@ class Vocabulary:
                         field="sizes",
                         fix="give it one size, or two names if these are two codebooks",
                     )
+        if sum(sizes.values()) > MOST_TOKENS:
+            largest = max(sizes, key=sizes.__getitem__)
+            what = f"the codebook {largest} has {sizes[largest]:,} codewords, and a generator learns a vector for each"
+            raise DataError(what, field="sizes", fix=f"number the codes that occur, or give at most {MOST_TOKENS:,}")
         return cls(tuple(sizes.items()), tuple((prompts or {}).items()))
 
     def __len__(self) -> int:

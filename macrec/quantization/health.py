@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.semantic_ids import SemanticIds, SizesFrom
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,8 @@ class CodebookHealth:
 
     `conflict_rate` (N - distinct IDs) / N, as in the LETTER, MQL4GRec and MACRec trainers; `conflict_items` the share
     of items whose ID is shared; `largest_group` items with one ID; `conflict_pairs` pairs of items with one ID;
-    `duplicate_floor` the conflict rate that exact duplicates among the inputs force (None when not asked for).
+    `duplicate_floor` the conflict rate that exact duplicates among the inputs force (None when not asked for);
+    `sizes_from` where the sizes of the codebooks, and so utilization and Gini, come from.
     """
 
     items: int
@@ -57,6 +58,7 @@ class CodebookHealth:
     conflict_pairs: int
     duplicate_floor: float | None
     levels: tuple[LevelHealth, ...]
+    sizes_from: SizesFrom
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, ready for json.dump."""
@@ -79,7 +81,17 @@ class CodebookHealth:
                 f"{level.perplexity:11.2f} {level.entropy:15.4f} {level.gini:6.3f} {level.max_load:9,} "
                 f"{level.prefixes:9,} {level.max_items:8,}"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, "", about_sizes(self.sizes_from)])
+
+
+def about_sizes(sizes_from: SizesFrom) -> str:
+    """What is to be known of the sizes of the codebooks: whether anybody knew them."""
+    return {
+        "assumed": "The sizes of the codebooks are assumed from the largest code of each; give --size where they are "
+        "larger: unused codewords, utilization and gini depend on it.",
+        "recorded": "The sizes of the codebooks are those that the file records.",
+        "given": "The sizes of the codebooks are as given.",
+    }[sizes_from]
 
 
 def codebook_health(ids: SemanticIds, inputs: NDArray[np.floating] | None = None) -> CodebookHealth:
@@ -87,7 +99,7 @@ def codebook_health(ids: SemanticIds, inputs: NDArray[np.floating] | None = None
     groups = ids.prefix_groups()
     sizes = np.bincount(groups[:, -1])
     levels = tuple(
-        level_health(ids.codebooks[level], np.bincount(ids.codes[:, level], minlength=size), groups[:, level])
+        level_health(ids.codebooks[level], size, np.unique_counts(ids.codes[:, level]).counts, groups[:, level])
         for level, size in enumerate(ids.sizes)
     )
     items = len(ids)
@@ -100,21 +112,25 @@ def codebook_health(ids: SemanticIds, inputs: NDArray[np.floating] | None = None
         conflict_pairs=int((sizes * (sizes - 1) // 2).sum()),
         duplicate_floor=None if inputs is None else (items - len(np.unique(inputs, axis=0))) / items,
         levels=levels,
+        sizes_from=ids.sizes_from,
     )
 
 
-def level_health(codebook: str, counts: NDArray[np.int64], groups: NDArray[np.int64]) -> LevelHealth:
-    """One level from its code counts `[K]` and the prefix group of every item `[N]`."""
+def level_health(codebook: str, size: int, counts: NDArray[np.int64], groups: NDArray[np.int64]) -> LevelHealth:
+    """One level from the counts of the codewords that occur, in a codebook of `size`, and the prefix groups `[N]`.
+
+    Memory goes with the items, not with the codebook.
+    """
     entropy = entropy_bits(counts)
     loads = np.bincount(groups)
     return LevelHealth(
         codebook=codebook,
-        size=len(counts),
-        used=int((counts > 0).sum()),
-        utilization=float((counts > 0).mean()),
+        size=size,
+        used=len(counts),
+        utilization=len(counts) / size,
         entropy=entropy,
         perplexity=float(2**entropy),
-        gini=gini(counts),
+        gini=gini(counts, size),
         max_load=int(counts.max()),
         prefixes=len(loads),
         max_items=int(loads.max()),
@@ -131,15 +147,18 @@ def entropy_bits(counts: NDArray[np.integer]) -> float:
     return float(-(share * np.log2(share)).sum() + 0.0)  # + 0.0: no minus before a zero
 
 
-def gini(counts: NDArray[np.integer]) -> float:
+def gini(counts: NDArray[np.integer], size: int | None = None) -> float:
     """The Gini coefficient: 0 when all counts are equal, (K - 1) / K when one has everything.
 
-    >>> gini(np.array([0, 0, 0, 8]))
-    0.75
+    K is `size`, where further codewords have no items, or else the number of counts.
+
+    >>> gini(np.array([0, 0, 0, 8])), gini(np.array([8]), 4)
+    (0.75, 0.75)
     """
     ordered = np.sort(counts).astype(np.float64)
-    k = len(ordered)
-    return float((2 * np.arange(1, k + 1) - k - 1) @ ordered / (k * ordered.sum()))
+    k = len(ordered) if size is None else size
+    place = np.arange(k - len(ordered) + 1, k + 1)  # from the poorest, 1, to the richest, K
+    return float((2 * place - k - 1) @ ordered / (k * ordered.sum()))
 
 
 def mutual_information(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:

@@ -29,6 +29,7 @@ from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.paths import DecodingOptions, PathDecoder
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.generation.transformer import T5, T5Config
+from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.codebooks import Codebooks, CodebookSettings
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
@@ -146,6 +147,11 @@ class GivenIds:
             names = tuple(f"{modality}_{name.removeprefix(f'{modality}_')}" for name in table.codebooks)
             found[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
         return found
+
+    def matched(self, data: Dataset) -> list[str]:
+        """How the items of every table are found among those of the catalog, a sentence each."""
+        found = {name: match_items(table.item_ids, data.items["item_id"]) for name, table in self.ids.items()}
+        return [f"{name} IDs: {matching.sentence}" for name, matching in found.items()]
 
 
 class LearnedIds:

@@ -38,19 +38,17 @@ def usage_heatmap(tables: Mapping[str, SemanticIds], data: Dataset | None = None
         health = codebook_health(ids)
         used_share[table] = np.mean([level.utilization for level in health.levels])
         for level, (state, letter) in enumerate(zip(health.levels, level_names(ids), strict=True)):
-            use = np.bincount(ids.codes[:, level], minlength=state.size)
-            order = np.argsort(-use, kind="stable")[: state.used : step]
-            example = np.zeros(state.size, np.int64)
-            example[ids.codes[::-1, level]] = np.arange(len(ids))[::-1]
+            codes, example, use = np.unique(ids.codes[:, level], return_index=True, return_counts=True)
+            order = np.argsort(-use, kind="stable")[::step]
             counts.append(use[order])
             names.append(f"{table} {letter}")
             notes.append(f"{state.used:,} of {state.size:,} used, perplexity {state.perplexity:.0f}")
             dead.append((state.used, state.dead_codes))
             customs.append(
                 [
-                    (int(rows[example[code]]), f"{table} {letter}_{code}<br>{use[code]:,} items, "
-                     f"{use[code] / len(ids):.2%} of all<br>rank {rank * step + 1:,} of {state.size:,}")
-                    for rank, code in enumerate(order.tolist())
+                    (int(rows[example[at]]), f"{table} {letter}_{codes[at]}<br>{use[at]:,} items, "
+                     f"{use[at] / len(ids):.2%} of all<br>rank {rank * step + 1:,} of {state.size:,}")
+                    for rank, at in enumerate(order.tolist())
                 ]
             )  # fmt: skip
     columns = max(map(len, counts))
@@ -171,7 +169,7 @@ def normalized_information(first: NDArray[np.integer], second: NDArray[np.intege
 
     Two labelings of one label each count as the same.
     """
-    entropies = math.log(2) * sum(entropy_bits(np.bincount(codes)) for codes in (first, second))
+    entropies = math.log(2) * sum(entropy_bits(np.unique_counts(codes).counts) for codes in (first, second))
     return 1.0 if entropies == 0 else 2 * mutual_information(first, second) / entropies
 
 
@@ -258,12 +256,12 @@ def joint_counts(
     """
     used, kept = [], []
     for codes in (first, second):
-        counts = np.bincount(codes)
+        values, at, counts = np.unique(codes, return_inverse=True, return_counts=True)
         order = np.argsort(-counts, kind="stable")[:most]
-        used.append(order[counts[order] > 0])
+        used.append(values[order])
         place = np.full(len(counts), -1, np.int64)
-        place[used[-1]] = np.arange(len(used[-1]))
-        kept.append(place[codes])
+        place[order] = np.arange(len(order))
+        kept.append(place[at])
     both = (kept[0] >= 0) & (kept[1] >= 0)
     shape = (len(used[0]), len(used[1]))
     joint = np.bincount(kept[0][both] * shape[1] + kept[1][both], minlength=shape[0] * shape[1]).reshape(shape)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset, first_true, number_of
 from macrec.errors import DataError
+from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.pictures import item_label, picture_grid
 
@@ -20,18 +21,14 @@ Rows = NDArray[np.int64]
 
 
 def item_rows(ids: SemanticIds, data: Dataset) -> Rows:
-    """The row `[N]` in the dataset of every item that has a semantic ID.
+    """The row `[N]` in the dataset of every item that has a semantic ID: `match_items` says how they are found.
 
-    Items are found by their id. IDs from a file that keeps no item ids, where items are numbered from 0, belong to a
-    dataset of as many items, in its order. Raises DataError where neither fits.
+    Raises DataError for an item that the dataset does not have.
     """
-    keys = data.items.select(pl.col("item_id").alias("id")).with_row_index("row")
-    rows = number_of(ids.item_ids, keys)
+    names = match_items(ids.item_ids, data.items["item_id"]).names
+    rows = number_of(ids.item_ids, names.to_frame("id").with_row_index("row"))
     if not rows.null_count():
         return rows.cast(pl.Int64).to_numpy()
-    numbered = pl.int_range(len(ids), eager=True).cast(pl.String)
-    if len(ids) == data.num_items and ids.item_ids.equals(numbered):
-        return np.arange(len(ids))
     lost = ids.item_ids[first_true(rows.is_null())]
     raise DataError(
         f'the item "{lost}" has a semantic ID and is not among the {data.num_items:,} items of {data.name} '

@@ -211,7 +211,7 @@ class _View:
             node not in self.children for node in np.flatnonzero((tree.below > 0) & (tree.depths < levels)).tolist()
         )
         room = f"the {prefixes:,} largest" if closed or tree.merged.any() else f"all {prefixes:,}"
-        share = np.bincount(ids.codes[:, 0]).max() / len(ids)
+        share = np.unique_counts(ids.codes[:, 0]).counts.max() / len(ids)
         return (
             f"{counted(len(ids), 'item')} by their codes{part}, {room} prefixes: "
             f"{counted(int(tree.below[0]), 'first code')}, the largest with {share:.1%} of the items; "

@@ -226,21 +226,31 @@ def datasets(
 
 @app.command()
 def sids(
-    file: Annotated[Path, typer.Argument(help="Semantic IDs as .parquet or .json.")],
+    file: Annotated[Path, typer.Argument(help="Semantic IDs as .parquet, .json, .jsonl, .csv, .tsv or .npy.")],
     as_json: AsJson = False,
     size: Annotated[int | None, typer.Option(help="Codewords per level, where the file does not say.")] = None,
 ) -> None:
-    """Print the health of anybody's semantic IDs: conflicts, utilization, perplexity, prefixes."""
+    """Print the health of anybody's semantic IDs: conflicts, utilization, perplexity, prefixes.
+
+    Where neither the file nor --size says how large the codebooks are, the
+    largest code of each stands for its size, and the output says so.
+    """
     from macrec.quantization.health import codebook_health
+    from macrec.quantization.id_files import check_numbering
     from macrec.quantization.semantic_ids import load_semantic_ids
 
-    health = codebook_health(load_semantic_ids(file, size))
+    ids = load_semantic_ids(file, size)
+    check_numbering(ids.item_ids, file)
+    health = codebook_health(ids)
     typer.echo(json.dumps(health.to_json(), indent=2) if as_json else str(health))
 
 
 @app.command()
 def explore(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Semantic IDs as .parquet or .json.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Semantic IDs as .parquet, .json, .jsonl, .csv, .tsv or .npy."),
+    ],
     items: Annotated[
         str | None,
         typer.Option(help="Their items: a dataset, or a table (.parquet, .csv, .json, .jsonl) of ids and titles."),
@@ -249,12 +259,19 @@ def explore(
     size: Annotated[int | None, typer.Option(help="Codewords per level, where the files do not say.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write a page that shows anybody's semantic IDs: tree, usage, conflicts, agreement, and what a code means."""
+    """Write a page that shows anybody's semantic IDs: tree, usage, conflicts, agreement, and what a code means.
+
+    IDs belong to items by item id; or, where the keys are exactly 0 to N-1 and
+    the items are called otherwise, by row. The output says which it was.
+    """
     from macrec.workbench.explore import explore as write_page
 
     start = time.perf_counter()
-    write_page(files, items, out, size)
+    matched: list[str] = []
+    write_page(files, items, out, size, matched.append)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
+    for sentence in matched:
+        typer.echo(sentence)
     if show:
         typer.launch(str(out.resolve()))
 

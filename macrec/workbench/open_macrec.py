@@ -30,6 +30,7 @@ def open_macrec(
     if named:
         ids = GivenIds({modality: load_semantic_ids(file) for modality, file in named.items()})
         ids.tables(data)  # an item without an ID is found now rather than after the first minutes
+        print(*ids.matched(data), sep="\n")
         return Generative("MACRec over given IDs", folder / "generators", ids, code_tasks(tuple(named)), generator)
     embeddings = encode_modalities(data, text=encoders["text"], image=encoders["image"], progress=progress)
     require(embeddings, "text", "image")

@@ -135,3 +135,9 @@ def test_vocabularies_that_are_none_are_refused(codebooks, prompts, message):
 def test_equal_vocabularies_number_their_tokens_alike():
     assert Vocabulary((("a", 3), ("b", 4))) == Vocabulary((("a", 3), ("b", 4)))
     assert Vocabulary((("a", 3), ("b", 4))) != Vocabulary((("b", 4), ("a", 3)))
+
+
+def test_more_tokens_than_a_generator_can_learn_are_refused():
+    huge = SemanticIds.from_codes([[2**31 - 1, 0]])
+    with pytest.raises(DataError, match="the codebook a has 2,147,483,648 codewords, and a generator learns a vector"):
+        Vocabulary.of({"text": huge})

@@ -74,6 +74,19 @@ def test_gini_is_the_mean_difference_and_entropy_is_largest_for_even_use(counts)
     assert 0 <= entropy_bits(counts) <= np.log2(len(counts)) + 1e-12
 
 
+def test_a_codebook_costs_nothing_for_the_codewords_that_do_not_occur():
+    codes = [[2**31 - 1], [5], [5], [0]]
+    (level,) = codebook_health(SemanticIds.from_codes(codes)).levels
+    assert (level.size, level.used, level.dead_codes) == (2**31, 3, 2**31 - 3)
+    assert level.utilization == 3 / 2**31 and level.gini == pytest.approx(1)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(0, 20))
+def test_codewords_without_items_count_in_gini_as_zeros(counts, unused):
+    counts, size = np.array(counts), len(counts) + unused
+    assert gini(counts, size) == pytest.approx(gini(np.append(counts, np.zeros(unused, int))))
+
+
 def test_duplicates_among_the_inputs_are_a_floor():
     inputs = np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     health = codebook_health(SemanticIds.from_codes([[0], [0], [0], [1]]), inputs)

@@ -55,8 +55,16 @@ def test_the_health_of_semantic_ids_is_printed(tmp_path):
     code, out, _ = macrec("sids", tmp_path / "ids.json", "--json", "--size", "4")
     health = json.loads(out)
     assert code == 0 and health["distinct"] == 2 and health["levels"][1]["utilization"] == 0.5
+    assert health["sizes_from"] == "given"
     code, out, _ = macrec("sids", tmp_path / "ids.json")
     assert code == 0 and "3 items, 2 distinct IDs" in out and "conflict rate 33.3333%" in out
+    assert "assumed from the largest code of each; give --size" in out
+    for size in (10**20, 0, -4, 3):
+        code, out, err = macrec("sids", tmp_path / "ids.json", "--size", size)
+        assert code == 2 and not out and "ids.json" in err and "codewords" in err and err.count("\n") == 1
+    (tmp_path / "gap.json").write_text('{"0": [1], "2": [2]}')
+    code, out, err = macrec("sids", tmp_path / "gap.json")
+    assert code == 2 and not out and '"1" is missing' in err
     code, out, err = macrec("sids", tmp_path / "gone.json")
     assert code == 2 and not out and err.endswith("there is no such file; check the path, or fetch the file.\n")
 
@@ -67,6 +75,7 @@ def test_the_page_about_semantic_ids_says_where_it_is(tmp_path):
     page = tmp_path / "page.html"
     code, out, _ = macrec("explore", tmp_path / "ids.json", "--items", tmp_path / "items.csv", "--out", page)
     assert code == 0 and out.startswith(f"{page}: ") and "MB in" in out and "lamp" in page.read_text()
+    assert out.endswith("ids: matched by item id\n")
     code, out, err = macrec("explore", tmp_path / "ids.json", "--items", "curio:tiny", "--out", tmp_path / "none.html")
     assert code == 2 and not out and not (tmp_path / "none.html").exists()
     assert err.startswith(

@@ -11,7 +11,9 @@ from macrec.data.curio import curio
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.workbench import explore as room
-from macrec.workbench.explore import explore, table_names, telling_items
+from macrec.workbench import explore_reasons as reasons
+from macrec.workbench.explore import explore, table_names
+from macrec.workbench.explore_reasons import telling_items
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +38,19 @@ def headings(page):
 
 
 def test_the_page_has_all_views_where_items_have_texts_and_pictures(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "umap_layouts", lambda vectors, **_: {
+    monkeypatch.setattr(reasons, "umap_layouts", lambda vectors, **_: {
         name: (np.flatnonzero(found.present), found.values[found.present][:, :2]) for name, found in vectors.items()
     })  # fmt: skip
     out = tmp_path / "new" / "page.html"
-    explore(files, "curio:tiny", out)
+    said: list[str] = []
+    explore(files, "curio:tiny", out, say=said.append)
     page = out.read_text()
+    assert said == [
+        "text: matched by item id",
+        "image: matched by row: the keys are 0 to 159, the rows of the 160 items",
+    ]
+    assert all(sentence in page for sentence in said)
+    assert "160 items with both IDs" in page  # though one file calls them by id and the other by row
     assert headings(page) == [
         "The health of the IDs",
         "Which codes are used?",
@@ -81,7 +90,8 @@ def test_without_items_the_page_says_what_is_missing(files, tmp_path):
 
 
 def test_titles_alone_are_enough_for_stand_ins_and_ids_alone_are_not(files, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "linked_section", lambda *_: None)
+    monkeypatch.setattr(reasons, "linked_items", lambda *_: "")
+    monkeypatch.setattr(reasons, "umap_layouts", lambda *_, **__: {})
     data.items.select("item_id", "title").write_csv(tmp_path / "titles.csv")
     explore(files[:1], str(tmp_path / "titles.csv"), tmp_path / "page.html")
     assert "seen by text embeddings" in (tmp_path / "page.html").read_text()
@@ -92,7 +102,7 @@ def test_titles_alone_are_enough_for_stand_ins_and_ids_alone_are_not(files, data
 
 
 def test_large_catalogs_are_not_encoded(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "MOST_ENCODED", 100)
+    monkeypatch.setattr(reasons, "MOST_ENCODED", 100)
     explore(files[:1], "curio:tiny", tmp_path / "page.html")
     assert (
         "Left out: curio-tiny has 160 items, and this page encodes at most 100" in (tmp_path / "page.html").read_text()
@@ -100,7 +110,7 @@ def test_large_catalogs_are_not_encoded(files, tmp_path, monkeypatch):
 
 
 def test_bad_input_is_named_and_leaves_no_page(files, tmp_path):
-    SemanticIds.from_codes(np.zeros((3, 1), int), item_ids=pl.Series(["x", "x", "y"])).save(tmp_path / "twice.parquet")
+    pl.DataFrame({"item_id": ["x", "x", "y"], "codes": [[0]] * 3}).write_parquet(tmp_path / "twice.parquet")
     SemanticIds.from_codes(np.zeros((1, 1), int), item_ids=pl.Series(["x"])).save(tmp_path / "lost.parquet")
     out = tmp_path / "page.html"
     for given, what in [
@@ -113,6 +123,54 @@ def test_bad_input_is_named_and_leaves_no_page(files, tmp_path):
         with pytest.raises(DataError) as error:
             explore(given, "curio:tiny", out)
         assert what in str(error.value) and not out.exists()
+
+
+def fails(*_, **__):
+    raise DataError("the words are odd", fix="write others")
+
+
+@pytest.mark.parametrize(
+    ("module", "names", "lost"),
+    [
+        (room, ["codebook_health", "usage_heatmap", "code_tree_figure", "prefix_gallery", "conflict_explorer"], 5),
+        (room, ["Gallery"], 1),
+        (reasons, ["encoder_for"], 2),
+        (reasons, ["nearest_stand_ins", "umap_layouts"], 2),
+    ],
+)
+def test_a_page_loses_a_section_and_never_itself(files, tmp_path, monkeypatch, module, names, lost):
+    monkeypatch.setattr(reasons, "umap_layouts", lambda *_, **__: {})
+    monkeypatch.setattr(reasons, "linked_items", lambda *_: "")
+    for name in names:
+        monkeypatch.setattr(module, name, fails)
+    explore(files[:1], "curio:tiny", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("left out: The words are odd; write others.") == lost
+    assert len(headings(page)) == (6 if "encoder_for" in names else 7)
+
+
+def test_an_input_is_not_replaced_by_the_page(files, data, tmp_path):
+    data.items.select("item_id", "title").write_csv(tmp_path / "titles.csv")
+    for out in (files[0], tmp_path / "x" / ".." / files[1].name, tmp_path / "titles.csv"):
+        before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+        with pytest.raises(DataError, match="this would replace what it is made from"):
+            explore(files, str(tmp_path / "titles.csv"), out)
+        assert before == {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+
+
+def test_codes_without_bounds_make_a_page_of_common_size(tmp_path):
+    codes = np.array([[2**31 - 1, 1], [0, 0], [1_800_000_000, 1], [2**31 - 1, 1]])
+    for name in ("one", "two"):
+        SemanticIds.from_codes(codes).save(tmp_path / f"{name}.json")
+    out = tmp_path / "page.html"
+    explore([tmp_path / "one.json", tmp_path / "two.json"], None, out)
+    assert "3\u00a0of\u00a02,147,483,648" in out.read_text() and "left out" not in out.read_text()
+
+
+def test_a_gap_in_the_numbering_is_named_where_no_dataset_explains_it(files, tmp_path):
+    (tmp_path / "gap.json").write_text('{"0": [1], "1": [2], "3": [4]}')
+    with pytest.raises(DataError, match=r'gap.json: the items are numbered from 0, and "2" is missing'):
+        explore([tmp_path / "gap.json"], None, tmp_path / "page.html")
 
 
 @pytest.mark.parametrize(
