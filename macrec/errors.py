@@ -38,7 +38,14 @@ class DataError(ValueError):
 
     def __reduce__(self) -> tuple[Callable[..., DataError], tuple[object, ...]]:
         """Travel between processes; the arguments are by keyword, which plain exceptions cannot do."""
-        return partial(DataError, what=self.what, fix=self.fix, file=self.file, row=self.row, field=self.field), ()
+        return partial(type(self), what=self.what, fix=self.fix, file=self.file, row=self.row, field=self.field), ()
+
+
+class NotApplicable(DataError):
+    """The data are sound and lack what this analysis is about, as pictures or users to test.
+
+    A run leaves the notebook out that raises it, says so, and goes on with the others.
+    """
 
 
 def printable(sentence: str) -> str:

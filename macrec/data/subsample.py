@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.errors import DataError
+
+
+def drawn(users: int, seed: int = 0) -> NDArray[np.int64]:
+    """The order in which users are drawn, `[users]`: more users always hold the fewer ones of the same seed."""
+    return np.random.default_rng(seed).permutation(users)
 
 
 def subsample(dataset: Dataset, users: int = 0, newest: int = 0, seed: int = 0) -> Dataset:
@@ -23,7 +29,7 @@ def subsample(dataset: Dataset, users: int = 0, newest: int = 0, seed: int = 0) 
     lengths = histories.lengths
     chosen = np.arange(len(histories))
     if 0 < users < len(histories):
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(histories))[:users])
+        chosen = np.sort(drawn(len(histories), seed)[:users])
     kept = np.minimum(lengths, newest) if newest else lengths
     if len(chosen) == len(histories) and (kept == lengths).all():
         return dataset

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrec.errors import DataError
+from macrec.errors import DataError, NotApplicable
 from macrec.quantization.conflicts import checked, errors, resolve_conflicts
 from macrec.quantization.conflicts_official import resolve_official
 from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
@@ -29,9 +29,12 @@ def gradient_by_level(
 
     `x`: modality → standardized vectors `[B, d]`; `labels`: modality → pseudo-labels `[B]`. Codebooks start by
     k-means, the labels are used in both forms: only the way residuals are computed differs. Columns: form, level,
-    gradient. Raises DataError for a single level, which both forms treat alike.
+    gradient; no rows for a single modality, which has no contrastive term. Raises DataError for a single level, which
+    both forms treat alike.
     """
     levels = len(config.rqvae.sizes)
+    if len(x) < 2:
+        return pl.DataFrame(schema={"form": pl.String, "level": pl.Int64, "gradient": pl.Float64})
     if levels < 2:
         raise DataError("a single level leaves no residual to look at", field="levels", fix="give 2 or more")
     x, labels = whole_items(x, labels)
@@ -82,8 +85,11 @@ def loss_under_shuffled_labels(
     """The contrastive loss with the true pseudo-labels and with shuffled ones: does it read them at all?
 
     Items that lack a modality are left out, so that a shuffle moves labels and nothing else. Columns: form, labels
-    ("true" or "shuffled"), loss (sum over modalities, on the vectors that enter level 0).
+    ("true" or "shuffled"), loss (sum over modalities, on the vectors that enter level 0); no rows for a single
+    modality.
     """
+    if len(x) < 2:
+        return pl.DataFrame(schema={"form": pl.String, "labels": pl.String, "loss": pl.Float64})
     levels = len(config.rqvae.sizes)
     first = (1.0, *(0.0,) * (levels - 1))
     forms = {
@@ -111,17 +117,23 @@ def crowded_codes(
 ) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
     """Codes `[N, L]` of `vectors` `[N, d]` by residual k-means, and its codebooks: few codewords make many conflicts.
 
-    Raises DataError for a number of codewords that N items or their IDs do not allow.
+    A small catalog, whose residuals do not suffice for so many codewords at every level, gets the largest number for
+    which they do. Raises DataError for a number of codewords that N items or their IDs do not allow, and NotApplicable
+    where no number fits.
     """
     items = len(vectors)
-    if not 2 <= codewords <= items:
-        raise DataError(f"{codewords} cannot be used", field="crowded", fix=f"give a number from 2 to {items}")
+    if codewords < 2:
+        raise DataError(f"{codewords} cannot be used", field="crowded", fix="give 2 or more")
     if codewords**levels < items:
         what = f"{codewords} codewords at {levels} levels give fewer IDs than the {items} items need"
         raise DataError(what, field="crowded", fix="give more codewords or levels")
     x = torch.from_numpy(np.asarray(vectors, np.float32))
-    fitted = ResidualKMeans((codewords,) * levels, seed=seed).fit(x)
-    return fitted.encode(x).numpy(), [book.numpy() for book in fitted.codebooks]
+    for size in range(min(codewords, items), 1, -1):
+        fitted = ResidualKMeans((size,) * levels, seed=seed).fit(x)
+        if size**levels >= items and all(len(book) == size for book in fitted.codebooks):
+            return fitted.encode(x).numpy(), [book.numpy() for book in fitted.codebooks]
+    what = f"{items} items differ too little for {levels} levels of codewords"
+    raise NotApplicable(what, field="levels", fix="give fewer levels, 2 at least, or a larger catalog")
 
 
 def resolvers(

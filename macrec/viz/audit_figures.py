@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from macrec.viz.theme import FUSED, MODALITY, MUTED
+from macrec.viz.theme import FUSED, MODALITY, MUTED, empty_figure
 
 FORM = {
     "published": MUTED,
@@ -32,6 +32,8 @@ def bars(form: str, x: list[str], y: list[float], label: list[str]) -> go.Bar:
 
 def gradient_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     """The gradient that the contrastive term of each level sends to the encoders; and the sentence."""
+    if table.is_empty():
+        return alone("gradient")
     figure = go.Figure()
     for (form,), part in table.group_by("form", maintain_order=True):
         levels = [f"level {level}" for level in part["level"]]
@@ -49,6 +51,8 @@ def gradient_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
 
 def positives_figure(found: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figure, str]:
     """Who finds a positive, and whether the loss changes when labels are shuffled; and the sentence."""
+    if losses.is_empty():
+        return alone("loss")
     figure = make_subplots(
         rows=1, cols=2, subplot_titles=["anchors that find an item with their label", "contrastive loss"],
         horizontal_spacing=0.14,
@@ -98,6 +102,14 @@ def resolver_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     return figure, (
         "; ".join(f"{form}: {left[form]:,} items left in conflict, {added[form]:.3g} added error" for form in left)
         + "."
+    )
+
+
+def alone(what: str) -> tuple[go.Figure, str]:
+    """Instead of a figure about the contrastive term, where there is a single modality."""
+    return empty_figure("Left out: one modality"), (
+        f"The contrastive term draws items together that another modality finds alike; these data have one modality, so "
+        f"its {what} is left out."
     )
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts
 from macrec.encoders import Embeddings
-from macrec.errors import DataError
+from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.ceiling import known_ranks
 from macrec.evaluation.evaluate import evaluate_each, target_groups
 from macrec.systems import (
@@ -33,6 +33,7 @@ from macrec.systems import (
 )
 from macrec.systems.macrec import Term
 from macrec.training import Event, drain
+from macrec.workbench.open_macrec import Given, over_given
 from macrec.workbench.system_results import MAIN, Results
 
 SIMPLE = ("popularity", "Markov-1", "item-kNN")
@@ -47,11 +48,22 @@ def roster(*systems: System) -> dict[str, System]:
 
 
 def every_system(
-    folder: Path, embeddings: Mapping[str, Embeddings], codebooks: CodebookSettings, generator: GeneratorSettings
+    folder: Path,
+    embeddings: Mapping[str, Embeddings],
+    codebooks: CodebookSettings,
+    generator: GeneratorSettings,
+    given: Given | None = None,
 ) -> dict[str, System]:
-    """The systems of the table by name, from simple to MACRec; those over two modalities only where there are two."""
+    """The systems of the table by name, from simple to MACRec; those over two modalities only where there are two.
+
+    The generators are over the `given` IDs where there are any, else over codebooks of the embeddings; without either
+    there are none.
+    """
     seed = generator.recipe.seed
     found: list[System] = [Popularity(), Markov(), ItemKNN(), SASRec(SASRecRecipe(seed=seed), folder / "sasrec")]
+    if given:
+        alone = [{modality: ids} for modality, ids in given.items()]
+        return roster(*found, *(over_given(folder, ids, generator) for ids in (*alone, given)))
     found += [TIGER(folder, embeddings, modality, codebooks, generator) for modality in embeddings]
     if len(embeddings) > 1:
         found += [MQL4GRec(folder, embeddings, codebooks, generator), MACRec(folder, embeddings, codebooks, generator)]
@@ -76,13 +88,14 @@ class Contest:
     embeddings: Mapping[str, Embeddings]
     codebooks: CodebookSettings
     generator: GeneratorSettings
+    given: Given | None = None
 
     def run(self, seeds: Sequence[int], users: int = 0, mask_seen: bool = False, progress: bool = False) -> Results:
         """Train and rank `every_system` from every seed; see `compare_systems`."""
 
         def make(seed: int) -> Roster:
             books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
-            return every_system(self.folder, self.embeddings, books, generator)
+            return every_system(self.folder, self.embeddings, books, generator, self.given)
 
         return compare_systems(make, self.data, self.split, seeds, users, mask_seen, progress)
 
@@ -93,7 +106,7 @@ class Contest:
         """
 
         def make(seed: int) -> Roster:
-            if not wanted or results.stopped or len(self.embeddings) < 2:
+            if not wanted or results.stopped or self.given or len(self.embeddings) < 2:
                 return {}
             books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
             return ablated_systems(self.folder, self.embeddings, books, generator)
@@ -171,7 +184,7 @@ def chosen_users(samples: Samples, users: int) -> Samples:
     if users < 0:
         raise DataError(f"{users} cannot be used", field="users", fix="give a number of users, or 0 for all")
     if len(samples) == 0:
-        raise DataError("there is nobody to evaluate on", fix="give users with 3 events or more")
+        raise NotApplicable("there is nobody to evaluate on", fix="give users with 3 events or more")
     if not users or users >= len(samples):
         return samples
     return samples.take(np.sort(np.random.default_rng(0).permutation(len(samples))[:users]))

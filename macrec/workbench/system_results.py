@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples
-from macrec.errors import DataError
+from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.evaluate import Evaluation
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.evaluation.significance import Comparison, paired_bootstrap
@@ -168,13 +168,12 @@ class Results:
     def traced(self) -> Search:
         """The search of the last generator, MACRec if it was trained, for the first telling user, on its first path.
 
-        Raises DataError when there is no generator yet.
+        Raises NotApplicable when there is no generator.
         """
         system = next((found for found in reversed(self.systems.values()) if isinstance(found, Generative)), None)
         if system is None:
-            raise DataError(
-                "no generator was trained, so there is no beam to look at", fix="run the table's cell again"
-            )
+            what = "no generator was trained, so there is no beam to look at"
+            raise NotApplicable(what, fix="give texts, pictures or semantic IDs, and let the table's cell finish")
         decoder, few = system.decoder, self.samples.take(self.telling(1))
         task = decoder.tables.tasks[decoder.paths[0]]
         _, trace = decoder.trace(task.name, few, self.mask_seen)

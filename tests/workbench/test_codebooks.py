@@ -15,7 +15,7 @@ from macrec.quantization.codebook_training import CodebookTask
 from macrec.quantization.health import mutual_information
 from macrec.systems.codebooks import NETWORKS, Codebooks, CodebookSettings, catalog_labels
 from macrec.training import drain
-from macrec.workbench import encode_modalities, require
+from macrec.workbench import encode_modalities
 from macrec.workbench.codebook_comparison import codebook_rows, compare, kmeans_rows, variants, what_to_compare
 
 SETTINGS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4)
@@ -347,15 +347,6 @@ def test_a_catalog_smaller_than_the_codebooks_is_compared_too(folder, data, embe
     }
     rows = compare(folder, data, small, CodebookSettings.of("smoke", epochs=2), [0.001], [0])
     assert rows["conflict_rate"].is_between(0, 1).all() and rows["utilization"].is_between(0, 1).all()
-
-
-def test_required_modalities_must_be_there(embeddings):
-    require(embeddings, "text", "image")
-    with pytest.raises(DataError) as caught:
-        require({"text": embeddings["text"]}, "text", "image")
-    assert str(caught.value) == (
-        'field "modality": there are no "image" embeddings, only text; choose one of these, or a dataset that has both.'
-    )
 
 
 def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(folder, data):
