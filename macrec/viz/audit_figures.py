@@ -108,8 +108,8 @@ def resolver_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
 def alone(what: str) -> tuple[go.Figure, str]:
     """Instead of a figure about the contrastive term, where there is a single modality."""
     return empty_figure("Left out: one modality"), (
-        f"The contrastive term draws items together that another modality finds alike; these data have one modality, so "
-        f"its {what} is left out."
+        f"The contrastive term draws items together that another modality finds alike; these data have one modality, "
+        f"so its {what} is left out."
     )
 
 

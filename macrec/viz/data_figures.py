@@ -11,6 +11,9 @@ from macrec.data.card import DatasetCard
 from macrec.data.dataset import Dataset
 from macrec.viz.theme import FUSED, IMAGE, MUTED, REFERENCE, TEXT, empty_figure
 
+LONG_TAIL = 8
+"""Times the median that the longest history may be long before lengths need a log axis."""
+
 
 def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
     """The card as four panels: history lengths, popularity, what is missing, what is duplicated; and its sentence."""
@@ -26,8 +29,7 @@ def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
         horizontal_spacing=0.16,
         vertical_spacing=0.24,
     )
-    values, counts = np.unique(dataset.histories.lengths, return_counts=True)
-    figure.add_bar(x=values, y=counts, marker_color=FUSED, hovertemplate="%{y} users with %{x} events<extra></extra>")
+    add_lengths(figure, dataset.histories.lengths)
     rank, popularity = popularity_curve(dataset.histories.counts(dataset.num_items))
     figure.add_scatter(
         x=rank, y=popularity, mode="lines", line_color=FUSED, row=1, col=2,
@@ -48,7 +50,6 @@ def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
         x=list(duplicates.values()), y=list(duplicates), orientation="h", marker_color=[TEXT, IMAGE, TEXT],
         row=2, col=2, hovertemplate="%{y}: %{x:.1%} of items<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(title="events", row=1, col=1)
     figure.update_yaxes(title="users", row=1, col=1)
     figure.update_xaxes(title="rank", type="log", dtick=1, row=1, col=2)
     figure.update_yaxes(title="events", type="log", dtick=1, row=1, col=2)
@@ -60,6 +61,37 @@ def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
         f"{card.name}: {card.users:,} users and {card.items:,} items; a user has {card.history_length.median:g} events "
         f"in the median, and the most popular tenth of the items takes {card.head_share:.0%} of all events."
     )
+
+
+def add_lengths(figure: go.Figure, lengths: NDArray[np.int64]) -> None:
+    """Users by number of events, into the first panel: a bar per number, or steps on a log axis for a long tail."""
+    values, counts = np.unique(lengths, return_counts=True)
+    if values[-1] <= LONG_TAIL * np.median(lengths):
+        figure.add_bar(
+            x=values, y=counts, marker_color=FUSED, hovertemplate="%{y} users with %{x} events<extra></extra>",
+            row=1, col=1,
+        )  # fmt: skip
+        figure.update_xaxes(title="events", row=1, col=1)
+        return
+    edges = length_edges(int(values[0]), int(values[-1]))
+    users = np.histogram(lengths, edges)[0]
+    said = [
+        f"{count:,} users with {low:,}" + (f" to {high - 1:,}" if high - 1 > low else "") + " events"
+        for low, high, count in zip(edges[:-1], edges[1:], users, strict=True)
+    ]
+    figure.add_scatter(
+        x=edges - 0.5, y=np.append(users, 0), text=[*said, ""], mode="lines", line={"color": FUSED, "shape": "hv"},
+        fill="tozeroy", hovertemplate="%{text}<extra></extra>", row=1, col=1,
+    )  # fmt: skip
+    figure.update_xaxes(title="events, in steps of equal ratio", type="log", dtick=1, row=1, col=1)
+
+
+def length_edges(least: int, most: int, steps: int = 24) -> NDArray[np.int64]:
+    """Where the steps begin in which lengths from `least` to `most` are counted, and where the last ends, exclusive.
+
+    Whole numbers of about equal ratio, none twice: small lengths have a step each.
+    """
+    return np.unique(np.round(np.geomspace(least, most + 1, steps + 1)).astype(np.int64))
 
 
 def popularity_curve(counts: NDArray[np.int64], points: int = 300) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -38,16 +38,18 @@ def history_strip(dataset: Dataset, user: int, label: str = "", limit: int = 10,
     for item, role in zip(items[hidden:], roles[hidden:], strict=True):
         color = colors[role]
         cells.append(
-            f'<figure style="width:{size}px;margin:0">'
+            f'<figure style="max-width:{size}px;margin:0;overflow-wrap:anywhere">'
             f'<div style="border-top:4px solid {color};padding-top:4px">{picture_tag(dataset, int(item), size)}</div>'
             f'<figcaption style="line-height:1.2">{html.escape(item_label(dataset, int(item)))}'
             f'<div style="color:#555"><i>{role}</i></div></figcaption></figure>'
         )
     name = f"{label or 'user'}: {dataset.user_ids[user]}, {len(items)} events"
     before = f'<div style="align-self:center;color:#666">… {hidden} before</div>' if hidden else ""
+    # Columns become narrower, down to four fifths, before a picture goes into a second row, as it did at 980 pixels.
+    columns = f"repeat(auto-fit,minmax({size * 4 // 5}px,1fr));max-width:{(len(cells) + bool(hidden)) * (size + 10)}px"
     style = f"font:12px {html.escape(FONT, quote=True)};color:#222;background:#fff;padding:6px 8px"
     return (
         f'<section {labelled(f"{name}, oldest first.")} style="{style}">'
-        f'<b>{html.escape(name)}</b><div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:4px">'
+        f'<b>{html.escape(name)}</b><div style="display:grid;grid-template-columns:{columns};gap:10px;margin-top:4px">'
         f"{before}{''.join(cells)}</div></section>"
     )

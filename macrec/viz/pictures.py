@@ -190,8 +190,9 @@ def picture_tag(dataset: Dataset, row: int, size: int) -> str:
     picture = thumbnail(dataset, row, size)
     if picture is None:
         return (
-            f'<div style="width:{size}px;height:{size}px;border:1px dashed #bbb;border-radius:6px;color:#666;'
-            'display:flex;align-items:center;justify-content:center;box-sizing:border-box">no picture</div>'
+            f'<div style="width:{size}px;max-width:100%;height:{size}px;border:1px dashed #bbb;border-radius:6px;'
+            'color:#666;display:flex;align-items:center;justify-content:center;box-sizing:border-box">no picture</div>'
         )
     alt = html.escape(item_label(dataset, row), quote=True)
-    return f'<img src="{data_uri(picture)}" alt="{alt}" width="{size}" height="{size}" style="border-radius:6px">'
+    style = "border-radius:6px;max-width:100%;height:auto"
+    return f'<img src="{data_uri(picture)}" alt="{alt}" width="{size}" height="{size}" style="{style}">'

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macrec.errors import DataError
+from macrec.errors import DataError, NotApplicable
 from macrec.quantization.audit import (
     crowded_codes,
     gradient_by_level,
@@ -172,10 +172,32 @@ def test_squared_errors_of_a_toy():
     assert found.tolist() == [1.0, 5.0]
 
 
-@pytest.mark.parametrize("codewords", [0, 1, 41])
-def test_a_number_of_codewords_that_items_do_not_allow_is_named(codewords):
+@pytest.mark.parametrize("codewords", [0, 1])
+def test_a_number_of_codewords_that_codes_nothing_is_named(codewords):
     with pytest.raises(DataError, match='field "crowded"'):
         crowded_codes(np.random.default_rng(0).standard_normal((40, 3)), codewords, 2, 0)
+
+
+@pytest.mark.parametrize(("items", "copies"), [(24, 1), (8, 1), (6, 4)])
+def test_a_small_catalog_gets_the_largest_codebooks_of_one_size_that_it_fills(items, copies):
+    vectors = np.repeat(np.random.default_rng(0).standard_normal((items, 30)), copies, axis=0).astype(np.float32)
+    codes, books = crowded_codes(vectors, 12, 4, 0)
+    [size] = {len(book) for book in books}
+    assert 2 <= size < 12 and size**4 >= len(vectors) and len(np.unique(codes, axis=0)) <= items
+    larger = ResidualKMeans((size + 1,) * 4, seed=0).fit(torch.from_numpy(vectors))
+    assert min(len(book) for book in larger.codebooks) < size + 1
+    resolvers(codes, vectors, books)  # which the published procedure needs them for
+
+
+def test_items_that_cannot_be_told_apart_give_no_codes():
+    with pytest.raises(NotApplicable, match="40 items differ too little for 4 levels of codewords; give fewer levels"):
+        crowded_codes(np.ones((40, 3), np.float32), 12, 4, 0)
+
+
+def test_a_single_modality_has_no_contrastive_term_to_look_at():
+    x, labels = {"text": torch.randn(6, 4)}, {"text": torch.tensor([0, 0, 1, 1, 2, 2])}
+    assert gradient_by_level(x, labels, CONFIG).is_empty()
+    assert loss_under_shuffled_labels(x, labels, CONFIG).is_empty()
 
 
 def test_fewer_ids_than_items_are_refused_and_enough_are_made():

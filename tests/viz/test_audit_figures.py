@@ -78,3 +78,8 @@ def test_resolvers_have_a_bar_for_what_is_left_and_one_for_what_it_cost():
         "published, NumPy 2: 1,234 items left in conflict, 0.5 added error; published, as meant: 2 items left in "
         "conflict, 0.25 added error; least distortion: 0 items left in conflict, 0.125 added error."
     )
+
+
+def test_a_single_modality_leaves_the_contrastive_term_out_and_says_so():
+    for figure, sentence in (gradient_figure(pl.DataFrame()), positives_figure(pl.DataFrame(), pl.DataFrame())):
+        assert "one modality" in figure.layout.title.text and sentence.endswith("is left out.")

@@ -1,6 +1,7 @@
 """Every figure holds exactly the data it was given."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from macrec.data.card import dataset_card
 from macrec.data.curio import curio
+from macrec.data.dataset import Dataset
+from macrec.data.histories import Histories
 from macrec.encoders import Embeddings
 from macrec.encoders.neighbors import Agreement, agreement, neighborhoods
 from macrec.evaluation.ceiling import ceiling
@@ -168,6 +171,19 @@ def test_layouts_are_kept_and_computed_again_only_when_something_changed(embeddi
     assert first["image"][0].tolist() == np.flatnonzero(embeddings["image"].present).tolist()
     umap_layouts(embeddings, 1, tmp_path / "umap")
     assert len(calls) == 4
+
+
+def test_a_long_tail_of_history_lengths_gets_a_log_axis_and_loses_no_user(data):
+    lengths = [3] * 40 + [5, 8, 13, 40, 41, 700]
+    histories = Histories.from_lists([[0] * length for length in lengths])
+    tailed = Dataset("tailed", data.items, histories, data.user_ids.head(len(lengths)), data.images, "made")
+    figure, _ = card_figure(tailed, dataset_card(tailed))
+    edges, users = np.asarray(figure.data[0].x), np.asarray(figure.data[0].y)
+    assert figure.layout.xaxis.type == "log" and users.sum() == len(lengths) and users[-1] == 0
+    assert [int(n) for n in users[:-1]] == [sum(a < n < b for n in lengths) for a, b in pairwise(edges)]
+    assert "40 users with 3 events" in figure.data[0].text
+    short, _ = card_figure(data, dataset_card(data))
+    assert short.layout.xaxis.type is None and short.data[0].type == "bar"
 
 
 def test_bars_of_the_card_figure_are_the_shares_of_the_card(data):
