@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +20,7 @@ from macrec import __version__
 from macrec.errors import DataError, printable
 
 if TYPE_CHECKING:
-    from macrec.workbench.runner import Step
+    from macrec.workbench.execution import Step
 
 app = typer.Typer(
     help="The workbench for multimodal generative recommendation.", no_args_is_help=True, add_completion=False
@@ -29,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 def main() -> None:
     """Run the command line. Bad input ends with one sentence and exit code 2, a failing notebook with 1."""
-    from macrec.workbench.runner import NotebookError
+    from macrec.workbench.execution import NotebookError
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its code
@@ -40,13 +42,38 @@ def main() -> None:
         fail(str(error), 2)
     except NotebookError as error:
         fail(str(error), 1)
-    except OSError as error:  # no permission, no room, a name that is too long: nothing that a traceback would explain
-        place = f"{error.filename}: " if error.filename is not None else ""
-        fail(f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk.", 2)
-    except SystemExit as leaving:  # what typer makes of Ctrl-C
-        if leaving.code != 130:
+    except BrokenPipeError:  # whoever read what we print has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be written at exit
+        sys.exit(141)
+    except OSError as error:
+        if (sentence := about_files(error)) is None:
             raise
-        fail("stopped; what was finished is kept", 130)
+        fail(sentence, 2)
+    except SystemExit as leaving:  # what typer makes of Ctrl-C, and `stoppable` of a signal
+        if leaving.code not in (130, 143):
+            raise
+        fail("stopped; what was finished is kept", int(leaving.code))
+
+
+def about_files(error: OSError) -> str | None:
+    """What to say of no permission, no room, a name that is too long: nothing that a traceback would explain.
+
+    None for an error that is not about a file: a time-out or a lost connection is an OSError, too.
+    """
+    named = error.filename is not None
+    if isinstance(error, TimeoutError | ConnectionError | InterruptedError | ChildProcessError) or not (
+        named or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO)
+    ):
+        return None
+    place = f"{error.filename}: " if named else ""
+    return f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk."
+
+
+def stoppable() -> None:
+    """Let a request to end (SIGTERM, or a terminal that closes) put things away, as Ctrl-C does."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
 
 
 def fail(sentence: str, code: int) -> None:
@@ -74,27 +101,23 @@ def run(
     Parameters go to every notebook that declares them; one that none declares
     is refused before anything runs. While it runs, the notebook and the cell
     that is executed are shown on stderr: a bar on a terminal, in a log one line
-    per heading. When a cell fails, the run stops: the sentence names the
-    notebook, the cell, counted from 1, and the error, the notebook as far as it
-    came is kept as NAME.failed.ipynb, and what was finished stays.
+    per heading. Paths among the parameters are meant from the folder where this
+    is typed. A notebook that the data lack something for, as pictures, is
+    skipped with a sentence. When a cell fails, the others are run all the same:
+    the sentence at the end names the notebook, the cell, counted from 1, and
+    the error, and the notebook as far as it came is kept as NAME.failed.ipynb.
     """
-    from macrec.workbench.run import project_root
     from macrec.workbench.runner import find_notebooks, parse_parameters, run_notebooks, text_parameters
 
     chosen = find_notebooks(notebooks or [])
     given = parse_parameters(parameters or [], text_parameters(chosen))
-    if "dataset" in given:
-        given["dataset"] = absolute_dataset(given["dataset"])
-    folder = out or project_root() / "runs" / time.strftime("%Y%m%d-%H%M%S")
+    stoppable()
     start = time.perf_counter()
     terminal = sys.stderr.isatty()
-    done = run_notebooks(chosen, folder, given, typer.echo, progress=terminal, watch=Log(sections=not terminal))
-    typer.echo(f"done in {time.perf_counter() - start:.0f} s: {done.folder / 'metrics.json'}")
-
-
-def absolute_dataset(name: Any) -> Any:
-    """The parameter `dataset`: a path is meant from where the command is typed."""
-    return str(Path(name).resolve()) if name and isinstance(name, str) and Path(name).exists() else name
+    done = run_notebooks(chosen, out, given, typer.echo, progress=terminal, watch=Log(sections=not terminal))
+    skipped = len(done.manifest()["skipped"].keys() & {path.stem for path in chosen})
+    about = f", {skipped} of {len(chosen)} notebooks skipped" if skipped else ""
+    typer.echo(f"done in {time.perf_counter() - start:.0f} s{about}: {done.folder / 'metrics.json'}")
 
 
 class Log:
@@ -135,13 +158,15 @@ def sweep(
     trained. A failing point does not stop the others; it is named at the end,
     and the exit code is 1. sweep.json says how far every point is.
     """
+    from macrec.workbench.file_parameters import locate
     from macrec.workbench.run import project_root
     from macrec.workbench.runner import find_notebooks, text_parameters
     from macrec.workbench.sweep import default_name, parse_grid, run_sweep
 
     chosen = find_notebooks(notebooks or [])
     grid = parse_grid(parameters or [], text_parameters(chosen))
-    grid |= {"dataset": [absolute_dataset(value) for value in grid["dataset"]]} if "dataset" in grid else {}
+    grid = {name: [locate(name, value) for value in values] for name, values in grid.items()}
+    stoppable()
     folder = out or project_root() / "runs" / default_name(chosen, grid)
     start = time.perf_counter()
     points = run_sweep(chosen, grid, folder, jobs, typer.echo)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from macrec.errors import DataError
-from macrec.workbench.runner import NotebookError, run_notebooks
+from macrec.workbench.execution import NotebookError
+from macrec.workbench.runner import run_notebooks
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS")
 GRACE = 10.0

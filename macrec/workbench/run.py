@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +35,18 @@ def project_root() -> Path:
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     return here
+
+
+def new_folder() -> Path:
+    """A folder in runs/ that is named by the time and made now; of runs that begin in one second each has its own."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        folder = project_root() / "runs" / (name if number == 1 else f"{name}-{number}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
 
 
 @dataclass(frozen=True)

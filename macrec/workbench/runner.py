@@ -5,46 +5,20 @@ from __future__ import annotations
 import ast
 import logging
 import math
-import re
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from macrec.errors import DataError
 from macrec.files import check_replaceable, write_json
-from macrec.workbench.run import Run, environment, project_root, read_object
+from macrec.workbench.execution import NotebookError, Skipped, Step, Watched, execute, trust
+from macrec.workbench.file_parameters import located
+from macrec.workbench.run import Run, environment, new_folder, project_root, read_object
 
 Parameters = dict[str, Any]
 HOW = ("live", "out")
 """Parameters that say how a notebook runs and not what it computes."""
-
-
-class NotebookError(RuntimeError):
-    """A cell of a notebook raised; the notebook as far as it came is kept beside the run."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a run has come to: cell `cell` of `cells`, counted from 1 as errors count them; 0 when a notebook begins.
-
-    `notebook` is the `number`th of `notebooks`; `section` is the heading that the cell stands under.
-    """
-
-    notebook: str
-    number: int
-    notebooks: int
-    cell: int
-    cells: int
-    section: str = ""
-
-
-class NotebookDataError(DataError):
-    """The DataError that a cell raised: the notebook, and the sentence it carried."""
-
-    def __init__(self, sentence: str) -> None:
-        ValueError.__init__(self, sentence)
 
 
 def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
@@ -135,11 +109,13 @@ def source_of(cell: dict[str, Any]) -> str:
 def is_finished(folder: Path, notebook: Path, parameters: Parameters) -> bool:
     """Whether the run in `folder` holds this notebook, executed to its end from the same cells and parameters.
 
-    The executed notebook itself is the record, once run.json names it. What lies outside it (library, dataset files)
-    is not looked at. Raises DataError for a damaged file.
+    The executed notebook itself is the record, once run.json names it; one that was skipped for the same parameters
+    counts as well. What lies outside it (library, dataset files) is not looked at. Raises DataError for a damaged file.
     """
-    executed = folder / notebook.name
-    if not executed.exists() or notebook.stem not in Run(folder).manifest().get("seconds", {}):
+    executed, manifest = folder / notebook.name, Run(folder).manifest()
+    if notebook.stem in manifest.get("skipped", {}):
+        return bool(manifest.get("parameters") == parameters)
+    if not executed.exists() or notebook.stem not in manifest.get("seconds", {}):
         return False
     found = read_object(executed)
     before = found["metadata"].get("papermill", {}).get("parameters", {})
@@ -202,117 +178,65 @@ def withdraw(unfinished: Path) -> None:
 
 def run_notebooks(
     notebooks: Sequence[Path],
-    out: Path,
+    out: Path | None,
     parameters: Parameters,
     say: Callable[[str], None] = lambda line: None,
     progress: bool = True,
     watch: Callable[[Step], None] = lambda step: None,
 ) -> Run:
-    """Execute notebooks in order into the run folder `out`; the next one starts when the last has succeeded.
+    """Execute notebooks in order into the run folder `out` (default: a new one in runs/), each on its own.
 
-    Parameters go to every notebook that declares them. `say` is told of every finished notebook, `watch` of every
-    notebook and code cell that begins; `progress` shows a bar of the cells. Raises DataError before anything runs for
-    parameters that fit no notebook and for the notebooks' own folder, and afterwards for a DataError inside a cell, of
-    which nothing is kept; NotebookError for any other failing cell or a kernel that dies, and then the notebook is kept
-    as NAME.failed.ipynb, never under the name of a finished one.
+    Parameters go to every notebook that declares them; paths among them are meant from the current folder. `say` is
+    told of every notebook that ends, `watch` of every notebook and code cell that begins; `progress` shows a bar of the
+    cells.
+
+    A notebook that the data lack something for (NotApplicable) is skipped, and run.json keeps the sentence that says
+    why. One that fails, by a cell that raised or a kernel that died or fell silent, is kept as NAME.failed.ipynb, never
+    under the name of a finished one; the others are run all the same, and NotebookError names what failed at the end.
+    Raises DataError before anything runs for parameters that fit no notebook and for the notebooks' own folder, and at
+    once for a DataError inside a cell, of which nothing is kept.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
     logging.getLogger("papermill").setLevel(logging.ERROR)
     declared = {path: declared_parameters(path) for path in notebooks}
     check_parameters(parameters, declared)
-    check_folder(out, notebooks)
-    about = {"parameters": parameters, "environment": environment()}
-    run = Run.open(str(out.resolve()))
+    parameters = located(parameters)
+    if out is not None:
+        check_folder(out, notebooks)
+    run = Run.open(str((out or new_folder()).resolve()))
     for notebook in notebooks:
         check_replaceable(run.folder / notebook.name, ours=was_executed)
-    manifest = run.manifest() | about
-    manifest.setdefault("seconds", {})
+    manifest = {"seconds": {}, "skipped": {}, **run.manifest(), "parameters": parameters, "environment": environment()}
+    failures = []
     for number, notebook in enumerate(notebooks, 1):
-        final, failed = run.folder / notebook.name, run.folder / f"{notebook.stem}.failed.ipynb"
         unfinished = run.folder / f".{notebook.stem}.unfinished.ipynb"
+        failed, final = run.folder / f"{notebook.stem}.failed.ipynb", run.folder / notebook.name
         given = given_parameters(parameters, declared[notebook], run.folder)
         cells = len(read_cells(notebook)) + bool(given)  # papermill adds a cell with the parameters
-        step = Step(notebook.stem, number, len(notebooks), 0, cells)
-        watch(step)
-        watched = Watched(step, watch)
+        watched = Watched(Step(notebook.stem, number, len(notebooks), 0, cells), watch)
         start = time.perf_counter()
         try:
             execute(notebook, unfinished, given, watched, progress)
-        except papermill.PapermillExecutionError as error:
-            if error.ename == "DataError":  # bad input is no result: leave nothing behind
-                withdraw(unfinished)
-                raise NotebookDataError(f"{notebook.name}: {error.evalue}") from error
+        except Skipped as skipped:
+            unfinished.unlink()
+            manifest["seconds"].pop(notebook.stem, None)
+            manifest["skipped"][notebook.stem] = str(skipped)
+            say(f"{notebook.stem}: skipped: {skipped}")
+        except NotebookError as error:
             unfinished.replace(failed)
-            write_json(run.folder / "run.json", manifest)  # a run whose first notebook failed can be reported, too
-            raise NotebookError(
-                f"{notebook.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue} (kept: {failed})"
-            ) from error
-        except DeadKernelError as error:
-            unfinished.replace(failed)
-            write_json(run.folder / "run.json", manifest)
-            raise NotebookError(
-                f"{notebook.name}, cell {watched.cell}: the kernel died, most often for want of memory (kept: {failed})"
-            ) from error
+            failures.append(f"{error} (kept: {failed})")
+            if number < len(notebooks):
+                say(f"{notebook.stem}: failed, the others are run all the same")
         except BaseException:
             withdraw(unfinished)
             raise
-        trust(unfinished)
-        unfinished.replace(final)
-        failed.unlink(missing_ok=True)
-        manifest["seconds"][notebook.stem] = round(time.perf_counter() - start, 1)
-        write_json(run.folder / "run.json", manifest)
-        say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
+        else:
+            trust(unfinished)
+            unfinished.replace(final)
+            failed.unlink(missing_ok=True)
+            manifest["skipped"].pop(notebook.stem, None)
+            manifest["seconds"][notebook.stem] = round(time.perf_counter() - start, 1)
+            say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
+        write_json(run.folder / "run.json", manifest)  # a run whose notebooks failed can be reported, too
+    if failures:
+        raise NotebookError("\n".join(failures))
     return run
-
-
-STARTS = 3
-"""How often a kernel may fail to start: of processes that start kernels at once, two may choose the same port."""
-
-
-def execute(notebook: Path, out: Path, given: Parameters, watched: Watched, progress: bool) -> None:
-    """Execute one notebook into the file `out` with papermill, and again where its kernel has died before any cell."""
-    import papermill
-
-    for left in reversed(range(STARTS)):
-        try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(out),
-                parameters=given,
-                kernel_name="python3",
-                cwd=str(notebook.parent),
-                progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
-                store_widget_state=False,
-                on_cell_start=watched,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of loopback and interrupts
-            )
-            return
-        except RuntimeError:
-            if watched.cell or not left:
-                raise
-
-
-class Watched:
-    """Papermill's hook at the start of a cell: tells `watch` of every code cell, and what heading it stands under."""
-
-    def __init__(self, begin: Step, watch: Callable[[Step], None]) -> None:
-        self.begin, self.watch = begin, watch
-        self.cell, self.section = 0, ""
-
-    def __call__(self, cell: Any, cell_index: int) -> None:
-        """Cell number `cell_index`, counted from 0, is next."""
-        self.cell = cell_index + 1
-        if cell.cell_type == "markdown":
-            self.section = next(reversed(re.findall(r"^#+ +(.+)", cell.source, re.MULTILINE)), self.section)
-        elif cell.cell_type == "code" and cell.source.strip():
-            self.watch(replace(self.begin, cell=self.cell, section=self.section))
-
-
-def trust(notebook: Path) -> None:
-    """Sign an executed notebook: JupyterLab then runs the scripts in its outputs (hover pictures) as if run there."""
-    import nbformat
-    from nbformat.sign import NotebookNotary
-
-    NotebookNotary().sign(nbformat.read(notebook, as_version=4))

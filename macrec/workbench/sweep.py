@@ -25,10 +25,11 @@ from typing import Any
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
 from macrec.lock import locked
+from macrec.workbench.execution import NotebookError
+from macrec.workbench.file_parameters import locate
 from macrec.workbench.point_process import listen, release, start, threads
 from macrec.workbench.run import Run
 from macrec.workbench.runner import (
-    NotebookError,
     Parameters,
     check_parameters,
     declared_parameters,
@@ -146,6 +147,7 @@ def run_sweep(
     """
     if jobs < 1:
         raise DataError(f"{jobs} cannot be used", field="jobs", fix="give a number of 1 or more")
+    grid = {name: [locate(name, value) for value in values] for name, values in grid.items()}
     points = grid_points(grid)
     declared = {path: declared_parameters(path) for path in notebooks}
     for point in points:

@@ -9,9 +9,9 @@ import nbformat
 import pytest
 
 from macrec.data.curio import curio
+from macrec.data.dataset import Dataset, item_table
 from macrec.data.images import NoImages
 from macrec.data.parquet import save_parquet
-from macrec.errors import DataError
 from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks
 from macrec.workbench.system_results import MASKED, METRICS, masked
 
@@ -237,10 +237,28 @@ def test_03_and_04_are_complete_for_a_catalog_without_pictures(texts, tmp_path):
 
 
 @pytest.mark.notebook
-def test_05_says_in_one_sentence_that_it_needs_pictures(texts, tmp_path):
-    sentence = r'^05_audit.ipynb: field "modality": there are no "image" embeddings, only text; choose .*both\.$'
-    with pytest.raises(DataError, match=sentence):
-        run_notebooks(find_notebooks(["05"]), tmp_path, {"profile": "smoke", "dataset": str(texts)}, progress=False)
+def test_every_notebook_runs_on_texts_alone_but_the_one_about_two_modalities(texts, tmp_path):
+    # 03, 04 and 08 are looked at above.
+    parameters = {"profile": "smoke", "codewords": 8, "dataset": str(texts), "epochs": 1, "text_encoder": "tfidf"}
+    run = run_notebooks(find_notebooks(["00", "02", "05", "06", "07"]), tmp_path, parameters, progress=False)
+    assert set(run.metrics()) == {"00_tour", "02_embeddings", "05_audit", "06_generation"}
+    [(skipped, sentence)] = run.manifest()["skipped"].items()
+    assert skipped == "07_alignment" and "0 of 160 items have a picture, where both are needed" in sentence
+    assert set(run.metrics()["00_tour"]["first_codes"]) == {"text"}
+    assert run.metrics()["05_audit"]["gradients"] == [] and len(run.metrics()["05_audit"]["resolvers"]) == 3
+    assert [row["paths"] for row in run.metrics()["06_generation"]["fusions"]] == ["text→text"]
+
+
+@pytest.mark.notebook
+def test_ids_alone_are_evaluated_by_what_needs_no_contents(tmp_path):
+    data = curio("tiny")
+    items = item_table(data.items.select("item_id"), file="made")
+    numbers = Dataset("numbers", items, data.histories, data.user_ids, NoImages(data.num_items), "made")
+    folder = str(save_parquet(numbers, tmp_path / "numbers"))
+    parameters = {"profile": "smoke", "dataset": folder, "test_users": 100}
+    run = run_notebooks(find_notebooks(["02", "06", "08"]), tmp_path / "run", parameters, progress=False)
+    assert list(run.metrics()["08_evaluation"]["systems"]) == ["popularity", "Markov-1", "item-kNN", "SASRec"]
+    assert set(run.manifest()["skipped"]) == {"02_embeddings", "06_generation"}
 
 
 @pytest.mark.notebook

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from macrec.workbench.cli import Log, main
-from macrec.workbench.runner import Step
+from macrec.workbench.execution import Step
 
 
 def macrec(*arguments):

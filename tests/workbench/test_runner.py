@@ -1,16 +1,18 @@
 """Running notebooks: parameters are checked, results appear whole, failures are named."""
 
 import json
+import shutil
 
 import nbformat
 import papermill
 import pytest
+from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from macrec.errors import DataError
+from macrec.workbench.execution import NotebookError
 from macrec.workbench.run import Run, environment, project_root
 from macrec.workbench.runner import (
-    NotebookError,
     check_parameters,
     declared_parameters,
     find_notebooks,
@@ -148,6 +150,46 @@ def test_a_stopped_run_leaves_nothing_that_looks_finished(notebook, tmp_path, mo
     with pytest.raises(KeyboardInterrupt):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.notebook
+def test_what_the_data_do_not_allow_is_skipped_and_what_fails_does_not_stop_the_others(notebook, tmp_path):
+    lacks = notebook("from macrec.errors import NotApplicable\nraise NotApplicable('no pictures', fix='add some')")
+    fails = notebook("1 / 0", name="02_fails.ipynb")
+    works = notebook(RECORD, name="03_works.ipynb")
+    said: list[str] = []
+    with pytest.raises(NotebookError, match=r"^02_fails.ipynb, cell 4: ZeroDivisionError: .*\(kept: .*failed.ipynb\)$"):
+        run_notebooks([lacks, fails, works], tmp_path / "run", {"rate": 2}, said.append, progress=False)
+    files = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
+    assert files == {"02_fails.failed.ipynb", "03_works.ipynb", "metrics.json", "run.json"}
+    assert said[:2] == [
+        "01_toy: skipped: No pictures; add some.",
+        "02_fails: failed, the others are run all the same",
+    ]
+    run = Run(tmp_path / "run")
+    assert run.manifest()["skipped"] == {"01_toy": "No pictures; add some."} and set(run.manifest()["seconds"]) == {
+        "03_works"
+    }
+    assert is_finished(run.folder, lacks, {"rate": 2}) and not is_finished(run.folder, lacks, {"rate": 3})
+    lacks = notebook("1 + 1")  # the data, or what lacks them, have changed
+    assert "01_toy" in run_notebooks([lacks], run.folder, {}, progress=False).manifest()["seconds"]
+    assert run.manifest()["skipped"] == {}
+
+
+@pytest.mark.notebook
+def test_a_kernel_that_falls_silent_is_told_from_a_file_that_cannot_be_read(notebook, tmp_path, monkeypatch):
+    def silent(*arguments, **options):
+        assert options["iopub_timeout"] >= 600 and options["start_timeout"] >= 600
+        shutil.copy(arguments[0], arguments[1])
+        options["on_cell_start"](new_code_cell("1 + 1"), 2)
+        raise CellTimeoutError("Timeout waiting for IOPub output")
+
+    monkeypatch.setattr(papermill, "execute_notebook", silent)
+    with pytest.raises(
+        NotebookError, match=r"cell 3: the kernel was silent for 600 seconds, as on a machine that is busy"
+    ):
+        run_notebooks([notebook("1 + 1")], tmp_path / "run", {}, progress=False)
+    assert (tmp_path / "run" / "01_toy.failed.ipynb").exists()
 
 
 @pytest.mark.notebook

@@ -16,8 +16,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from macrec.errors import DataError
 from macrec.lock import Lock
+from macrec.workbench.execution import NotebookError
 from macrec.workbench.point_process import listen, release, start, threads
-from macrec.workbench.runner import NotebookError
 from macrec.workbench.sweep import (
     Point,
     Sweep,

@@ -339,8 +339,8 @@ def test_macrec_without_its_terms_is_compared_with_macrec_for_the_same_users_and
     log = []
 
     def roster(*names):
-        def made(folder, given, codebooks, generator):
-            assert (folder, given) == (tmp_path, embeddings)
+        def made(folder, given, codebooks, generator, published=None):
+            assert (folder, given, published) == (tmp_path, embeddings, None)
             assert codebooks == CODEBOOKS.with_seed(generator.recipe.seed)
             assert generator == replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=generator.recipe.seed))
             return guesses(data, log, names)(generator.recipe.seed)
