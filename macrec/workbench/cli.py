@@ -77,8 +77,9 @@ def stoppable() -> None:
 
 
 def fail(sentence: str, code: int) -> None:
-    """Say what is wrong on stderr and leave."""
-    typer.echo(f"macrec: {printable(sentence)}", err=True)
+    """Say what is wrong on stderr, of several things each on a line, and leave."""
+    first, *others = map(printable, sentence.splitlines())
+    typer.echo("\n  ".join([f"macrec: {first}", *others]), err=True)
     sys.exit(code)
 
 
