@@ -2,6 +2,7 @@
 #   make demo    set up, then run every notebook on the built-in catalog into runs/demo
 #   make study   set up, then compare codebooks and recommenders over three seeds into runs/study (hours)
 #   make test    set up, then run the linters and all tests
+#   make endure  set up, then thousands of damaged inputs and deaths per job (hours; TRIES=10000)
 # Set-up lives in .venv and is skipped when nothing changed. Versions are pinned in constraints.txt.
 
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -9,7 +10,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo study test lab bench notebooks pin clean
+.PHONY: demo study test endure lab bench notebooks pin clean
 
 demo: .venv/run.stamp
 	$(BIN)/macrec run --out runs/demo
@@ -25,6 +26,10 @@ test: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet
+
+TRIES := 10000
+endure: .venv/dev.stamp
+	$(BIN)/pytest --quiet --endure $(TRIES) tests/endure
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks

@@ -11,6 +11,20 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--endure N`: the long form of the tests in tests/endure."""
+    text = "tries per job in tests/endure (mutated inputs, kills); 0 is the short form that always runs"
+    parser.addoption("--endure", type=int, default=0, metavar="N", help=text)
+
+
+@pytest.fixture
+def endure(request: pytest.FixtureRequest) -> int:
+    """How many tries each test of endurance makes; 0: the few that always run."""
+    count: int = request.config.getoption("--endure")
+    return count
+
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: how long an example takes says how busy the machine is. The same examples every time, on every machine.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -223,12 +225,14 @@ def check_length(array: NDArray[Any], dataset: Dataset, file: Path) -> None:
 def open_npy(path: Path) -> NDArray[Any]:
     """Memory-map a `.npy` file, read-only; nothing in it is unpickled. Raises DataError when that cannot be done."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a header as Python 2 wrote it reads as well
+            return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError("the file does not exist", file=path, fix="check the path") from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, TokenError) as error:
         raise DataError(
-            f"the file cannot be opened as an array ({str(error).splitlines()[0]})",
+            f"the file cannot be opened as an array ({(str(error).splitlines() or ['damaged'])[0]})",
             file=path,
             fix="write it again with numpy.save, as a plain float16 or float32 array",
         ) from error
