@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -386,3 +387,42 @@ def test_the_5_core_alone_holds_the_events(tmp_path):
     both = load_dataset(tmp_path, min_core=1)
     assert dataset.fingerprint == both.fingerprint and dataset.num_events == len({(u, i) for u, i, _ in events})
     assert dataset.source.startswith("Amazon reviews: reviews_C_5.json.gz")
+
+
+# ------------------------------------------------------------------------------------------------ real data
+
+
+def test_the_published_rows_of_minionerec_come_back(shared_data, tmp_path):
+    folder = shared_data / "amazon_office_2018_mini"
+    published_rows = pl.read_parquet(folder / "official_eval_rows.parquet")
+    rows = {part: [] for part in ("train", "valid", "test")}
+    for user, history, target, part in published_rows.iter_rows():
+        rows[part].append((user.removeprefix("A"), list(map(str, history)), str(target)))
+    events = pl.read_parquet(folder / "interactions.parquet").sort("user_idx", "pos")
+    for (user,), own in events.group_by("user_id", maintain_order=True):
+        items = own["item_id"].to_list()
+        for place in np.flatnonzero(own["official_split"] == "history")[1:].tolist():
+            rows["train"].append((user.removeprefix("A"), items[max(0, place - 10) : place], items[place]))
+    write_minionerec(tmp_path, rows)
+    dataset = load_dataset(tmp_path)
+    assert (dataset.num_users, dataset.num_items, dataset.num_events) == (3_231, 3_317, 22_447)
+    for part, expected in rows.items():
+        assert samples(dataset, part, 10) == sorted((f"A{user}", *rest) for user, *rest in expected)
+    assert (len(rows["valid"]), len(rows["test"])) == (4_866, 4_866)
+
+
+@pytest.mark.parametrize(("name", "train"), [("instruments", 84_890), ("arts", 107_566)])
+def test_mql4grec_has_the_published_number_of_samples(shared_data, tmp_path, name, train):
+    events = pl.read_parquet(shared_data / f"amazon_{name}_2018" / "mql4grec" / "interactions.parquet")
+    whole = {}
+    for user, item in events.sort("user_idx", "pos").select("user_idx", "item_idx").iter_rows():
+        whole.setdefault(str(user), []).append(str(item))
+    rows = {"train": [], "valid": [], "test": []}
+    for user, items in whole.items():
+        rows["valid"].append((user, items[:-2][-50:], items[-2]))
+        rows["test"].append((user, items[:-1][-50:], items[-1]))
+        rows["train"] += [(user, items[:place][-50:], items[place]) for place in range(len(items) - 3, 0, -1)]
+    assert len(rows["train"]) == train
+    write_benchmark(tmp_path, rows)
+    dataset = load_dataset(tmp_path)
+    assert histories(dataset) == whole and [len(part) for part in dataset.split()] == [train, len(whole), len(whole)]
