@@ -14,7 +14,7 @@ from macrec.data.dataset import Dataset, item_table
 from macrec.data.delimited import check_count, rows_of, with_line_feeds
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
-from macrec.data.load import load_dataset
+from macrec.data.load import layout_and_path, load_dataset
 from macrec.data.parquet import EVENT_FILES, in_rows, pictures, read_table
 from macrec.data.reading import Piece, existing_file, is_given, parse_json, pieces, whole
 from macrec.data.values import as_id, as_text, as_texts, is_absent
@@ -53,6 +53,7 @@ def load_items(path_or_name: Path | str) -> Dataset:
         or path.is_dir()
         or path.name.endswith(".inter.json")
         or str(path_or_name).startswith("curio")
+        or layout_and_path(str(path_or_name))[0]
     ):
         return load_dataset(path_or_name)
     items = item_table(read_items(path, kind), file=path)

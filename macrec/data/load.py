@@ -29,15 +29,20 @@ def load_dataset(path_or_name: Path | str, layout: str | None = None, **options:
     if layout:
         found = format_named(layout)
         return found.load(found.find(path) or path, **options)
-    recognized = [(found, target) for found in FORMATS.values() if (target := found.find(path)) is not None]
-    if not recognized:
+    candidates = recognized(path)
+    if not candidates:
         raise unknown(path)
-    if len(recognized) > 1:
-        titles = " and ".join(f"{found.title} ({found.name})" for found, _ in recognized)
-        fix = f'say which one, as in "{recognized[0][0].name}:{path}" or --layout {recognized[0][0].name}'
+    if len(candidates) > 1:
+        titles = " and ".join(f"{found.title} ({found.name})" for found, _ in candidates)
+        fix = f'say which one, as in "{candidates[0][0].name}:{path}" or --layout {candidates[0][0].name}'
         raise DataError(f"the files are of more than one layout: {titles}", file=path, fix=fix)
-    found, target = recognized[0]
+    found, target = candidates[0]
     return found.load(target, **options)
+
+
+def recognized(path: Path) -> list[tuple[Format, Path]]:
+    """Every format of which there are files at `path`, and what its loader is to be given."""
+    return [(found, target) for found in FORMATS.values() if (target := found.find(path)) is not None]
 
 
 def layout_and_path(name: str) -> tuple[str | None, str]:

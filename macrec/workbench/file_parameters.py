@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from macrec.data.load import layout_and_path, recognized
 from macrec.errors import DataError
 
 IDS = ("text_ids", "image_ids", "sids_file")
@@ -41,12 +42,13 @@ def locate(name: str, value: Any) -> Any:
 
 
 def dataset_path(value: str) -> str:
-    """Where a dataset lies: a folder, a file, or the beginning of the names of several files."""
-    path = Path(value).expanduser()
-    if not path.exists() and not any(path.parent.glob(f"{_literal(path.name)}.*")):
+    """Where a dataset lies: a folder, a file, or the beginning of the names of several; after its layout, if given."""
+    layout, place = layout_and_path(value)
+    path = Path(place).expanduser()
+    if not path.exists() and not recognized(path):
         fix = 'check the path, or use the built-in catalog "curio"'
-        raise DataError("there is no such file or folder", file=value, field="dataset", fix=fix)
-    return str(path.resolve())
+        raise DataError("there is no such file or folder", file=place, field="dataset", fix=fix)
+    return f"{layout}:{path.resolve()}" if layout else str(path.resolve())
 
 
 def clip_path(name: str, rest: str) -> str:
@@ -73,8 +75,3 @@ def there(name: str, text: str, folder: bool = False) -> str:
         fix = f"check the path, which is meant from {Path.cwd()}"
         raise DataError(what, file=text or '""', field=name, fix=fix)
     return str(path.resolve())
-
-
-def _literal(name: str) -> str:
-    """A name as a pattern that fits it alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

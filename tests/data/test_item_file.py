@@ -121,3 +121,9 @@ def test_lists_written_by_python_and_line_breaks_in_quotes(tmp_path):
         ("two lines", ["Beauty", "Makeup"]),
         ("x", []),
     ]
+
+
+def test_a_dataset_may_be_given_with_its_layout(tmp_path):
+    (tmp_path / "events.json").write_text('{"0": [0, 1], "1": [1]}')
+    (tmp_path / "D.inter").write_text("user_id:token\titem_id:token\nu\ta\n")
+    assert load_items(f"recbole:{tmp_path / 'D.inter'}").num_events == 1

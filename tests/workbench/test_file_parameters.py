@@ -31,6 +31,8 @@ def here(tmp_path, monkeypatch):
         ("dataset", ".", "{here}"),
         ("dataset", "D.inter.json", "{here}/D.inter.json"),
         ("dataset", "D", "{here}/D"),  # the beginning of the names of its files
+        ("dataset", "recbole:D.item.json", "recbole:{here}/D.item.json"),
+        ("dataset", "lcrec:D", "lcrec:{here}/D"),
     ],
 )
 def test_every_file_is_meant_from_where_the_command_is_typed(here, name, given, meant):
