@@ -6,6 +6,7 @@ A key means one thing: the id of an item. What it is in a dataset, `macrec.quant
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +104,11 @@ def from_table(table: pl.DataFrame, path: Path, place: Place) -> Found:
     if whole is not None:
         codes, names = codes_of(table[whole], path, place)
     else:
-        codes, names = levels_of(table.drop(id_columns), path, place), None
+        levels = table.drop(id_columns)
+        codes, names = levels_of(levels, path, place), None
+        if not id_columns or any(re.match(r"$|unnamed", name.strip().lower()) for name in levels.columns):
+            what = f"which column holds the items' ids, and which are levels, is not clear ({', '.join(table.columns)})"
+            raise DataError(what, file=path, fix="call the ids item_id, and name every level or leave the column out")
     if order is None:
         return Found(codes, ids, names)
     rows = table[order].cast(pl.Int64, strict=False)
@@ -213,14 +218,15 @@ def read_csv_ids(path: Path) -> Found:
         fix = "write names into it, such as item_id,a,b,c"
         raise DataError("the line holds numbers where the names of the columns must stand", file=path, row=1, fix=fix)
     table = table.with_columns(pl.all().str.strip_chars().replace("", None))
-    return from_table(table, path, lambda row: row + 2)
+    lines = table.select(filled=pl.any_horizontal(pl.all().is_not_null()))["filled"].arg_true() + 2
+    return from_table(table[lines - 2], path, lambda row: int(lines[row]))
 
 
 def read_npy_ids(path: Path) -> Found:
     """IDs from an array `[N, L]` of whole numbers; it is mapped, not loaded, until its shape is known."""
     try:
         codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError) as error:
+    except Exception as error:  # NumPy parses the header as Python: a damaged one raises whatever its text brings
         what = "the file is no array that NumPy reads without unpickling"
         raise DataError(what, file=path, fix="save codes [N, L] with numpy.save") from error
     if codes.ndim != 2 or codes.dtype.kind not in "iu" or not codes.size:

@@ -41,6 +41,7 @@ LISTS = [[key, *row] for key, row in zip(KEYS, CODES, strict=True)]
         ("texts.jsonl", lines(KEYS, map(" ".join, TOKENS))),
         ("ids.csv", csv(["item_id", "c1", "c2", "c3"], *LISTS)),
         ("spaces.csv", csv(["item_id", " c1", " c2", " c3"], *[[f" {part} " for part in row] for row in LISTS])),
+        ("blank.csv", "item_id,a,b,c\r\n\r\n" + csv(*LISTS).replace("\n", "\r\n\r\n")),
         ("ids.tsv", csv(["asin", "a", "b", "c"], *LISTS).replace(",", "\t")),
         ("tokens.csv", csv(["item_id", "sid"], *[[key, "".join(row)] for key, row in zip(KEYS, TOKENS, strict=True)])),
         ("list.csv", csv(["item", "codes"], *[[key, f'"{row}"'] for key, row in zip(KEYS, CODES, strict=True)])),
@@ -149,7 +150,7 @@ def test_bad_json_is_named(tmp_path, content, message):
         ({"item_id": [True, False], "codes": [[1], [2]]}, '"item_id": the column holds no ids'),
         ({"item_idx": [0, 0], "codes": [[1], [2]]}, '"item_idx": the column is no numbering'),
         ({"item_idx": [0, None], "codes": [[1], [2]]}, '"item_idx"'),
-        ({"a": [1], "title": ["Mug"]}, "row 1, field \"title\": 'Mug' is no code"),
+        ({"item_id": ["x"], "title": ["Mug"]}, "row 1, field \"title\": 'Mug' is no code"),
     ],
 )
 def test_bad_parquet_is_named(tmp_path, columns, message):
@@ -194,6 +195,10 @@ def test_bad_metadata_is_named(tmp_path, about, message):
         ("ids.csv", "item_id,a\nx,1\nx,2\n", 'item "x": the item has two IDs'),
         ("ids.csv", "item_id,a\nx,1\ny,1.5\n", "row 3, field \"a\": '1.5' is no code"),
         ("ids.csv", "item_id,a\nx,1,2\n", "not readable as a table"),
+        ("ids.csv", "product,a\n7,1\n8,2\n", "which column holds the items' ids, and which are levels, is not clear"),
+        ("ids.csv", ",item_id,a\n0,x,1\n1,y,2\n", "which column holds the items' ids, and which are levels"),
+        ("ids.csv", "item_id,a\rx,1\ry,2\r", "row 1: the line holds numbers"),
+        ("ids.csv", "item_id;a\nx;1\n", "row 2, field \"item_id;a\": 'x;1' is no code"),
         ("ids.csv", "item_id,a\n", "there are no codes"),
         ("ids.jsonl", '{"item_id": "x", "codes": [1]}\n{"codes": [2]}', "row 2: the line is no object with the fields"),
         ("ids.jsonl", '{"item_id": "x", "codes": [1], "codes": [2]}', "row 1: the line is no object"),
@@ -201,14 +206,14 @@ def test_bad_metadata_is_named(tmp_path, about, message):
         ("ids.jsonl", '{"item_id": "x", "codes": [1]}\n\n{"item_id": "y", "codes": 2}', "row 3.*no list of tokens"),
         ("ids.jsonl", "[1]", "row 1: the line is no object"),
         ("ids.json.gz", '{"0": [1]}', "not gzip"),
-        ("ids.npy", "abc", "no array that NumPy reads without unpickling"),
+        ("ids.npy", "\x93NUMPY\x01\x00\x10\x00{'descr': ((((\n", "no array that NumPy reads without unpickling"),
         ("ids.txt", "0 1 2", "this is no table of IDs; give .json or .parquet"),
         ("ids", "0 1 2", "this is no table of IDs"),
         ("ids.parquet.gz", "abc", "this is no table of IDs"),
     ],
 )
 def test_other_bad_files_are_named(tmp_path, name, content, message):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="latin-1" if name == "ids.npy" else "utf-8")
     with pytest.raises(DataError, match=f"{name}.*{message}"):
         load_semantic_ids(tmp_path / name)
 
