@@ -10,6 +10,7 @@ from macrec.systems.mql4grec import MQL4GRec
 from macrec.systems.popularity import Popularity
 from macrec.systems.sasrec import SASRec, SASRecRecipe
 from macrec.systems.tiger import TIGER
+from macrec.systems.transition_graph import TransitionGraph
 
 __all__ = [
     "TIGER",
@@ -28,4 +29,5 @@ __all__ = [
     "SASRecRecipe",
     "ScoringSystem",
     "System",
+    "TransitionGraph",
 ]

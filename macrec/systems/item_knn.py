@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, diags_array
 
 from macrec.data.dataset import Dataset
-from macrec.data.ranking import Scores
+from macrec.data.sparse_scores import SparseScores
 from macrec.data.split import Samples, Split, training_events
 from macrec.evaluation.system import learned
 from macrec.systems.tuned import Settings, Tuned, history_weights
@@ -71,10 +71,7 @@ class ItemKNN(Tuned[Neighborhood]):
         """N."""
         return len(learned(self._prior, self.name))
 
-    def scores_with(self, samples: Samples, settings: Neighborhood) -> Scores:
+    def scores_with(self, samples: Samples, settings: Neighborhood) -> SparseScores:
         """The weighted sum of cosines plus the share of popularity, `[B, N]`."""
         cosine, prior = learned(self._cosine, self.name), learned(self._prior, self.name)
-        weights = history_weights(samples, self.num_items, settings.decay, settings.last)
-        found = (weights @ cosine).toarray()
-        found += prior
-        return np.asarray(found, np.float64)
+        return SparseScores(history_weights(samples, self.num_items, settings.decay, settings.last) @ cosine, prior)

@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from macrec.data.ranking import Scores, exact_ranks
+from macrec.data.ranking import Scores
+from macrec.data.sparse_scores import SparseScores
 from macrec.data.split import Samples, Split
 from macrec.evaluation.evaluate import PROTOCOLS
 from macrec.evaluation.metrics import ndcg
-from macrec.evaluation.system import CELLS, ScoringSystem
+from macrec.evaluation.system import ScoringSystem
 from macrec.evaluation.validation import validation_users
 
 VALIDATION_USERS = 2000
 """The most users that settings are chosen on, drawn from seed 0; their number bounds the cost on large catalogs."""
+
+USERS_AT_ONCE = 1000
+"""Users whose sparse scores are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Tuned(ScoringSystem, Generic[S]):
         self.chosen: dict[bool, S] = {} if settings is None else dict.fromkeys(PROTOCOLS, settings)
 
     @abstractmethod
-    def scores_with(self, samples: Samples, settings: S) -> Scores:
+    def scores_with(self, samples: Samples, settings: S) -> SparseScores:
         """The scores `[B, N]` under these settings."""
 
     def scores(self, samples: Samples) -> Scores:
@@ -56,7 +60,7 @@ class Tuned(ScoringSystem, Generic[S]):
         found: dict[Any, Scores] = {}
         for settings in (self.chosen[mask_seen] for mask_seen in masks):
             if settings not in found:
-                found[settings] = self.scores_with(samples, settings)
+                found[settings] = self.scores_with(samples, settings).dense()
         return [found[self.chosen[mask_seen]] for mask_seen in masks]
 
     def choose(self, split: Split, start: S, grid: Mapping[str, Iterable[Any]], rounds: int = 2) -> None:
@@ -85,14 +89,22 @@ class Tuned(ScoringSystem, Generic[S]):
 
     def _measured(self, asked: Samples, settings: S) -> tuple[float, ...]:
         """NDCG@10 of the validation users under each protocol, from one scoring."""
-        rows = max(1, CELLS // self.num_items)
-        ranks: list[list[NDArray[np.int64]]] = [[] for _ in PROTOCOLS]
-        for at in range(0, len(asked), rows):
-            part = asked.take(np.arange(at, min(at + rows, len(asked))))
-            scores = self.scores_with(part, settings)
-            for found, mask_seen in zip(ranks, PROTOCOLS, strict=True):
-                found.append(exact_ranks(scores, part.targets, part.padded() if mask_seen else None))
-        return tuple(ndcg(np.concatenate(found), 10) for found in ranks)
+        ranks = self.exact_ranks(asked, dict.fromkeys(PROTOCOLS, settings))
+        return tuple(ndcg(ranks[mask_seen], 10) for mask_seen in PROTOCOLS)
+
+    def exact_ranks(self, samples: Samples, chosen: Mapping[bool, S] | None = None) -> dict[bool, NDArray[np.int64]]:
+        """Protocol → the ranks of the targets among all items, `[B]`, under the settings `chosen` for it.
+
+        Default: those that were given or chosen by validation. Faster than `scores`: no matrix is made dense.
+        """
+        chosen = self.chosen if chosen is None else chosen
+        found: dict[bool, list[NDArray[np.int64]]] = {mask_seen: [] for mask_seen in chosen}
+        for at in range(0, len(samples), USERS_AT_ONCE):
+            part = samples.take(np.arange(at, min(at + USERS_AT_ONCE, len(samples))))
+            scores = {settings: self.scores_with(part, settings) for settings in set(chosen.values())}
+            for mask_seen, settings in chosen.items():
+                found[mask_seen].append(scores[settings].ranks(part.targets, part.padded() if mask_seen else None))
+        return {mask_seen: np.concatenate(ranks or [np.zeros(0, np.int64)]) for mask_seen, ranks in found.items()}
 
     @property
     def about(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ ROLES = (
     ("sasrec", ORANGE),
     ("knn", SKY),
     ("markov", YELLOW),
+    ("transition graph", MUTED),
     ("popularity", REFERENCE),
 )
 MARK_LOOKS = {"oracle": (REFERENCE, "solid"), "reads only": (TEXT, "dash"), "sees only": (IMAGE, "dot")}

@@ -30,13 +30,14 @@ from macrec.systems import (
     SASRec,
     SASRecRecipe,
     System,
+    TransitionGraph,
 )
 from macrec.systems.macrec import Term
 from macrec.training import Event, drain
 from macrec.workbench.open_macrec import Given, over_given
 from macrec.workbench.system_results import MAIN, Results
 
-SIMPLE = ("popularity", "Markov-1", "item-kNN")
+SIMPLE = ("popularity", "Markov-1", "item-kNN", "transition graph")
 """Systems that count: no seed changes them."""
 
 Roster = Mapping[str, System]
@@ -60,7 +61,8 @@ def every_system(
     there are none.
     """
     seed = generator.recipe.seed
-    found: list[System] = [Popularity(), Markov(), ItemKNN(), SASRec(SASRecRecipe(seed=seed), folder / "sasrec")]
+    found: list[System] = [Popularity(), Markov(), ItemKNN(), TransitionGraph()]
+    found.append(SASRec(SASRecRecipe(seed=seed), folder / "sasrec"))
     if given:
         alone = [{modality: ids} for modality, ids in given.items()]
         return roster(*found, *(over_given(folder, ids, generator) for ids in (*alone, given)))

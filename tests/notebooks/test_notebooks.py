@@ -13,6 +13,7 @@ from macrec.data.dataset import Dataset, item_table
 from macrec.data.images import NoImages
 from macrec.data.parquet import save_parquet
 from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks
+from macrec.workbench.system_comparison import SIMPLE
 from macrec.workbench.system_results import MASKED, METRICS, masked
 
 NOTEBOOKS = find_notebooks()
@@ -199,7 +200,7 @@ def test_08_names_every_system_and_the_oracle(run):
     found = run.metrics()["08_evaluation"]
     marks = ["oracle", "reads only", "sees only"]
     learned = ["SASRec", "TIGER (text)", "TIGER (image)", "MQL4GRec", "MACRec"]
-    assert list(found["systems"]) == ["popularity", "Markov-1", "item-kNN", *learned, *marks]
+    assert list(found["systems"]) == [*SIMPLE, *learned, *marks]
     for metrics in found["systems"].values():
         assert set(metrics) == {*METRICS, *masked(METRICS)}
         assert 0 <= metrics["HR@1"] <= metrics["HR@5"] <= metrics["HR@10"] <= 1
@@ -207,7 +208,13 @@ def test_08_names_every_system_and_the_oracle(run):
         best = max(found["systems"], key=lambda name: found["systems"][name][metric])
         assert best == "oracle"
     for protocol in ("unmasked", "masked"):
-        assert set(found["differences"][protocol]) == {"popularity", "Markov-1", "item-kNN", *learned[:-1]}
+        assert set(found["differences"][protocol]) == {
+            "popularity",
+            "Markov-1",
+            "item-kNN",
+            "transition graph",
+            *learned[:-1],
+        }
     # What notebooks 06 and 07 have trained is not trained again: two TIGERs, MQL4GRec, MACRec, and that of the tour.
     trained = {row["system"]: row["seconds"] for row in found["rows"] if "seconds" in row}
     kept = sorted(path.name for path in (run.folder / "artifacts/systems/generators").iterdir())
@@ -218,7 +225,14 @@ def test_08_names_every_system_and_the_oracle(run):
 def test_08_is_complete_for_a_catalog_without_pictures(texts, tmp_path):
     parameters = {"profile": "smoke", "codewords": 8, "dataset": str(texts), "sample_users": 200, "mask_seen": True}
     found = run_notebooks(find_notebooks(["08"]), tmp_path, parameters, progress=False).metrics()["08_evaluation"]
-    assert list(found["systems"]) == ["popularity", "Markov-1", "item-kNN", "SASRec", "TIGER (text)"]
+    assert list(found["systems"]) == [
+        "popularity",
+        "Markov-1",
+        "item-kNN",
+        "transition graph",
+        "SASRec",
+        "TIGER (text)",
+    ]
 
 
 @pytest.fixture(scope="module")

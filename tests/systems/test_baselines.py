@@ -8,16 +8,18 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from macrec.data import Histories, from_events, leave_one_out, load_dataset, train_part
 from macrec.data.curio import curio
 from macrec.data.ranking import exact_ranks
 from macrec.data.split import item_counts, training_events
 from macrec.evaluation.evaluate import evaluate
-from macrec.evaluation.metrics import ranking_metrics
+from macrec.evaluation.metrics import ndcg, ranking_metrics
 from macrec.evaluation.system import rankings
-from macrec.systems import ItemKNN, Markov, Popularity
+from macrec.systems import ItemKNN, Markov, Popularity, TransitionGraph
 from macrec.systems.item_knn import DECAYS, Neighborhood
+from macrec.systems.transition_graph import Votes, similar_texts, strongest
 from macrec.training import drain
 
 UNCUT = 10**6
@@ -25,12 +27,16 @@ N = 7
 SEQUENCES = st.lists(st.lists(st.integers(0, N - 1), min_size=1, max_size=7), min_size=1, max_size=8)
 
 
-def dataset(sequences, num_items=N):
+VOTES = Votes(0.6, 0.5, 0.3, 0.7)
+GRAPH = TransitionGraph(VOTES, texts=False)
+
+
+def dataset(sequences, num_items=N, **columns):
     events = [(f"u{user}", f"i{item}") for user, items in enumerate(sequences) for item in items]
     return from_events(
         "toy",
         pl.DataFrame(events, schema=["user_id", "item_id"], orient="row"),
-        pl.DataFrame({"item_id": [f"i{item}" for item in range(num_items)]}),
+        pl.DataFrame({"item_id": [f"i{item}" for item in range(num_items)], **columns}),
         events_file="events",
         items_file="items",
     )
@@ -85,10 +91,32 @@ def knn_by_hand(sequences, history, decay=0.7, last=3):
     ]
 
 
+def graph_by_hand(sequences, history, votes=VOTES, last=3):
+    counts = popularity_by_hand(sequences, history)
+    forward = np.zeros((N, N))
+    for items in train_lists(sequences):
+        for gap in range(1, 5):
+            for i, j in zip(items, items[gap:], strict=False):
+                forward[i, j] += 1 / gap
+    both = forward + votes.reverse * forward.T
+    total = both.sum(1, keepdims=True)
+    total[total == 0] = 1.0
+    step = both / total  # every row has fewer than WALKED entries
+    vote = both / total**votes.damping + votes.hops * step @ step
+    recent = list(reversed(history[-last:]))
+    found = sum(votes.decay**age * vote[j] for age, j in enumerate(recent))
+    return [found[item] + 1e-6 * counts[item] / (max(counts) or 1) for item in range(N)]
+
+
 @pytest.mark.parametrize(
     ("system", "by_hand"),
-    [(Popularity(), popularity_by_hand), (Markov(), markov_by_hand), (ItemKNN(0.7, 3), knn_by_hand)],
-    ids=["popularity", "markov", "knn"],
+    [
+        (Popularity(), popularity_by_hand),
+        (Markov(), markov_by_hand),
+        (ItemKNN(0.7, 3), knn_by_hand),
+        (TransitionGraph(VOTES, texts=False, last=3), graph_by_hand),
+    ],
+    ids=["popularity", "markov", "knn", "graph"],
 )
 @settings(deadline=None, max_examples=50)
 @given(sequences=SEQUENCES)
@@ -102,7 +130,7 @@ def test_scores_equal_a_loop_over_users(system, by_hand, sequences):
         assert system.recommend(samples, 3).items.shape == (len(samples), 3)
 
 
-@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN(0.7)], ids=lambda system: system.name)
+@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN(0.7), GRAPH], ids=lambda system: system.name)
 def test_held_out_events_teach_nothing(system):
     rng = np.random.default_rng(0)
     sequences = [rng.integers(0, N, 6).tolist() for _ in range(30)]
@@ -115,7 +143,7 @@ def test_held_out_events_teach_nothing(system):
     np.testing.assert_array_equal(*scores)
 
 
-@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN(0.7)], ids=lambda system: system.name)
+@pytest.mark.parametrize("system", [Popularity(), Markov(), ItemKNN(0.7), GRAPH], ids=lambda system: system.name)
 def test_seen_items_are_masked_when_asked_and_parts_make_the_whole(system, monkeypatch):
     rng = np.random.default_rng(1)
     data = dataset([rng.integers(0, N, 6).tolist() for _ in range(30)])
@@ -133,7 +161,7 @@ def test_seen_items_are_masked_when_asked_and_parts_make_the_whole(system, monke
 
 def test_nothing_is_recommended_before_learning():
     samples = leave_one_out(Histories.from_lists([[1, 2, 3]])).test
-    for system in (Popularity(), Markov(), ItemKNN()):
+    for system in (Popularity(), Markov(), ItemKNN(), TransitionGraph()):
         with pytest.raises(RuntimeError, match="call fit"):
             system.recommend(samples, 1)
 
@@ -180,6 +208,49 @@ def test_both_protocols_are_ranked_from_one_scoring_where_their_settings_are_the
         alone = [system.recommend(split.test, 4, mask_seen) for mask_seen in (False, True)]
         assert [found.items.tolist() for found in both] == [found.items.tolist() for found in alone]
         asked.clear()
+
+
+def test_texts_vote_for_items_that_nobody_took():
+    titles = ["red tin lamp", "red tin cup", "blue oak chair", "blue oak desk", "green sofa", "", "lonely"]
+    data = dataset([[0, 2, 4, 0, 2], [2, 4, 0, 4, 2]], title=titles)
+    similar = similar_texts(data).toarray()
+    np.testing.assert_allclose(similar, similar.T)
+    assert similar[0].argmax() == 1 and similar[2].argmax() == 3 and not similar.diagonal().any()
+    assert not similar[[4, 5, 6]].any()  # no word of theirs is in two texts
+    system = fitted(TransitionGraph(Votes(texts=1.0)), data, data.split())
+    without = fitted(TransitionGraph(Votes(texts=1.0), texts=False), data, data.split())
+    ranks = [found.exact_ranks(data.split().test)[True].tolist() for found in (system, without)]
+    scores = [found.scores(data.split().test) for found in (system, without)]
+    assert scores[0][0, 1] > scores[1][0, 1] == 0  # a cup like the lamp
+    assert len(ranks[0]) == 2
+    assert similar_texts(dataset([[0, 1, 2, 3]], title=["a b"] + [""] * 6)) is None
+    assert similar_texts(dataset([[0, 1, 2, 3]], title=["alpha", "beta"] + [""] * 5)) is None
+
+
+def test_votes_are_chosen_on_validation_users_and_beat_the_plain_ones_there():
+    data = curio("tiny", num_users=150)
+    split = data.split()
+    system = fitted(TransitionGraph(), data, split)
+    plain = fitted(TransitionGraph(Votes()), data, split)
+    for mask_seen in (False, True):
+        chosen, given_ = (ndcg(found.exact_ranks(split.valid)[mask_seen], 10) for found in (system, plain))
+        assert chosen > given_
+        ranks = system.recommend(split.test, data.num_items, mask_seen).rank_of(split.test.targets)
+        np.testing.assert_array_equal(ranks, system.exact_ranks(split.test)[mask_seen])
+    other = split._replace(test=split.test.take(np.arange(3)))
+    assert fitted(TransitionGraph(), data, other).chosen == system.chosen
+    nobody = split._replace(valid=split.valid.take(np.zeros(0, int)))
+    assert fitted(TransitionGraph(), data, nobody).chosen == dict.fromkeys((False, True), Votes())
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6))
+def test_the_strongest_entries_of_a_row_are_kept(seed, k):
+    matrix = np.random.default_rng(seed).integers(0, 4, (5, 7)) * 1.0
+    kept = strongest(csr_array(matrix), k).toarray()
+    for row, found in zip(matrix, kept, strict=True):
+        order = [item for item in np.argsort(-row, kind="stable")[:k] if row[item] > 0]
+        assert np.flatnonzero(found).tolist() == sorted(order)
+        np.testing.assert_array_equal(found[order], row[order])
 
 
 # HR@1, HR@5, HR@10, NDCG@5, NDCG@10 by dataset, system and whether seen items are masked; see the test below.

@@ -1,0 +1,167 @@
+"""A graph of transitions: the newest items of a history vote for what came after them, and near them, in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array, diags_array, vstack
+
+from macrec.data.dataset import Dataset
+from macrec.data.ranking import top_k
+from macrec.data.sparse_scores import SparseScores
+from macrec.data.split import Samples, Split, item_counts
+from macrec.encoders.text import item_texts
+from macrec.evaluation.system import CELLS, learned
+from macrec.systems.tuned import Settings, Tuned, history_weights
+from macrec.training import Event
+
+GAPS = 4
+"""Transitions over so many steps are counted, each with weight 1 / gap."""
+NEIGHBORS = 50
+"""Entries that are kept of a row of the text similarity."""
+WALKED = 20
+"""Entries that are kept of a row of the graph where it is walked twice."""
+MOST_TEXTS = 100_000
+"""Items up to which all texts are compared with each other; the cost grows with the square."""
+BACK_OFF = 1e-6
+"""What popularity adds to the score of the most popular item: it decides where no vote does."""
+
+GRID = {
+    "texts": (0.0, 0.1, 0.2, 0.4, 0.8),
+    "decay": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "damping": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "reverse": (0.0, 0.1, 0.2, 0.5, 1.0),
+    "hops": (0.0, 0.3, 1.0),
+}
+"""The values that are tried, field after field."""
+
+
+@dataclass(frozen=True)
+class Votes(Settings):
+    """How the items of a history vote.
+
+    `decay`^age is the weight of an item, the newest having age 0. Its votes are its transition counts, `reverse` times
+    as many for what came before it, divided by their sum to the power `damping`: at 0 counts vote, so that an item
+    often met is heard more, at 1 each item has one vote. `hops` weighs what is reached over one item between, and
+    `texts` the cosine of texts.
+    """
+
+    decay: float = 0.5
+    damping: float = 0.5
+    reverse: float = 0.0
+    hops: float = 0.0
+    texts: float = 0.0
+
+
+class TransitionGraph(Tuned[Votes]):
+    """The strongest baseline that is not trained: transition counts, their graph and the similarity of texts.
+
+    Without `votes` validation users choose them. `texts=False`: who took what in which order, and nothing else.
+    """
+
+    name = "transition graph"
+
+    def __init__(self, votes: Votes | None = None, texts: bool = True, last: int = 20) -> None:
+        super().__init__(votes)
+        self.texts, self.last = texts, last
+        self._counts: csr_array | None = None
+        self._similar: csr_array | None = None
+        self._prior: NDArray[np.float64] | None = None
+        self._graphs: dict[Votes, tuple[csr_array, csr_array | None]] = {}
+
+    def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
+        """Count transitions, compare texts and choose how they vote; there are no events."""
+        self._counts = transition_counts(split.train, data.num_items)
+        self._similar = similar_texts(data) if self.texts else None
+        counts = item_counts(split, data.num_items)
+        self._prior = counts * (BACK_OFF / max(1, counts.max(initial=0)))
+        self._graphs = {}
+        grid = {name: values for name, values in GRID.items() if name != "texts" or self._similar is not None}
+        self.choose(split, Votes(), grid)
+        return iter(())
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(learned(self._prior, self.name))
+
+    def scores_with(self, samples: Samples, settings: Votes) -> SparseScores:
+        """The votes of the newest `last` items of each history plus the back-off, `[B, N]`."""
+        prior = learned(self._prior, self.name)
+        votes, step = self._graph(settings)
+        weights = history_weights(samples, self.num_items, settings.decay, self.last)
+        reached = weights @ votes
+        if step is not None:
+            reached = reached + settings.hops * ((weights @ step) @ step)
+        return SparseScores(reached.tocsr(), prior)
+
+    def _graph(self, settings: Votes) -> tuple[csr_array, csr_array | None]:
+        """The votes of every item, `[N, N]`, and one step of a walk, or None where nobody walks twice."""
+        if settings not in self._graphs:
+            counts = learned(self._counts, self.name)
+            both = (counts + settings.reverse * counts.T).tocsr() if settings.reverse else counts
+            votes = divided(both, settings.damping)
+            if settings.texts and self._similar is not None:
+                votes = (votes + settings.texts * self._similar).tocsr()
+            self._graphs = {settings: (votes, strongest(divided(both, 1.0), WALKED) if settings.hops else None)}
+        return self._graphs[settings]
+
+
+def transition_counts(train: Samples, num_items: int, gaps: int = GAPS) -> csr_array:
+    """How often item j came up to `gaps` steps after item i in training, each time 1 / gap, `[N, N]`.
+
+    Every target of `train` counts once with each of the items before it in its history.
+    """
+    earlier, later, weight = [], [], []
+    for gap in range(1, gaps + 1):
+        place = train.target[train.target - gap >= train.start]
+        earlier.append(train.items[place - gap])
+        later.append(train.items[place])
+        weight.append(np.full(len(place), 1.0 / gap))
+    pairs = (np.concatenate(earlier), np.concatenate(later))
+    return coo_array((np.concatenate(weight), pairs), shape=(num_items, num_items)).tocsr()
+
+
+def similar_texts(data: Dataset, k: int = NEIGHBORS) -> csr_array | None:
+    """The cosine of each item's text with the k most similar others, `[N, N]`; an item is not similar to itself.
+
+    Texts are words and pairs of words that at least two items have, weighed by TF-IDF. None where fewer than two items
+    have a text, or more than `MOST_TEXTS`.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = item_texts(data)
+    if sum(map(bool, texts)) < 2 or len(texts) > MOST_TEXTS:
+        return None
+    try:
+        vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform(texts).tocsr()
+    except ValueError:  # no word is in two texts
+        return None
+    rows = max(1, CELLS // len(texts))
+    parts = []
+    for at in range(0, len(texts), rows):
+        cosine = (vectors[at : at + rows] @ vectors.T).toarray()
+        here = np.arange(len(cosine))
+        cosine[here, at + here] = 0.0
+        near = top_k(cosine, k)
+        row, place = np.nonzero(near.scores > 0)
+        entries = (near.scores[row, place], (row, near.items[row, place]))
+        parts.append(coo_array(entries, shape=cosine.shape).tocsr())
+    return vstack(parts).tocsr()
+
+
+def divided(counts: csr_array, power: float) -> csr_array:
+    """Every row divided by its sum to this power; an empty row stays empty."""
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    return (diags_array(np.where(total > 0, total, 1.0) ** -power) @ counts).tocsr()
+
+
+def strongest(matrix: csr_array, k: int) -> csr_array:
+    """The k largest entries of every row, among equals those of the lowest columns."""
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, row))
+    kept = order[np.arange(matrix.nnz) - matrix.indptr[row] < k]
+    return coo_array((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape).tocsr()
