@@ -9,7 +9,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import islice
@@ -20,8 +20,8 @@ from typing import Any
 import polars as pl
 
 from macrec.errors import DataError
-from macrec.workbench.run import Run, read_object
-from macrec.workbench.runner import HOW, declared_parameters
+from macrec.workbench.run import Run
+from macrec.workbench.runner import HOW, declared_parameters, read_notebook
 
 OWN = "cross-modal λ"
 """How tables call the codebooks at the run's own lambda_con, which notebook 03 names after its value."""
@@ -45,7 +45,8 @@ MOST = 8
 class RunRecord:
     """One run as it was read: `settings` are the parameters in effect, `metrics` flat with dotted names.
 
-    `interrupted` and `failed` name the notebooks of which a training was interrupted, and those that failed.
+    `interrupted` and `failed` name the notebooks of which a training was interrupted, and those that failed; `skipped`
+    those that the data lack something for, with the sentence that says what.
     """
 
     name: str
@@ -55,6 +56,7 @@ class RunRecord:
     seconds: float
     interrupted: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def compare_runs(folders: Sequence[Path], metrics: Sequence[str] = ()) -> RunCom
     told = {note.partition(" is not finished")[0] for note in notes}  # a sweep says more of its points
     notes += [f"{run.name}: {name} failed." for run in runs for name in run.failed if run.name not in told]
     notes += [f"{run.name}: a training of {name} was interrupted." for run in runs for name in run.interrupted]
+    notes += [f"{run.name}: {name} was skipped: {why}" for run in runs for name, why in run.skipped.items()]
     return RunComparison(tuple(runs), tuple(varied_settings(runs)), tuple(chosen), tuple(notes))
 
 
@@ -160,12 +163,12 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
             paths[folder] = None
             continue
         inside = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
-        book = Run(folder).read("sweep.json").get("points", [])
+        book = Run(folder).sweep().get("points", [])
         order = {folder / point["name"]: place for place, point in enumerate(book)}
         paths |= dict.fromkeys(sorted(inside, key=lambda path: (order.get(path, len(order)), path)))
         for point in book:
             if point["state"] != "done":
-                why = f" ({point['error']})" if point["error"] else ""
+                why = f" ({point['error']})" if point.get("error") else ""
                 notes.append(f"{point['name']} is not finished: {point['state']}{why}.")
         if not inside:
             raise DataError("this folder holds no run", file=given, fix="name one that macrec run or sweep has made")
@@ -197,16 +200,18 @@ def read_run(folder: Path, name: str = "") -> RunRecord:
     for notebook in (folder / f"{stem}.ipynb" for stem in sorted(manifest.get("seconds", {}))):
         if notebook.exists():
             settings |= declared_parameters(notebook)
-            given |= read_object(notebook)["metadata"].get("papermill", {}).get("parameters", {})
+            given |= read_notebook(notebook)["metadata"].get("papermill", {}).get("parameters", {})
     settings = {key: value for key, value in (settings | given).items() if key not in HOW}
+    weight = settings.get("lambda_con")
     return RunRecord(
         name or folder.resolve().name,
         folder,
         settings,
-        flatten(recorded, settings.get("lambda_con")),
+        flatten(recorded, float(weight) if isinstance(weight, int | float) else None),
         float(sum(manifest.get("seconds", {}).values())),
         tuple(notebook for notebook, found in recorded.items() if found.get("stopped") is True),
         tuple(sorted(file.name.removesuffix(".failed.ipynb") for file in folder.glob("*.failed.ipynb"))),
+        manifest.get("skipped", {}),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import platform
 import subprocess
 import time
@@ -13,8 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from macrec.errors import DataError
 from macrec.files import write_json
+from macrec.lock import locked
+from macrec.workbench.run_files import METRICS, RUN, SWEEP, read_object
 
 PACKAGES = (
     "macrec",
@@ -70,31 +70,36 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """All that was recorded so far: notebook → metrics."""
-        return self.read("metrics.json")
+        return self.read("metrics.json", METRICS)
 
     def manifest(self) -> dict[str, Any]:
-        """How the run came about: parameters and environment of its last execution, seconds of every notebook."""
-        return self.read("run.json")
+        """How the run came about: parameters and environment of its last execution, seconds of every
+        notebook, and why notebooks were skipped."""
+        return self.read("run.json", RUN)
 
-    def read(self, name: str) -> dict[str, Any]:
+    def sweep(self) -> dict[str, Any]:
+        """What is written of the sweep in this folder: the notebooks, the grid, and the state of every point."""
+        return self.read("sweep.json", SWEEP)
+
+    def read(self, name: str, shape: Any) -> dict[str, Any]:
         """One JSON file of the run; empty when it is not there yet. Raises DataError when it is damaged."""
         file = self.folder / name
-        return read_object(file) if file.exists() else {}
+        return read_object(file, shape) if file.exists() else {}
 
     def record(self, notebook: str, **metrics: Any) -> None:
-        """Keep the numbers of one notebook in metrics.json, replacing those of an earlier execution."""
-        write_json(self.folder / "metrics.json", self.metrics() | {notebook: metrics})
+        """Keep the numbers of one notebook in metrics.json, replacing those of an earlier execution.
 
+        Several notebooks may be open on one run: they record one after the other.
+        """
+        with locked(self.folder / ".metrics.lock", "recording", lambda holder: None):
+            write_json(self.folder / "metrics.json", self.metrics() | {notebook: metrics})
 
-def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object, as the files of a run are. Raises DataError when the file holds none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise DataError("the file holds no JSON object", file=file, fix="remove it and run the notebooks again")
-    return found
+    def forget(self, notebook: str) -> None:
+        """Take the numbers of one notebook out of metrics.json."""
+        with locked(self.folder / ".metrics.lock", "recording", lambda holder: None):
+            if notebook in (found := self.metrics()):
+                del found[notebook]
+                write_json(self.folder / "metrics.json", found)
 
 
 def environment() -> dict[str, Any]:

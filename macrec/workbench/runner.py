@@ -6,15 +6,17 @@ import ast
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from macrec.errors import DataError
 from macrec.files import check_replaceable, write_json
+from macrec.lock import locked
 from macrec.workbench.execution import NotebookError, Skipped, Step, Watched, execute, trust
 from macrec.workbench.file_parameters import located
-from macrec.workbench.run import Run, environment, new_folder, project_root, read_object
+from macrec.workbench.run import Run, environment, new_folder, project_root
+from macrec.workbench.run_files import NOTEBOOK, read_object
 
 Parameters = dict[str, Any]
 HOW = ("live", "out")
@@ -95,10 +97,13 @@ def declared_parameters(notebook: Path) -> Parameters:
 
 def read_cells(notebook: Path) -> list[dict[str, Any]]:
     """The cells of a notebook file. Raises DataError for a file that is none."""
-    cells = read_object(notebook).get("cells")
-    if not isinstance(cells, list):
-        raise DataError("this is no notebook: it has no cells", file=notebook, fix="remove it")
+    cells: list[dict[str, Any]] = read_notebook(notebook)["cells"]
     return cells
+
+
+def read_notebook(file: Path) -> dict[str, Any]:
+    """The content of a notebook file. Raises DataError for a file that is none."""
+    return read_object(file, NOTEBOOK, "this is no notebook", "remove it")
 
 
 def source_of(cell: dict[str, Any]) -> str:
@@ -117,7 +122,7 @@ def is_finished(folder: Path, notebook: Path, parameters: Parameters) -> bool:
         return bool(manifest.get("parameters") == parameters)
     if not executed.exists() or notebook.stem not in manifest.get("seconds", {}):
         return False
-    found = read_object(executed)
+    found = read_notebook(executed)
     before = found["metadata"].get("papermill", {}).get("parameters", {})
     given = given_parameters(parameters, declared_parameters(notebook), folder)
     own = [cell for cell in found["cells"] if "injected-parameters" not in cell["metadata"].get("tags", ())]
@@ -159,8 +164,7 @@ def check_parameters(parameters: Parameters, declared: dict[Path, Parameters]) -
 
 def was_executed(notebook: Path) -> bool:
     """Whether a notebook file was written by an execution, as those of a run are, and not by hand."""
-    metadata = read_object(notebook).get("metadata")
-    return isinstance(metadata, dict) and bool(metadata.get("papermill"))
+    return bool(read_notebook(notebook)["metadata"].get("papermill"))
 
 
 def check_folder(folder: Path, notebooks: Sequence[Path]) -> None:
@@ -169,11 +173,15 @@ def check_folder(folder: Path, notebooks: Sequence[Path]) -> None:
         raise DataError("the notebooks themselves lie in this folder", file=folder, fix="name another with --out")
 
 
-def withdraw(unfinished: Path) -> None:
-    """Remove a notebook that did not finish, and its folder when nothing else is in it."""
-    unfinished.unlink(missing_ok=True)
-    if not any(unfinished.parent.iterdir()):
-        unfinished.parent.rmdir()
+LOCK = ".run.lock"
+"""The file that is locked in the folder of a run while notebooks are executed into it."""
+
+
+def put_away(folder: Path) -> None:
+    """Remove the folder of a run in which nothing was left, with its lock, which is held."""
+    if not {file.name for file in folder.iterdir()} - {LOCK}:
+        (folder / LOCK).unlink()
+        folder.rmdir()
 
 
 def run_notebooks(
@@ -194,7 +202,8 @@ def run_notebooks(
     why. One that fails, by a cell that raised or a kernel that died or fell silent, is kept as NAME.failed.ipynb, never
     under the name of a finished one; the others are run all the same, and NotebookError names what failed at the end.
     Raises DataError before anything runs for parameters that fit no notebook and for the notebooks' own folder, and at
-    once for a DataError inside a cell, of which nothing is kept.
+    once for a DataError inside a cell, of which nothing is kept. While another run works in the same folder it is
+    waited for, and `say` is told so.
     """
     logging.getLogger("papermill").setLevel(logging.ERROR)
     declared = {path: declared_parameters(path) for path in notebooks}
@@ -203,8 +212,29 @@ def run_notebooks(
     if out is not None:
         check_folder(out, notebooks)
     run = Run.open(str((out or new_folder()).resolve()))
+    with locked(run.folder / LOCK, "a run", lambda who: say(f"waiting for {who}, which holds {run.folder}")):
+        try:
+            failures = execute_all(notebooks, run, parameters, declared, say, progress, watch)
+        finally:
+            put_away(run.folder)
+    if failures:
+        raise NotebookError("\n".join(failures))
+    return run
+
+
+def execute_all(
+    notebooks: Sequence[Path],
+    run: Run,
+    parameters: Parameters,
+    declared: Mapping[Path, Parameters],
+    say: Callable[[str], None],
+    progress: bool,
+    watch: Callable[[Step], None],
+) -> list[str]:
+    """The work of `run_notebooks` in a folder that nobody else works in: returns a sentence of every failure."""
     for notebook in notebooks:
         check_replaceable(run.folder / notebook.name, ours=was_executed)
+    run.metrics()  # a damaged file is named now, rather than when the first numbers are there
     manifest = {"seconds": {}, "skipped": {}, **run.manifest(), "parameters": parameters, "environment": environment()}
     failures = []
     for number, notebook in enumerate(notebooks, 1):
@@ -216,8 +246,12 @@ def run_notebooks(
         start = time.perf_counter()
         try:
             execute(notebook, unfinished, given, watched, progress)
+            trust(unfinished)
+            unfinished.replace(final)
         except Skipped as skipped:
-            unfinished.unlink()
+            for file in (final, failed):  # of other data
+                file.unlink(missing_ok=True)
+            run.forget(notebook.stem)
             manifest["seconds"].pop(notebook.stem, None)
             manifest["skipped"][notebook.stem] = str(skipped)
             say(f"{notebook.stem}: skipped: {skipped}")
@@ -226,17 +260,12 @@ def run_notebooks(
             failures.append(f"{error} (kept: {failed})")
             if number < len(notebooks):
                 say(f"{notebook.stem}: failed, the others are run all the same")
-        except BaseException:
-            withdraw(unfinished)
-            raise
         else:
-            trust(unfinished)
-            unfinished.replace(final)
             failed.unlink(missing_ok=True)
             manifest["skipped"].pop(notebook.stem, None)
             manifest["seconds"][notebook.stem] = round(time.perf_counter() - start, 1)
             say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
+        finally:
+            unfinished.unlink(missing_ok=True)
         write_json(run.folder / "run.json", manifest)  # a run whose notebooks failed can be reported, too
-    if failures:
-        raise NotebookError("\n".join(failures))
-    return run
+    return failures

@@ -183,7 +183,7 @@ class Sweep:
         for point in self.points:
             if not self.left(point):
                 point.state = "done"
-                point.seconds = round(sum(Run(self.out / point.name).manifest()["seconds"].values()), 1)
+                point.seconds = round(sum(Run(self.out / point.name).manifest().get("seconds", {}).values()), 1)
                 self.say(f"{point.name}: skipped, finished before")
         waiting = [point for point in self.points if point.state == "waiting"]
         self.write()

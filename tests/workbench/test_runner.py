@@ -1,7 +1,11 @@
 """Running notebooks: parameters are checked, results appear whole, failures are named."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import nbformat
 import papermill
@@ -10,9 +14,14 @@ from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from macrec.errors import DataError
+from macrec.lock import locked
+from macrec.workbench import run as run_module
+from macrec.workbench.compare import compare_runs
 from macrec.workbench.execution import NotebookError
-from macrec.workbench.run import Run, environment, project_root
+from macrec.workbench.report import write_report
+from macrec.workbench.run import Run, environment, new_folder, project_root
 from macrec.workbench.runner import (
+    LOCK,
     check_parameters,
     declared_parameters,
     find_notebooks,
@@ -34,6 +43,11 @@ def notebook(tmp_path):
         return tmp_path / name
 
     return write
+
+
+def visible(folder):
+    """The names in a folder that people see: no locks."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 RECORD = "from macrec.workbench import Run\nRun.open(out).record('toy', rate=rate, name=name, live=live)"
@@ -103,7 +117,7 @@ def test_a_parameter_without_a_plain_value_is_named_with_its_cell(notebook, para
 @pytest.mark.parametrize(("text", "words"), [("{", "no JSON object"), ("{}", "this is no notebook")])
 def test_a_damaged_notebook_is_named(tmp_path, text, words):
     (tmp_path / "01_toy.ipynb").write_text(text)
-    with pytest.raises(DataError, match=f"01_toy.ipynb: .*{words}"):
+    with pytest.raises(DataError, match=rf"01_toy\.ipynb(, field \S+)?: .*{words}"):
         declared_parameters(tmp_path / "01_toy.ipynb")
 
 
@@ -112,7 +126,7 @@ def test_a_run_keeps_notebooks_metrics_and_a_manifest(notebook, tmp_path):
     first, second = notebook(RECORD), notebook("1 + 1", name="02_next.ipynb", parameters="steps = 1")
     run = run_notebooks([first, second], tmp_path / "run", {"rate": 2, "steps": 5}, progress=False)
     assert run.metrics() == {"toy": {"rate": 2, "name": "x", "live": False}}
-    assert sorted(path.name for path in run.folder.iterdir()) == [
+    assert visible(run.folder) == [
         "01_toy.ipynb",
         "02_next.ipynb",
         "metrics.json",
@@ -130,7 +144,7 @@ def test_a_failing_cell_is_named_and_its_notebook_kept_under_another_name(notebo
     path = notebook(RECORD, "1 / 0")
     with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 5: ZeroDivisionError: division by zero"):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+    assert visible(tmp_path / "run") == [
         "01_toy.failed.ipynb",
         "metrics.json",
         "run.json",
@@ -160,8 +174,7 @@ def test_what_the_data_do_not_allow_is_skipped_and_what_fails_does_not_stop_the_
     said: list[str] = []
     with pytest.raises(NotebookError, match=r"^02_fails.ipynb, cell 4: ZeroDivisionError: .*\(kept: .*failed.ipynb\)$"):
         run_notebooks([lacks, fails, works], tmp_path / "run", {"rate": 2}, said.append, progress=False)
-    files = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
-    assert files == {"02_fails.failed.ipynb", "03_works.ipynb", "metrics.json", "run.json"}
+    assert visible(tmp_path / "run") == ["02_fails.failed.ipynb", "03_works.ipynb", "metrics.json", "run.json"]
     assert said[:2] == [
         "01_toy: skipped: No pictures; add some.",
         "02_fails: failed, the others are run all the same",
@@ -224,7 +237,7 @@ def test_records_of_several_notebooks_live_side_by_side(tmp_path):
     run.record("b", hits=2)
     run.record("a", hits=3)
     assert run.metrics() == {"a": {"hits": 3}, "b": {"hits": 2}}
-    assert [path.name for path in run.folder.iterdir()] == ["metrics.json"]
+    assert visible(run.folder) == ["metrics.json"]
 
 
 def test_the_project_root_is_found_from_inside_it(monkeypatch):
@@ -294,7 +307,7 @@ def test_a_kernel_that_dies_is_named_with_its_cell_and_the_notebook_kept(noteboo
     path = notebook("import os\nos._exit(9)")
     with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 4: the kernel died"):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"01_toy.failed.ipynb", "run.json"}
+    assert visible(tmp_path / "run") == ["01_toy.failed.ipynb", "run.json"]
 
 
 @pytest.mark.notebook
@@ -317,3 +330,101 @@ def test_a_kernel_that_does_not_start_is_started_again(notebook, tmp_path, monke
             run_notebooks([path], tmp_path / "run", {}, progress=False)
         assert not (tmp_path / "run" / path.name).exists()
     assert len(tried) == min(deaths + 1, 3)
+
+
+def test_a_run_waits_for_the_one_that_works_in_its_folder_and_says_so(tmp_path):
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool, locked(tmp_path / LOCK, "a run"):
+        waiting = pool.submit(run_notebooks, [], tmp_path, {}, said.append, progress=False)
+        wait([waiting], timeout=0.3)
+        assert not waiting.done()
+        (tmp_path / "metrics.json").write_text("{")  # what the other makes meanwhile is what this one finds
+    with pytest.raises(DataError, match=r"metrics\.json: the file holds no JSON object"):
+        waiting.result(10)
+    assert said == [said[0]] and said[0].startswith(f"waiting for a run (process {os.getpid()} on ")
+    assert f"which holds {tmp_path}" in said[0]
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(run_module.time, "strftime", lambda pattern: "20260101-000000")
+    names = [new_folder().name for _ in range(3)]
+    assert names == ["20260101-000000", "20260101-000000-2", "20260101-000000-3"]
+
+
+def test_records_that_are_made_at_once_are_all_kept(tmp_path):
+    run = Run.open(str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: run.record(f"n{number}", value=number), range(40)))
+    assert run.metrics() == {f"n{number}": {"value": number} for number in range(40)}
+
+
+@pytest.mark.notebook
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_run_that_is_told_to_end_leaves_nothing_behind(notebook, tmp_path):
+    path = notebook("import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))\ntime.sleep(600)")
+    code = (
+        "from pathlib import Path\nfrom macrec.workbench.cli import stoppable\n"
+        "from macrec.workbench.runner import run_notebooks\nstoppable()\n"
+        f"run_notebooks([Path({str(path)!r})], Path({str(tmp_path / 'run')!r}), {{}}, progress=False)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    kernel = tmp_path / "kernel"
+    while not (kernel.exists() and kernel.read_text()):
+        assert process.poll() is None
+    process.terminate()
+    assert process.wait(60) == 143
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(kernel.read_text()), 0)
+
+
+WRONG = {
+    "run.json": [
+        '{"seconds": {"01_toy": "long"}}', '{"seconds": {"01_toy": -1}}', '{"seconds": {"01_toy": true}}',
+        '{"seconds": []}', '{"parameters": [1]}', '{"parameters": {"x": {}}}', '{"skipped": {"01_toy": 3}}',
+        '{"environment": {}}', '{"environment": {"python": 3, "system": "", "packages": {}, "commit": null}}',
+        '{"seconds": {"01_toy": 1e999}}', '{"seconds": {"01_toy": NaN}}', '{"seconds": {}, "seconds": {}}', "[]",
+        "\xff",
+    ],
+    "metrics.json": [
+        '{"a": 1}', '{"a": [1]}', '{"a": {"b": NaN}}', f'{{"a": {{"b": 1{"0" * 400}}}}}',
+        '{"a": {"b": ' + "[" * 60 + "]" * 60 + "}}", "null", "[" * 100_000,
+    ],
+    "sweep.json": [
+        '{"points": {}}', '{"points": [{"name": "x"}]}', '{"points": [{"name": 1, "state": "done"}]}',
+        '{"points": ["x"]}', '{"points": [{"name": "x", "state": "failed", "error": 3}]}',
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name, found in WRONG.items() for content in found])
+def test_a_damaged_file_of_a_run_is_one_sentence_in_every_command(tmp_path, name, content):
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    if name == "sweep.json":
+        (tmp_path / "run.json").unlink()
+    for command in (compare_runs, lambda folders: write_report(folders, tmp_path / "report.html")):
+        with pytest.raises(DataError, match=rf"^\S*{name}(, field \S+)?: (the file holds no|this is not what)"):
+            command([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"cells": [], "metadata": []}', '{"cells": {}}', '{"cells": [3], "metadata": {}}',
+        '{"cells": [{"metadata": {}}], "metadata": {}}', '{"cells": [{"source": 3, "metadata": {}}], "metadata": {}}',
+        '{"cells": [], "metadata": {"papermill": {"parameters": [1]}}}',
+        '{"cells": [{"source": "", "metadata": {"tags": 3}}], "metadata": {}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_notebook_of_a_run_is_one_sentence(tmp_path, content):
+    (tmp_path / "run.json").write_text('{"seconds": {"01_toy": 1.5}}')
+    (tmp_path / "01_toy.ipynb").write_text(content)
+    with pytest.raises(DataError, match=r"01_toy.ipynb, field \S+: this is no notebook; remove it"):
+        compare_runs([tmp_path])
+
+
+def test_what_is_no_parameter_of_codebooks_names_no_metric(tmp_path):
+    (tmp_path / "run.json").write_text('{"parameters": {"lambda_con": "much"}}')
+    assert compare_runs([tmp_path]).runs[0].settings == {"lambda_con": "much"}
