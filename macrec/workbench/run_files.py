@@ -30,11 +30,6 @@ def text_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def plain(value: Any) -> bool:
-    """Whether this is a value that a parameter may have."""
-    return value is None or isinstance(value, str | int | float)
-
-
 def duration(value: Any) -> bool:
     """Whether this is a number of seconds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
@@ -51,7 +46,7 @@ def source(value: Any) -> bool:
 
 
 RUN = {
-    "parameters?": Every(plain),
+    "parameters?": Every(anything),
     "seconds?": Every(duration),
     "skipped?": Every(text),
     "environment?": {"python": text, "system": text, "packages": Every(text_or_none), "commit": text_or_none},
@@ -60,7 +55,7 @@ METRICS = Every(Every(anything))
 SWEEP = {"points?": [{"name": text, "state": text, "error?": text_or_none}]}
 NOTEBOOK = {
     "cells": [{"source": source, "metadata": {"tags?": [text]}}],
-    "metadata": {"papermill?": {"parameters?": Every(plain)}},
+    "metadata": {"papermill?": {"parameters?": Every(anything)}},
 }
 """Shapes: a test, a list of one shape, `Every`, or an object with the shape of each key; "?" marks what may lack."""
 

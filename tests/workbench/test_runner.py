@@ -382,7 +382,7 @@ def test_a_run_that_is_told_to_end_leaves_nothing_behind(notebook, tmp_path):
 WRONG = {
     "run.json": [
         '{"seconds": {"01_toy": "long"}}', '{"seconds": {"01_toy": -1}}', '{"seconds": {"01_toy": true}}',
-        '{"seconds": []}', '{"parameters": [1]}', '{"parameters": {"x": {}}}', '{"skipped": {"01_toy": 3}}',
+        '{"seconds": []}', '{"parameters": [1]}', '{"parameters": {"x": NaN}}', '{"skipped": {"01_toy": 3}}',
         '{"environment": {}}', '{"environment": {"python": 3, "system": "", "packages": {}, "commit": null}}',
         '{"seconds": {"01_toy": 1e999}}', '{"seconds": {"01_toy": NaN}}', '{"seconds": {}, "seconds": {}}', "[]",
         "\xff",
