@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,9 @@ from torch import Tensor
 
 from macrec.errors import DataError
 from macrec.files import replacing, write_json
+from macrec.lock import Lock, locked
+
+FIX = "remove the folder to start anew"
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,17 @@ class Checkpoint:
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return cls(folder / key, identity)
 
+    @contextmanager
+    def held(self) -> Iterator[Lock]:
+        """Keep other trainings from this folder while the block runs; wait, with a warning, for one that is there.
+
+        A training of this very thread that was left without an end is no longer waited for: its `Lock.held` is False
+        then, and it must not save.
+        """
+        lock = self.folder.with_name(f".{self.folder.resolve().name[:200]}.lock")
+        with locked(lock, f"a training in {self.folder}", take_over=True) as mine:
+            yield mine
+
     def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Keep `tensors` and the JSON values `state`. The old checkpoint is good until the new one is complete."""
         name = f"step-{step:08}.safetensors"
@@ -43,7 +60,8 @@ class Checkpoint:
             whole = torch.contiguous_format
             save_file({key: value.detach().clone(memory_format=whole) for key, value in tensors.items()}, temporary)
         # This one rename makes the new checkpoint the current one.
-        write_json(self._json, {"tensors": name, "identity": self.identity, "state": state})
+        about = {"tensors": name, "identity": self.identity, "state": state}
+        write_json(self.file, about | {"checksum": checksum(self.folder / name, about)})
         for file in self.folder.glob("step-*"):  # the one before
             if file.name != name:
                 file.unlink()
@@ -51,28 +69,57 @@ class Checkpoint:
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The tensors (on the CPU) and the state that were saved last; None when there is nothing yet.
 
-        Raises DataError when the checkpoint belongs to another training or cannot be read.
+        Raises DataError when the checkpoint belongs to another training, is damaged or cannot be read.
         """
-        if not self._json.exists():
-            return None
-        fix = "remove the folder to start anew"
+        while (about := self._about()) is not None:
+            file = self.folder / about["tensors"]
+            try:
+                if checksum(file, about) != about["checksum"]:
+                    raise ValueError("the checksum differs")
+                return load_file(file), about["state"]
+            except (OSError, ValueError, SafetensorError) as error:
+                if self._about() != about:
+                    continue  # another process has just replaced it
+                raise DataError("the tensors cannot be read", file=file, fix=FIX) from error
+        return None
+
+    def finished(self) -> bool:
+        """Whether a training is kept here that came to its end, as it says; raises what `load` raises."""
+        about = self._about()
+        return about is not None and about["state"].get("finished") is True
+
+    def _about(self) -> dict[str, Any] | None:
+        """What `checkpoint.json` says; None when it is not there."""
         try:
-            found = json.loads(self._json.read_text(encoding="utf-8"))
-            file, state, identity = self.folder / found["tensors"], found["state"], dict(found["identity"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError("the checkpoint cannot be read", file=self._json, fix=fix) from error
-        mine = json.loads(json.dumps(self.identity))
+            found = json.loads(self.file.read_text(encoding="utf-8"))
+            shape = {"tensors": str, "identity": dict, "state": dict, "checksum": str}
+            if found.keys() != shape.keys() or any(type(found[name]) is not kind for name, kind in shape.items()):
+                raise ValueError("something is missing")
+            if not re.fullmatch(r"step-\d{8,}\.safetensors", found["tensors"], re.ASCII):
+                raise ValueError("the tensors are elsewhere")
+        except FileNotFoundError:
+            return None
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise DataError("the checkpoint cannot be read", file=self.file, fix=FIX) from error
+        identity, mine = found["identity"], json.loads(json.dumps(self.identity))
         if identity != mine:
             missing = object()
             keys = identity.keys() | mine.keys()
             differing = [key for key in keys if identity.get(key, missing) != mine.get(key, missing)]
             what = f"the checkpoint is of another training (it differs in {', '.join(sorted(differing))})"
-            raise DataError(what, file=self._json, fix="use another folder, or " + fix)
-        try:
-            return load_file(file), state
-        except (OSError, SafetensorError) as error:
-            raise DataError("the tensors cannot be read", file=file, fix=fix) from error
+            raise DataError(what, file=self.file, fix="use another folder, or " + FIX)
+        return dict(found)
 
     @property
-    def _json(self) -> Path:
+    def file(self) -> Path:
+        """`checkpoint.json`."""
         return self.folder / "checkpoint.json"
+
+
+def checksum(file: Path, about: dict[str, Any]) -> str:
+    """A digest of a file of tensors and of what is said about it, but for the digest itself."""
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+    said = json.loads(json.dumps({name: value for name, value in about.items() if name != "checksum"}))
+    found.update(json.dumps(said, sort_keys=True).encode())
+    return found.hexdigest()

@@ -1,6 +1,7 @@
 """Checkpoints: what was saved comes back, nothing is half-written, and what cannot be used is refused by name."""
 
 import json
+from contextlib import suppress
 
 import pytest
 import torch
@@ -161,3 +162,49 @@ def test_the_rest_of_a_killed_save_is_swept_by_the_next(tmp_path):
     (tmp_path / "step-00000002.safetensors").write_bytes(b"old")
     checkpoint.save(7, tensors(), STATE)
     assert files(tmp_path) == ["checkpoint.json", "step-00000007.safetensors"]
+
+
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
+    checkpoint = Checkpoint(tmp_path, IDENTITY)
+    checkpoint.save(7, tensors(), STATE)
+    for file in tmp_path.iterdir():
+        whole = file.read_bytes()
+        for place in range(0, len(whole), 7):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+            with suppress(DataError):
+                checkpoint.load()
+                assert json.loads(file.read_bytes()) == json.loads(whole)  # white space says nothing
+        file.write_bytes(whole)
+    assert checkpoint.load()[1] == STATE
+
+
+@pytest.mark.parametrize("name", ["../step-00000001.safetensors", "/etc/passwd", "step-1.safetensors", "", 3, None])
+def test_tensors_are_read_from_nowhere_but_the_folder(tmp_path, name):
+    Checkpoint(tmp_path, {}).save(1, tensors(), {})
+    file = tmp_path / "checkpoint.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tensors": name}))
+    with pytest.raises(DataError, match="the checkpoint cannot be read"):
+        Checkpoint(tmp_path, {}).load()
+
+
+def test_a_reader_finds_the_checkpoint_that_replaced_the_one_it_was_reading(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path, IDENTITY)
+    checkpoint.save(1, tensors(1), {"step": 1})
+    load = module.load_file
+
+    def late(file):
+        monkeypatch.setattr(module, "load_file", load)
+        checkpoint.save(2, tensors(2), {"step": 2})
+        return load(file)
+
+    monkeypatch.setattr(module, "load_file", late)
+    found, state = checkpoint.load()
+    assert state == {"step": 2} and (found["weight"] == 2).all()
+
+
+def test_the_lock_lies_beside_the_folder_and_is_no_part_of_it(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "training", IDENTITY)
+    with checkpoint.held() as lock:
+        checkpoint.save(1, tensors(), STATE)
+        assert lock.held and files(tmp_path) == [".training.lock", "training"]
+    assert not lock.held and files(tmp_path / "training") == ["checkpoint.json", "step-00000001.safetensors"]

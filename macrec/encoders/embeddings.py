@@ -21,6 +21,15 @@ CHUNK_ELEMENTS = 1 << 22
 """Numbers looked at in one go when an array may be larger than memory."""
 
 
+MOST_DIMENSIONS = 1 << 17
+"""Of one vector: a header that claims more is damaged, and the file perhaps a hole of terabytes."""
+
+UNREADABLE = (
+    OSError, ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError, TokenError,
+)  # fmt: skip
+"""What NumPy raises for files that are no arrays."""
+
+
 class Statistics(NamedTuple):
     """Mean and standard deviation of every dimension over the present rows, `[d]` float32 each."""
 
@@ -198,8 +207,8 @@ def check_finite(
 
 
 def floats(values: NDArray[Any], *, file: Path | None) -> Float:
-    """`values` as they are; raises DataError unless they are `[N, d]`, float16 or float32, with d at least 1."""
-    if values.ndim != 2 or values.shape[1] == 0:
+    """`values` as they are; raises DataError unless they are `[N, d]`, float16 or float32, d not above the most."""
+    if values.ndim != 2 or not 0 < values.shape[1] <= MOST_DIMENSIONS:
         raise DataError(
             f"the array has shape {values.shape} where [items, dimensions] is needed", file=file, fix="reshape it"
         )
@@ -230,9 +239,9 @@ def open_npy(path: Path) -> NDArray[Any]:
             return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError("the file does not exist", file=path, fix="check the path") from None
-    except (OSError, ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, TokenError) as error:
+    except UNREADABLE as error:
         raise DataError(
-            f"the file cannot be opened as an array ({(str(error).splitlines() or ['damaged'])[0]})",
+            f"the file cannot be opened as an array ({next(iter(str(error).splitlines()), type(error).__name__)})",
             file=path,
             fix="write it again with numpy.save, as a plain float16 or float32 array",
         ) from error

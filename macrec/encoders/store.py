@@ -1,18 +1,20 @@
 """Embeddings on disk: computed once, found again by everything that went into them, continued after a kill.
 
-One folder per result, `<encoder>-<digest>/`, with `values.npy`, `present.npy`, `mean.npy`, `std.npy` and `meta.json`.
-While it is being computed it is called `.<encoder>-<digest>.partial/` and holds a count of the rows done so far. The
-rename at the end is what makes it a result.
+One folder per result, `<encoder>-<digest>/`, with `values.npy`, `present.npy`, `mean.npy`, `std.npy` and `meta.json`,
+which holds a checksum of every array, of the values chunk by chunk. While it is being computed it is called
+`.<encoder>-<digest>.partial/` and holds a list of the chunks done so far. The rename at the end makes it a result.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,14 +27,14 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from macrec.data.dataset import Dataset
-from macrec.encoders.embeddings import Embeddings, open_npy, statistics
+from macrec.encoders.embeddings import UNREADABLE, Embeddings, chunks, open_npy, statistics
 from macrec.encoders.encoder import Encoder
 from macrec.encoders.precomputed import NpyEncoder
 from macrec.errors import DataError
 from macrec.files import write_json
 from macrec.lock import locked
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every key; raise it when what is in the folders changes its meaning."""
 
 Progress = bool | Callable[[int, int], None]
@@ -75,7 +77,7 @@ class EmbeddingStore:
             with locked(folder.with_name(f".{folder.name}.lock"), f"computing {folder.name}"):
                 if not folder.is_dir():
                     self.compute(dataset, encoder, folder, progress)
-        return open_folder(folder)
+        return opened(folder, key(dataset, encoder), dataset.num_items)
 
     def compute(self, dataset: Dataset, encoder: Encoder, folder: Path, progress: Progress) -> None:
         """Encode what is missing in the partial folder and rename it to `folder`."""
@@ -110,22 +112,31 @@ class EmbeddingStore:
     ) -> float:
         """Encode `rows` `[n]` in that order, from where the last run stopped; returns the seconds of all runs.
 
-        Chunks are on disk before they are counted, so the count never promises more than there is.
+        Chunks are on disk before they are listed, so the list never promises more than there is; those that are not as
+        they were written are computed again, with all after them.
         """
-        done, seconds = read_progress(partial)
         values: NDArray[Any] | None = None
+        listed, seconds = read_progress(partial, len(rows))
+        if listed:
+            values = reopened(partial / "values.npy", dataset.num_items)
+            listed = sound_chunks(values, rows, listed)
+        done = sum(count for count, _ in listed)
         with reporting(progress, encoder, done, len(rows)) as report:
             while done < len(rows):
                 begin = time.perf_counter()
                 chosen = rows[done : done + self.chunk]
                 block = checked(encoder.encode(dataset, chosen), chosen, dataset, encoder)
                 if values is None:
-                    values = open_values(partial / "values.npy", (dataset.num_items, block.shape[1]), block.dtype, done)
+                    values = new_values(partial / "values.npy", (dataset.num_items, block.shape[1]), block.dtype)
+                if values.shape[1] != block.shape[1] or values.dtype != block.dtype:
+                    found = f"{values.shape[1]} {values.dtype} where {block.shape[1]} {block.dtype} are being computed"
+                    raise damaged(partial / "values.npy", f"its rows hold {found}")
                 values[chosen] = block
                 values.flush()  # type: ignore[attr-defined]  # a memmap
                 done += len(chosen)
+                listed.append((len(chosen), crc32(np.ascontiguousarray(block))))
                 seconds += time.perf_counter() - begin
-                write_json(partial / "progress.json", {"done": done, "seconds": seconds})
+                write_json(partial / "progress.json", {"chunks": listed, "seconds": seconds})
                 report(done)
         return seconds
 
@@ -160,25 +171,57 @@ def folder_name(dataset: Dataset, encoder: Encoder) -> str:
     """`<encoder>-<12 hexadecimal digits of the key>`."""
     text = json.dumps(key(dataset, encoder), sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', encoder.name).strip('-')}-{digest}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', encoder.name).strip('-')[:80]}-{digest}"
 
 
-def open_folder(folder: Path) -> Embeddings:
-    """Open a finished result, memory-mapped. Raises DataError that names the damaged file."""
-    meta = read_json(folder / "meta.json")
-    arrays = {name: open_npy(folder / f"{name}.npy") for name in ("values", "present", "mean", "std")}
-    small = {name: np.array(arrays[name]) for name in ("present", "mean", "std")}
+_SOUND: set[tuple[Path, int, int]] = set()
+"""The values files that this process has seen to be sound, with their inode and time of change."""
+
+
+def opened(folder: Path, wanted: dict[str, Any], items: int) -> Embeddings:
+    """Open a finished result, memory-mapped, for `wanted` (see `key`). Raises DataError that names the damaged file.
+
+    On its first use in a process the values are read once and compared with their checksums: a second per gigabyte.
+    """
+    meta_file = folder / "meta.json"
+    meta = read_json(meta_file)
+    if {name: meta.get(name) for name in wanted} != json.loads(json.dumps(wanted)):
+        raise damaged(meta_file, "it is of something else")
+    values = open_npy(folder / "values.npy")
+    present, mean, std = (np.array(open_npy(folder / f"{name}.npy")) for name in ("present", "mean", "std"))
     try:
-        return Embeddings(meta["modality"], meta["encoder"], arrays["values"], **small)
+        found = Embeddings(meta["modality"], meta["encoder"], values, present, mean, std)
     except (TypeError, KeyError) as error:
         raise damaged(folder, str(error)) from error
+    if len(found) != items:
+        raise damaged(folder, f"it holds {len(found)} items of {items}")
+    state = (folder / "values.npy").stat()
+    if (seen := (folder.resolve(), state.st_ino, state.st_mtime_ns)) not in _SOUND:
+        sums = meta.get("checksums")
+        now = checksums(found)
+        for name, value in now.items():
+            if not isinstance(sums, dict) or sums.get(name) != value:
+                raise damaged(folder / f"{name}.npy", "its checksum differs")
+        _SOUND.add(seen)
+    return found
+
+
+def checksums(found: Embeddings) -> dict[str, Any]:
+    """The CRC-32 of every array; of the values one per chunk."""
+    about: dict[str, Any] = {name: crc32(getattr(found, name)) for name in ("present", "mean", "std")}
+    return about | {"values": [crc32(np.ascontiguousarray(found.values[rows])) for rows in chunks(found.values)]}
+
+
+def crc32(array: NDArray[Any]) -> int:
+    """The CRC-32 of the bytes of a contiguous array."""
+    return zlib.crc32(array.data) if array.size else 0
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read one of the store's own files."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(value, dict):
         raise damaged(path, "it holds no object")
@@ -195,25 +238,51 @@ def damaged(path: Path, why: str) -> DataError:
     )
 
 
-def read_progress(partial: Path) -> tuple[int, float]:
-    """Rows done and seconds spent by the runs before this one; (0, 0) when there was none."""
+def read_progress(partial: Path, rows: int) -> tuple[list[tuple[int, int]], float]:
+    """The chunks that the runs before this one have done, as (rows, CRC-32), and their seconds; ([], 0) for none.
+
+    Raises DataError for what no run can have left for so many `rows`.
+    """
     file = partial / "progress.json"
     if not file.exists():
-        return 0, 0.0
+        return [], 0.0
     progress = read_json(file)
-    return int(progress["done"]), float(progress["seconds"])
+    listed, seconds = progress.get("chunks"), progress.get("seconds")
+    if not isinstance(listed, list) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise damaged(file, "chunks or seconds are missing")
+    for chunk in listed:
+        if not isinstance(chunk, list) or [type(number) for number in chunk] != [int, int] or chunk[0] < 1:
+            raise damaged(file, f"{chunk!r:.40} is no chunk")
+    if sum(count for count, _ in listed) > rows:
+        raise damaged(file, f"more than {rows} rows are done")
+    return [(count, crc) for count, crc in listed], float(seconds)
 
 
-def open_values(file: Path, shape: tuple[int, int], dtype: np.dtype[Any], done: int) -> NDArray[Any]:
-    """The growing array: the one of the run before when it got anywhere, else a new one of zeros."""
-    if done:
-        try:
-            values: NDArray[Any] = np.lib.format.open_memmap(file, mode="r+")
-        except (OSError, ValueError, EOFError) as error:
-            raise damaged(file, str(error)) from error
-        if values.shape != shape or values.dtype != dtype:
-            raise damaged(file, f"it holds {values.shape} {values.dtype} where {shape} {dtype} is being computed")
-        return values
+def sound_chunks(
+    values: NDArray[Any], rows: NDArray[np.integer], listed: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The first of the `listed` chunks of `rows`, as far as `values` hold what was written."""
+    done = 0
+    for number, (count, crc) in enumerate(listed):
+        if crc32(values[rows[done : done + count]]) != crc:
+            return listed[:number]
+        done += count
+    return listed
+
+
+def reopened(file: Path, items: int) -> NDArray[Any]:
+    """The growing array of the run before."""
+    try:
+        values: NDArray[Any] = np.lib.format.open_memmap(file, mode="r+")
+    except UNREADABLE as error:
+        raise damaged(file, str(error)) from error
+    if values.ndim != 2 or len(values) != items or values.dtype not in (np.float16, np.float32):
+        raise damaged(file, f"it holds {values.shape} {values.dtype} for {items} items")
+    return values
+
+
+def new_values(file: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A new array of zeros."""
     needed, free = shape[0] * shape[1] * dtype.itemsize, shutil.disk_usage(file.parent).free
     if needed > free:  # the file is sparse: without this check the process would die when the disk is full
         raise DataError(
@@ -228,11 +297,12 @@ def finish(partial: Path, present: NDArray[np.bool_], meta: dict[str, Any]) -> N
     """Write what belongs beside the values: `present.npy`, the statistics and `meta.json`."""
     values = open_npy(partial / "values.npy")
     mean, std = statistics(values, present)
-    for name, array in (("present", present), ("mean", mean), ("std", std)):
-        np.save(partial / f"{name}.npy", array)
+    found = Embeddings(meta["modality"], meta["encoder"], values, present, mean, std)
+    for name in ("present", "mean", "std"):
+        np.save(partial / f"{name}.npy", getattr(found, name))
     items, dim = values.shape
     shape = {"items": items, "present": int(present.sum()), "dim": dim, "dtype": values.dtype.name}
-    write_json(partial / "meta.json", {**meta, **shape})
+    write_json(partial / "meta.json", {**meta, **shape, "checksums": checksums(found)})
 
 
 def checked(block: NDArray[Any], rows: NDArray[np.integer], dataset: Dataset, encoder: Encoder) -> NDArray[Any]:

@@ -50,7 +50,7 @@ def drain(events: Generator[Event, None, None] | Iterator[Event], *sinks: Callab
     """Run a training to its end, handing every event to every sink; sinks with `close` are closed.
 
     An interrupt ends the training and is swallowed: what was learned so far is in the module, and the cells that
-    follow work with it. Everything else that is raised goes on, after the sinks are closed.
+    follow work with it. Everything else that is raised goes on, after the training and the sinks are closed.
     """
     seen: list[Event] = []
     stopped = False
@@ -61,9 +61,9 @@ def drain(events: Generator[Event, None, None] | Iterator[Event], *sinks: Callab
                 sink(event)
     except KeyboardInterrupt:
         stopped = True
+    finally:
         if isinstance(events, Generator):
             events.close()
-    finally:
         for sink in sinks:
             getattr(sink, "close", lambda: None)()
     return Trained(seen, stopped)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import nullcontext
 
 from macrec.checkpoint import Checkpoint
+from macrec.lock import Lock
 from macrec.training.events import Event
 from macrec.training.plan import Plan
 from macrec.training.resumption import kept, restore
@@ -25,10 +27,21 @@ def train(
     the checkpoint, are always those of a step. A training that is cut short leaves the best weights so far in the
     module, as a finished one does; its checkpoint goes on from the newest.
 
+    Of two trainings with one checkpoint, also in two processes, the second waits and says so in a warning.
+
     Raises FloatingPointError, naming the term, when a loss is not finite, what `Checkpoint.load` raises, and DataError
     for a checkpoint whose state this training cannot be in.
     """
     loop = Loop(task, plan)
+    # What is finished is only read, as it may be where nobody can write.
+    with nullcontext() if checkpoint is None or checkpoint.finished() else checkpoint.held() as lock:
+        yield from _train(loop, checkpoint, checkpoint_seconds, lock)
+
+
+def _train(
+    loop: Loop, checkpoint: Checkpoint | None, checkpoint_seconds: float, lock: Lock | None
+) -> Generator[Event, None, None]:
+    """Train under the lock of the checkpoint, where there is one that is to be written."""
     if checkpoint is not None and (found := checkpoint.load()) is not None:
         restore(loop, *found, checkpoint.folder)
     saved, last_save = loop.step, time.monotonic()
@@ -39,13 +52,15 @@ def train(
                 event = loop.advance()
             due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
             if checkpoint is not None and event is not None and due:
+                if lock is not None and not lock.held:
+                    raise RuntimeError("this training was begun again in the meantime, and goes on there")
                 with whole_steps():
                     checkpoint.save(loop.step, *kept(loop))
                 saved, last_save = loop.step, time.monotonic()
             if event is not None:
                 yield event
     except (KeyboardInterrupt, GeneratorExit):
-        if checkpoint is not None and loop.step > saved:
+        if checkpoint is not None and lock is not None and lock.held and loop.step > saved:
             with whole_steps():
                 checkpoint.save(loop.step, *kept(loop))
         loop.take_best()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrec.checkpoint import FIX
 from macrec.errors import DataError
 from macrec.training.events import Event
+from macrec.training.possible import TOLD, check_possible
 from macrec.training.state import Loop
 
 NUMBERS = ("step", "samples", "seconds", "cpu_seconds", "finished", "counts", "best", "waited")
 """What a loop counts by itself, as plain values."""
-TOLD = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")
-"""What is kept of an event."""
 
 
 def kept(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -44,34 +43,10 @@ def restore(loop: Loop, tensors: dict[str, Tensor], state: dict[str, Any], file:
     Raises DataError, naming `file`, for a state that no training with this plan can be in.
     """
     try:
-        wrong = impossible(state, loop.plan.steps)
-        if not wrong:
-            _put(loop, tensors, state)
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        wrong = f"{type(error).__name__}: {error}".splitlines()[0]
-    if wrong:
-        raise DataError(
-            f"the checkpoint cannot be gone on from ({wrong})", file=file, fix="remove its folder to start anew"
-        )
-
-
-def impossible(state: dict[str, Any], steps: int) -> str:
-    """Why no training of `steps` steps can be in this state; empty when one can."""
-    step, events, finished = state["step"], state["events"], state["finished"]
-    for name in ("step", "samples", "waited"):
-        if type(state[name]) is not int or state[name] < 0:
-            return f"{name} is {state[name]!r}"
-    for name in ("seconds", "cpu_seconds"):
-        if not 0 <= float(state[name]) < math.inf:
-            return f"{name} is {state[name]!r}"
-    if type(finished) is not bool or step > steps or (step == steps and not finished):
-        return f"it is at step {step:,} of {steps:,}, {'finished' if finished else 'unfinished'}"
-    told = [event["step"] for event in events]
-    if told != sorted(set(told)) or not all(type(number) is int and 0 < number <= step for number in told):
-        return f"at step {step:,} it has told of steps {told}"
-    if any(type(count) is not int or count < 1 for count in state["counts"].values()):
-        return f"counts are {state['counts']}"
-    return ""
+        check_possible(loop.task.module, loop.plan, tensors, state)
+    except ValueError as error:
+        raise DataError(f"the checkpoint cannot be gone on from ({error})", file=file, fix=FIX) from error
+    _put(loop, tensors, state)
 
 
 def _put(loop: Loop, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macrec.encoders.embeddings import Embeddings
+from macrec.encoders.embeddings import UNREADABLE, Embeddings
 from macrec.files import replacing
 
 Floats = NDArray[np.float32]
@@ -48,19 +50,33 @@ def umap_layout(values: NDArray[np.floating], seed: int, cache: Path | None = No
         raise ValueError(f"a map needs at least {FEWEST} items, got {len(values)}")
     values = np.ascontiguousarray(values, np.float32)
     key = hashlib.blake2b(values.tobytes() + f"{values.shape} {seed}".encode(), digest_size=16).hexdigest()
-    if cache is not None and cache.exists():
-        with np.load(cache) as kept:
-            if str(kept["key"]) == key:
-                positions: Floats = kept["positions"]
-                return positions
+    if cache is not None and (kept := kept_layout(cache, key, len(values))) is not None:
+        return kept
 
     import umap  # compiles its kernels with numba on the first call of a process: some 10 seconds
 
     mapper = umap.UMAP(
         n_neighbors=min(15, len(values) - 1), min_dist=0.15, metric="cosine", random_state=seed, n_jobs=1
     )
-    positions = mapper.fit_transform(values).astype(np.float32)
+    positions: Floats = mapper.fit_transform(values).astype(np.float32)
     if cache is not None:
         with replacing(cache) as temporary, temporary.open("wb") as file:
             np.savez(file, key=key, positions=positions)
     return positions
+
+
+def kept_layout(file: Path, key: str, items: int) -> Floats | None:
+    """The layout `[items, 2]` that `file` keeps under `key`; None where it keeps none, or is damaged: it is made anew.
+
+    An .npz file is a zip archive, whose members bear checksums.
+    """
+    try:
+        with ZipFile(file) as archive:  # sizes first: a damaged header may claim any amount of memory
+            if sum(member.file_size for member in archive.infolist()) > 8 * items + 10_000:
+                return None
+        with np.load(file, allow_pickle=False) as kept:
+            found, positions = str(kept["key"]), kept["positions"]
+    except (*UNREADABLE, KeyError, BadZipFile, zlib.error, NotImplementedError):
+        return None
+    sound = positions.shape == (items, 2) and positions.dtype == np.float32 and bool(np.isfinite(positions).all())
+    return positions if found == key and sound else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from macrec.encoders import (
     SentenceTransformerEncoder,
     TfidfEncoder,
 )
+from macrec.encoders import store as store_module
 from macrec.encoders.store import folder_name
 from macrec.errors import DataError
 from macrec.lock import locked
@@ -331,3 +333,118 @@ def child(root: Path, kill_after: int) -> None:
 
 if __name__ == "__main__":
     child(Path(sys.argv[1]), int(sys.argv[2]))
+
+
+def partial_of(root: Path, chunks: int) -> Path:
+    """The folder of a computation that failed after so many chunks of 8."""
+
+    def fail(rows: np.ndarray) -> None:
+        if len(toy.asked) == chunks:
+            raise RuntimeError("stop")
+
+    toy = Toy(before=fail)
+    with pytest.raises(RuntimeError, match="stop"):
+        EmbeddingStore(root, chunk=8).get(dataset(), toy, progress=False)
+    (partial,) = root.glob(".*.partial")
+    return partial
+
+
+PROGRESS = [
+    '{"done": -1, "seconds": 0}', '{"done": 1e9, "seconds": 0}', "{}", "[]", "null", "", "{", "[" * 100_000,
+    '{"chunks": [], "seconds": -1}', '{"chunks": [[8, 1]], "seconds": NaN}', '{"chunks": [[8, 1]], "seconds": "1"}',
+    '{"chunks": [[1000000000, 1]], "seconds": 0}', '{"chunks": [[-1, 1]], "seconds": 0}',
+    '{"chunks": [[0, 1]], "seconds": 0}', '{"chunks": [[8.0, 1]], "seconds": 0}', '{"chunks": [[8]], "seconds": 0}',
+    '{"chunks": [8], "seconds": 0}', '{"chunks": [[true, 1]], "seconds": 0}', '{"chunks": {"8": 1}, "seconds": 0}',
+    '{"chunks": [[8, "1"]], "seconds": 0}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PROGRESS, ids=range(len(PROGRESS)))
+def test_progress_that_no_run_has_left_is_refused(tmp_path: Path, text: str) -> None:
+    partial_of(tmp_path, 2).joinpath("progress.json").write_text(text)
+    toy = Toy()
+    with pytest.raises(DataError, match=r"progress\.json: the embedding store is damaged .*; delete .*\.partial"):
+        EmbeddingStore(tmp_path).get(dataset(), toy, progress=False)
+    assert not toy.asked
+
+
+def test_chunks_that_are_not_as_they_were_written_are_computed_again(tmp_path: Path) -> None:
+    partial = partial_of(tmp_path, 4)
+    values = np.lib.format.open_memmap(partial / "values.npy", mode="r+")
+    order = np.argsort(-Toy().cost(dataset())[Toy().present(dataset())].astype(int), kind="stable")
+    values[np.flatnonzero(Toy().present(dataset()))[order[17]], 1] += 1  # in the third chunk of 8
+    values.flush()
+    toy = Toy()
+    result = EmbeddingStore(tmp_path, chunk=8).get(dataset(), toy, progress=False)
+    np.testing.assert_array_equal(result.values, expected())
+    assert sum(map(len, toy.asked)) == 45 - 2 * 8
+
+
+@pytest.mark.parametrize("shape", [(N, 4), (N - 1, 3), (N,), (N, 3, 1)])
+def test_values_of_another_shape_are_not_gone_on_with(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(partial_of(tmp_path, 2) / "values.npy", np.zeros(shape, np.float32))
+    if shape == (N, 4):  # whose rows are not as they were written: all are computed again, and do not fit
+        with pytest.raises(DataError, match=r"values\.npy: .*its rows hold 4 float32 where 3 float32"):
+            EmbeddingStore(tmp_path).get(dataset(), Toy(), progress=False)
+        return
+    with pytest.raises(DataError, match=r"values\.npy: the embedding store is damaged"):
+        EmbeddingStore(tmp_path).get(dataset(), Toy(), progress=False)
+
+
+@pytest.mark.parametrize("file", ["values.npy", "present.npy", "mean.npy", "std.npy"])
+def test_a_flipped_bit_is_noticed_on_the_first_use_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.get(dataset(), Toy(), progress=False)
+    monkeypatch.setattr("macrec.encoders.store._SOUND", set())  # as in another process
+    path = store.entries()[0].folder / file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    with pytest.raises(
+        DataError, match=rf"{file}: the embedding store is damaged here \(its checksum differs\); delete"
+    ):
+        store.get(dataset(), Toy(), progress=False)
+    path.write_bytes(whole)
+    store.get(dataset(), Toy(), progress=False)
+
+
+def test_values_are_read_once_a_process_unless_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, read = EmbeddingStore(tmp_path), []
+    checksums = store_module.checksums
+    monkeypatch.setattr(store_module, "checksums", lambda found: read.append(1) or checksums(found))
+    for _ in range(3):
+        store.get(dataset(), Toy(), progress=False)
+    assert len(read) == 2  # when they were written, and when they were opened
+    values = store.entries()[0].folder / "values.npy"
+    os.utime(values, (0, 0))  # whatever a clock says
+    store.get(dataset(), Toy(), progress=False)
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fingerprint": "other"},
+        {"format": 1},
+        {"modality": 3},
+        {"encoder": None},
+        {"checksums": None},
+        {"checksums": {}},
+    ],
+)
+def test_a_result_of_something_else_is_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.get(dataset(), Toy(), progress=False)
+    monkeypatch.setattr(store_module, "_SOUND", set())
+    meta = store.entries()[0].folder / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | changed))
+    with pytest.raises(DataError, match="the embedding store is damaged here"):
+        store.get(dataset(), Toy(), progress=False)
+
+
+def test_the_name_of_a_folder_fits_whatever_an_encoder_is_called(tmp_path: Path) -> None:
+    long = Toy(name="weights/" * 60)
+    np.testing.assert_array_equal(EmbeddingStore(tmp_path).get(dataset(), long, False).values, expected())

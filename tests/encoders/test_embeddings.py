@@ -187,3 +187,12 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
     ):
         with pytest.raises(TypeError):
             Embeddings("text", "toy", *wrong)
+
+
+def test_a_vector_of_more_dimensions_than_any_encoder_makes_is_refused_unread(tmp_path: Path, catalog: Dataset) -> None:
+    with (tmp_path / "v.npy").open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (6, 1 << 30)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 6 * (4 << 30))  # 26 GB of nothing, that take no room
+    with pytest.raises(DataError, match=r"shape \(6, 1073741824\) where \[items, dimensions\] is needed"):
+        Embeddings.from_npy(tmp_path / "v.npy", catalog, "text")

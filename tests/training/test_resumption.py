@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from macrec.checkpoint import Checkpoint
+from macrec.checkpoint import Checkpoint, checksum
 from macrec.errors import DataError
 from macrec.training import Keep, Plan, drain, train
 
@@ -49,10 +49,11 @@ def interrupted(tmp_path):
 
 
 def change(checkpoint, changed):
-    file = checkpoint.folder / "checkpoint.json"
-    found = json.loads(file.read_text())
-    changed(found["state"])
-    file.write_text(json.dumps(found))
+    """Change what is told, and the checksum with it, as somebody does who knows of it."""
+    about = json.loads(checkpoint.file.read_text())
+    changed(about["state"])
+    tensors = checkpoint.folder / about["tensors"]
+    checkpoint.file.write_text(json.dumps(about | {"checksum": checksum(tensors, about)}))
 
 
 def setting(**values):
@@ -79,6 +80,15 @@ WRONG = {
     "events that are none": setting(events=[[2, 0.1, {}, {}]]),
     "no list of events": setting(events=None),
     "usage that is not there": setting(usage=["text"]),
+    "an endless best value": setting(best={"size": math.inf}),
+    "a best value of something else": setting(best={"other": 1.0}),
+    "counts that are none": setting(counts=[]),
+    "a term in words": setting(counts={"loss": "1"}),
+    "usage of no event": setting(usage_of=99),
+    "usage twice": setting(usage=["text", "text"]),
+    "a loss in words": lambda state: state["events"][-1]["losses"].update(loss="small"),
+    "an event without time": lambda state: state["events"][-1].pop("seconds"),
+    "something more": setting(more=1),
     "nothing": lambda state: state.clear(),
 }
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 
-from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split
 from macrec.errors import DataError
@@ -41,10 +40,10 @@ def open_trained(out: str | Path = "") -> Opened:
     data, split, macrec = system_of(folder)
     if isinstance(macrec.ids, LearnedIds):
         ids = macrec.ids
-        if not finished(Codebooks(ids.folder, data, ids.embeddings, ids.settings).checkpoint):
+        if not Codebooks(ids.folder, data, ids.embeddings, ids.settings).checkpoint.finished():
             raise untrained(folder)
         drain(macrec.learn_ids(data))
-    if not finished(macrec.checkpoint(data, split, macrec.ids.tables(data))):
+    if not macrec.checkpoint(data, split, macrec.ids.tables(data)).finished():
         raise untrained(folder)
     drain(macrec.learn_generator(data, split))
     return Opened(folder, data, split.test, macrec)
@@ -76,12 +75,6 @@ def parameters_of(folder: Path) -> Parameters:
         about = nbformat.read(executed, as_version=4).metadata.get("papermill", {})
         parameters |= declared_parameters(executed) | dict(about.get("parameters", {}))
     return parameters
-
-
-def finished(checkpoint: Checkpoint) -> bool:
-    """Whether a training is there and came to its end."""
-    found = checkpoint.load()
-    return found is not None and bool(found[1]["finished"])
 
 
 def untrained(folder: Path) -> DataError:
