@@ -27,6 +27,9 @@ LARGEST_DOCUMENT = 512 << 20
 HIGHEST_RATIO = 100
 """How many times its size a packed document may have once unpacked (text comes to 3 to 20)."""
 
+_MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
+"""Byte order marks at the beginning of a file; joining files leaves several, and polars would take away one more."""
+
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -55,7 +58,7 @@ def pieces(
             cut = len(data) if not block else data.rfind(end) + len(end) if end in block or end in data else 0
             data, rest = data[:cut], data[cut:]
             if line == 1 and not found:
-                data = data.removeprefix(b"\xef\xbb\xbf")
+                data = _MARKS.sub(b"", data)
             if data:
                 found = found or not data.isspace()
                 yield Piece(line, _to_utf8(data, path, line, encoding))

@@ -27,11 +27,12 @@ class Unsure(Exception):
 
 
 class Reading(NamedTuple):
-    """Items in order; each user's (item, time) events, oldest first; the texts that items have."""
+    """Items in order; each user's (item, time) events, oldest first; the texts that items have; the published parts."""
 
     items: list[str]
     histories: dict[str, list[tuple[str, int | None]]]
     titles: list[str]
+    parts: dict[str, list[str]] | None = None
 
 
 def need(condition: object, why: str = "") -> None:
@@ -47,7 +48,8 @@ def text_of(data: bytes, latin: bool = False) -> str:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise Refused("gzip") from error
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    while data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
     need(b"\0" not in data, "zero byte")
     lines = data.replace(b"\r\n", b"\n").removesuffix(b"\r").split(b"\n")
     return "\n".join(decoded(line, latin) for line in lines)

@@ -18,16 +18,20 @@ import numpy as np
 import pytest
 
 from macrec.data.amazon import load_amazon_2018, load_amazon_2023
+from macrec.data.benchmark_files import load_benchmark
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset
+from macrec.data.histories import PARTS
 from macrec.data.item_file import load_items
 from macrec.data.lcrec import load_lcrec
+from macrec.data.load import load_dataset
 from macrec.data.movielens import load_movielens
 from macrec.data.parquet import load_parquet
 from macrec.data.recbole import load_recbole
+from macrec.data.split import parts_of
 from macrec.encoders.precomputed import NpyEncoder
 from macrec.errors import DataError
-from tests.endure import readings, seeds
+from tests.endure import readings, samples, seeds
 from tests.endure.mutation import Files, mutated
 from tests.endure.plain import Reading, Refused, Unsure
 
@@ -47,6 +51,10 @@ class Reader(NamedTuple):
 
 def items_of(name: str) -> Callable[[Path], Dataset]:
     return lambda folder: load_items(folder / name)
+
+
+def in_layout(layout: str, name: str = "") -> Callable[[Path], Dataset]:
+    return lambda folder: load_dataset(folder / name, layout)
 
 
 def vectors(folder: Path) -> Any:
@@ -73,6 +81,11 @@ READERS = {
     "movielens-100k": Reader(seeds.movielens_100k, load_movielens, readings.movielens),
     "movielens-1m": Reader(seeds.movielens_1m, load_movielens, readings.movielens),
     "movielens-csv": Reader(seeds.movielens_csv, load_movielens, readings.movielens),
+    "benchmark": Reader(samples.benchmark, lambda folder: load_benchmark(folder / "D"), samples.read_benchmark),
+    "minionerec": Reader(samples.minionerec, in_layout("minionerec"), samples.read_minionerec),
+    "s3rec": Reader(samples.s3rec, in_layout("s3rec", "D.txt"), samples.read_text),
+    "sasrec": Reader(samples.sasrec, in_layout("s3rec", "D.txt"), samples.read_text),
+    "taobao": Reader(samples.taobao, in_layout("taobao"), samples.read_taobao),
     "parquet": Reader(seeds.parquet, load_parquet, readings.parquet),
     "items-csv": Reader(seeds.items_csv, items_of("items.csv"), readings.item_table),
     "items-tsv": Reader(seeds.items_tsv, items_of("items.tsv"), readings.item_table),
@@ -149,7 +162,12 @@ def as_reading(dataset: Dataset, meant: Reading) -> Reading:
     events = [(ids[item], None if times is None else int(times[n])) for n, item in enumerate(dataset.histories.items)]
     offsets = dataset.histories.offsets
     histories = {user: events[offsets[u] : offsets[u + 1]] for u, user in enumerate(dataset.user_ids)}
-    return Reading(ids if meant.items else [], histories, dataset.items["title"].to_list() if meant.items else [])
+    parts = None
+    if meant.parts is not None:
+        named = [PARTS[part] for part in parts_of(dataset.histories)]
+        parts = {user: named[offsets[u] : offsets[u + 1]] for u, user in enumerate(dataset.user_ids)}
+    titles = dataset.items["title"].to_list() if meant.items else []
+    return Reading(ids if meant.items else [], histories, titles, parts)
 
 
 @contextmanager

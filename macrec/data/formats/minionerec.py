@@ -105,9 +105,9 @@ def read_rows(file: Path, part: str) -> pl.DataFrame:
 
 def lists(frame: pl.DataFrame, column: str, kind: type[pl.DataType], file: Path) -> pl.Series:
     """A column of lists as Python writes them: [1, 2] or ['B01', 'B02']."""
-    numbers = frame[column].str.contains(r"^\s*\[\s*(\d+\s*(,\s*\d+\s*)*)?\]\s*$")
+    numbers = frame[column].str.contains(r"^\[((0|[1-9][0-9]*)(, *(0|[1-9][0-9]*))*)?\]$")
     if numbers.all():
-        return frame[column].str.extract_all(r"\d+").cast(pl.List(kind)).alias(column)
+        return frame[column].str.extract_all("[0-9]+").cast(pl.List(kind)).alias(column)
     values = []
     for row, text in enumerate(frame[column], 2):
         try:

@@ -16,7 +16,7 @@ from macrec.errors import DataError
 BEGINNING = 1 << 12
 """Bytes of a text file that are looked at to recognize it."""
 
-NUMBERS = re.compile(rb"\s*(\d+( \d+)+\s*\n)+")
+NUMBERS = re.compile(rb"\s*([0-9]+( +[0-9]+)+\s*\n)+")
 
 
 def stems(folder: Path) -> list[str]:
@@ -54,10 +54,13 @@ def load(path: Path | str, *, name: str | None = None) -> Dataset:
     path = Path(path)
     file = path / f"{only(stems(path), path, 'text of whole numbers')}.txt" if path.is_dir() else existing_file(path)
     events = read_events(file)
-    items = events.select("item_id").unique().sort(pl.col("item_id").cast(pl.Int64))
+    items = events.select("item_id").unique().sort(pl.col("item_id").str.len_chars(), "item_id")  # by number
     attributes = file.with_name(f"{file.stem}_item2attributes.json")
     if is_given(attributes):
-        items = items.join(read_attributes(attributes), on="item_id", how="left", maintain_order="left")
+        found = read_attributes(attributes)
+        items = items.with_columns(
+            pl.Series("categories", [found.get(item, []) for item in items["item_id"]], pl.List(pl.String))
+        )
     return from_events(name or file.stem, events, items, events_file=file, items_file=file, source=file.name)
 
 
@@ -67,11 +70,11 @@ def read_events(file: Path) -> pl.DataFrame:
     for piece in pieces(file):
         text = pl.Series("line", piece.data.decode().split("\n")).str.strip_chars()
         lines = text.to_frame().with_row_index("row", piece.first_line).filter(pl.col("line") != "")
-        odd = lines.filter(~pl.col("line").str.contains(r"^\d+( +\d+)+$"))
+        odd = lines.filter(~pl.col("line").str.contains(r"^[0-9]+( +[0-9]+)+$"))
         if len(odd):
             fix = "write a user and his items, oldest first, all whole numbers with spaces between"
             raise DataError("the line is not a user and items", file=file, row=int(odd["row"][0]), fix=fix)
-        frames.append(lines.with_columns(pl.col("line").str.extract_all(r"\d+")))
+        frames.append(lines.with_columns(pl.col("line").str.extract_all("[0-9]+")))
     lines = pl.concat(frames).select("row", user_id=pl.col("line").list.first(), item_id=pl.col("line").list.slice(1))
     again = lines.filter(~pl.col("user_id").is_first_distinct())
     if len(again) and lines["item_id"].list.len().max() != 1:
@@ -81,18 +84,14 @@ def read_events(file: Path) -> pl.DataFrame:
     return lines.drop("row").explode("item_id")
 
 
-def read_attributes(file: Path) -> pl.DataFrame:
-    """`item_id` and `categories` from {"item": [attribute, ...]}."""
+def read_attributes(file: Path) -> dict[str, list[str]]:
+    """The categories of each item from {"item": [attribute, ...]}."""
     found = read_object(file)
     for item, attributes in found.items():
-        if not isinstance(attributes, list) or not set(map(type, attributes)) <= {int, str}:
-            what = "the attributes are not a list of numbers"
+        if not isinstance(attributes, list) or not set(map(type, attributes)) <= {int}:
+            what = "the attributes are not a list of whole numbers"
             raise DataError(what, file=file, row=f"item {item}", fix="correct it")
-    categories = [[f"attribute {attribute}" for attribute in attributes] for attributes in found.values()]
-    return pl.DataFrame(
-        {"item_id": list(found), "categories": categories},
-        schema={"item_id": pl.String, "categories": pl.List(pl.String)},
-    )
+    return {item: [f"attribute {number}" for number in attributes] for item, attributes in found.items()}
 
 
 FORMAT = Format(
