@@ -69,3 +69,65 @@ def test_where_a_profile_has_patience_it_can_act(profile):
     assert plan.keep and plan.watch
     assert plan.patience is None or plan.patience < plan.steps // plan.measure_every // 2
     assert (plan.patience is not None) == (profile == "paper")
+
+
+def order_of(task, epoch):
+    """The samples of an epoch in the order in which they are learned from: (task, item, tokens read)."""
+    batches = [task.batch(step) for step in range(epoch * task.per_epoch, (epoch + 1) * task.per_epoch)]
+    return [
+        (int(number), int(item), tuple(source[mask].tolist()))
+        for batch in batches
+        for number, item, source, mask in zip(batch.task, batch.item, batch.source, batch.mask, strict=True)
+    ]
+
+
+def test_every_epoch_has_all_samples_in_an_order_of_its_own_that_the_seed_decides():
+    split = leave_one_out(histories(), 5)
+    one, other = training(split), training(split, seed=1)
+    epochs = [order_of(one, epoch) for epoch in range(3)]
+    assert len(epochs[0]) == len(one.samples) == sum(one.batch_size(step) for step in range(one.per_epoch))
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+    # A wrong order of the same samples would agree in a few places; the same one agrees in all.
+    for first, second in ((epochs[0], epochs[1]), (epochs[1], epochs[2]), (epochs[0], order_of(other, 0))):
+        assert sum(a == b for a, b in zip(first, second, strict=True)) < len(first) / 2
+    assert order_of(training(split), 1) == epochs[1]
+
+
+def test_every_step_aligns_items_of_its_own(monkeypatch):
+    task = training(leave_one_out(histories(), 5), implicit_items=4)
+    seen = []
+    plain = CodeTables.item_tokens
+    monkeypatch.setattr(CodeTables, "item_tokens", lambda *given: seen.append(given[2].tolist()) or plain(*given))
+    batch = task.batch(0)
+    for step in (*range(6), 0):
+        task.implicit_loss(batch, step)
+    text, image = seen[::2], seen[1::2]
+    assert text == image and text[0] == text[-1]
+    assert all(len(set(items)) == 4 for items in text)
+    assert len({tuple(sorted(items)) for items in text}) >= 5
+
+
+def test_a_plan_has_what_its_recipe_says():
+    recipe = {"epochs": 5, "learning_rate": 0.02, "weight_decay": 0.3, "warmup": 0.4, "clip": 0.7, "decay": "all"}
+    task = training(leave_one_out(histories(), 5), dict, **recipe, table_factor=7.0, patience=4, seed=3, monitor="x")
+    plan, steps = task.plan(), 5 * task.per_epoch
+    assert (plan.steps, plan.warmup, plan.clip, plan.seed, plan.schedule) == (
+        steps,
+        round(0.4 * steps),
+        0.7,
+        3,
+        "cosine",
+    )
+    assert (plan.learning_rate, plan.weight_decay, plan.decay, plan.patience) == (0.02, 0.3, "all", 4)
+    assert [(keep.metric, keep.best) for keep in plan.keep] == [("x", "highest")]
+    assert [(watch.metric, watch.best) for watch in plan.watch] == [("loss/validation", "lowest")]
+    tables = {"embedding.weight", "encoder.position_bias.weight", "decoder.position_bias.weight"}
+    plan = replace(plan, decay="matrices")
+    for name, weight in task.module.named_parameters():
+        assert plan.factor(name) == (7.0 if name in tables else 1.0)
+        assert plan.decayed(name, weight) == (0.0 if name in tables or weight.ndim < 2 else 0.3)
+
+
+def test_without_measurements_nothing_is_waited_for():
+    plan = training(leave_one_out(histories(), 5)).plan()
+    assert plan.keep == plan.watch == () and plan.patience is None

@@ -207,6 +207,32 @@ def test_every_target_is_asked_once_per_epoch_and_told_from_the_items_before_it(
         assert sorted(met) == sorted(train.target.tolist())
 
 
+def test_every_epoch_has_an_order_of_its_own_that_the_seed_decides(split):
+    def order(seed, epoch):
+        task = SASRecTraining(SASRecNetwork(N, TINY), split.train, replace(TINY, seed=seed))
+        steps = range(epoch * task.per_epoch, (epoch + 1) * task.per_epoch)
+        for step in steps:
+            assert task.batch_size(step) == sum(asks.sum() for _, asks in asked(task, step))
+        return [tuple(places) for step in steps for places, _ in asked(task, step)]
+
+    assert order(0, 1) == order(0, 1) and sorted(order(0, 0)) == sorted(order(0, 1)) == sorted(order(1, 0))
+    for other in (order(0, 1), order(0, 2), order(1, 0)):
+        assert sum(a == b for a, b in zip(order(0, 0), other, strict=True)) < len(other) / 2
+
+
+def test_a_plan_has_what_its_recipe_says(split):
+    recipe = replace(TINY, weight_decay=0.3, patience=2, seed=5)
+    task = SASRecTraining(SASRecNetwork(N, recipe), split.train, recipe, dict)
+    plan = task.plan()
+    assert (plan.steps, plan.measure_every) == (TINY.epochs * task.per_epoch, task.per_epoch)
+    assert (plan.learning_rate, plan.weight_decay, plan.patience, plan.seed) == (0.01, 0.3, 2, 5)
+    assert [(keep.metric, keep.best) for keep in plan.keep] == [("NDCG@10/validation", "highest")]
+    assert [(watch.metric, watch.best) for watch in plan.watch] == [("loss/validation", "lowest")]
+    for name, weight in task.module.named_parameters():
+        table = name in ("embedding.weight", "age.weight")
+        assert plan.decayed(name, weight) == (0.0 if table or weight.ndim < 2 else 0.3)
+
+
 def test_a_long_history_is_cut_into_overlapping_windows():
     train = leave_one_out(Histories.from_lists([list(range(12)), [1, 2, 3, 4]]), UNCUT).train
     windows = Windows.of(train, 4)
