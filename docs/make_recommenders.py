@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from page import markdown, rewrite
 
+from macrec.viz.efforts import effort_table
 from macrec.viz.results import ablation_table, results_table
 from macrec.workbench.system_results import METRICS
 
@@ -21,6 +22,8 @@ def section(name: str, recorded: dict[str, Any]) -> str:
         f"## {name}",
         recorded["caption"],
         markdown(results_table(rows, METRICS)),
+        "What each training took, codebooks and measurements left out:",
+        markdown(effort_table(rows)),
         f"Each system minus {recorded['reference']}, the same users, first seed, 95 % bootstrap interval:",
         said,
     ]

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise
+from typing import Protocol
 
 import numpy as np
 
+from macrec.data.ranking import Ranking
 from macrec.data.split import Samples
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.generation.fusion import fuse
-from macrec.generation.paths import PathDecoder
+from macrec.generation.paths import DecodingOptions
 
 
-def tuned_weights(decoder: PathDecoder, samples: Samples, steps: int = 10) -> tuple[float, ...]:
+class Paths(Protocol):
+    """Several rankings that are to be fused."""
+
+    @property
+    def options(self) -> DecodingOptions:
+        """How."""
+
+    def rankings(self, samples: Samples, k: int) -> list[Ranking]:
+        """A ranking per path."""
+
+
+def tuned_weights(decoder: Paths, samples: Samples, steps: int = 10) -> tuple[float, ...]:
     """The weights of the decoder's paths with the best NDCG@10 for `samples`, each a multiple of 1 / `steps`.
 
     Paths are decoded once; only the fusion is tried with every division. Of equally good ones the most even is taken,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -29,6 +30,9 @@ RESCORING = ("union_rescore", "logmeanexp")
 
 MOST_SCORES = 250_000_000
 """Scores of `exact_scores` that are given at once: 1 GB."""
+
+Searched = tuple[Ranking, Callable[[NDArray[np.int64]], NDArray[np.float64]]]
+"""What a path's beam has found, and what gives the scores `[B, C]` of items `[B, C]` on it."""
 
 EXACT_USERS = 16
 """Users whose items are scored together: enough prefixes of each of them then fit into one block."""
@@ -134,13 +138,7 @@ class PathDecoder:
 
     def rankings(self, samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
         """What `fused` makes one of: a ranking per path, of its own beam or, to be rescored, of all candidates."""
-        self.model.eval()
-        found = [self._rankings(part, mask_seen) for part in parts(samples, self.options.batch)]
-        widest = max((ranking.k for ranking, *_ in found), default=k)
-        return [
-            Ranking.stack([best(ranking.items, ranking.scores, widest) for ranking in of_path])
-            for of_path in zip(*found, strict=True)
-        ]
+        return rankings_of([self], samples, k, mask_seen)
 
     def fused(self, rankings: Sequence[Ranking], k: int) -> Ranking:
         """The k best items by all `rankings`, one per path, together."""
@@ -208,21 +206,16 @@ class PathDecoder:
         found: NDArray[np.float64] = total.masked_fill(wanted < 0, -torch.inf).double().cpu().numpy()
         return found / self._length(path)
 
-    def _rankings(self, samples: Samples, mask_seen: bool) -> list[Ranking]:
-        found = [self._search(path, samples, self.options.width, mask_seen) for path in self.paths]
-        rankings = [Ranking(ranking.items, ranking.scores.astype(np.float64)) for ranking, _ in found]
-        if len(rankings) > 1 and self.options.fusion in RESCORING:
-            items, known = table(rankings)
-            for place, (path, (_, scorer)) in enumerate(zip(self.paths, found, strict=True)):
-                # Only what the other paths found is not yet known; move it to the front and leave the rest out.
-                missing = np.isneginf(known[..., place]) & (items != PADDING)
-                front = np.argsort(~missing, axis=1, kind="stable")[:, : int(missing.sum(1).max(initial=0))]
-                asked = np.where(np.take_along_axis(missing, front, 1), np.take_along_axis(items, front, 1), PADDING)
-                if asked.size:
-                    rows, columns = np.nonzero(asked != PADDING)
-                    known[rows, front[rows, columns], place] = self.scores(path, scorer, asked)[rows, columns]
-            rankings = [best(items, known[..., place], items.shape[1]) for place in range(len(rankings))]
-        return rankings
+    def searched(self, samples: Samples, mask_seen: bool) -> list[Searched]:
+        """The beam of every path, and what scores other items on it."""
+        self.model.eval()
+        found: list[Searched] = []
+        for path in self.paths:
+            ranking, scorer = self._search(path, samples, self.options.width, mask_seen)
+            found.append(
+                (Ranking(ranking.items, ranking.scores.astype(np.float64)), partial(self.scores, path, scorer))
+            )  # fmt: skip
+        return found
 
     def _search(
         self, path: int, samples: Samples, width: int, mask_seen: bool, trace: Trace | None = None
@@ -281,6 +274,35 @@ class PathDecoder:
         if name not in names:
             raise ValueError(f'there is no path "{name}", only {", ".join(names)}')
         return names.index(name)
+
+
+def rankings_of(decoders: Sequence[PathDecoder], samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
+    """A ranking per path of all `decoders`: its own beam or, where the first's fusion needs it, all candidates."""
+    options = decoders[0].options
+    found = []
+    for part in parts(samples, options.batch):
+        searched = [path for decoder in decoders for path in decoder.searched(part, mask_seen)]
+        rescored = len(searched) > 1 and options.fusion in RESCORING
+        found.append(completed(searched) if rescored else [ranking for ranking, _ in searched])
+    widest = max((ranking.k for of_paths in found for ranking in of_paths), default=k)
+    return [
+        Ranking.stack([best(ranking.items, ranking.scores, widest) for ranking in of_path])
+        for of_path in zip(*found, strict=True)
+    ]
+
+
+def completed(searched: Sequence[Searched]) -> list[Ranking]:
+    """The items that any path has found, ranked by every path: what its beam has missed is scored on it."""
+    items, known = table([ranking for ranking, _ in searched])
+    for place, (_, score) in enumerate(searched):
+        # Only what the other paths found is not yet known; move it to the front and leave the rest out.
+        missing = np.isneginf(known[..., place]) & (items != PADDING)
+        front = np.argsort(~missing, axis=1, kind="stable")[:, : int(missing.sum(1).max(initial=0))]
+        asked = np.where(np.take_along_axis(missing, front, 1), np.take_along_axis(items, front, 1), PADDING)
+        if asked.size:
+            rows, columns = np.nonzero(asked != PADDING)
+            known[rows, front[rows, columns], place] = score(asked)[rows, columns]
+    return [best(items, known[..., place], items.shape[1]) for place in range(len(searched))]
 
 
 def parts(samples: Samples, size: int) -> list[Samples]:

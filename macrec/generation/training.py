@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from macrec.alignment.implicit import implicit_alignment, misaligned, pooled
+from macrec.alignment.tasks import CodeTask
 from macrec.data.split import Samples
 from macrec.errors import DataError
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
@@ -38,12 +39,14 @@ IGNORED = -100
 class GeneratorRecipe:
     """How the generator learns; the defaults are those of the specification, section 5.6, for one machine.
 
-    `epochs` over all samples of all tasks in batches of `batch`. `softmax` "level": a token competes with those of its
-    own codebook; "children": with those that some item has after the same codes, so that nothing is spent on learning
-    which IDs exist, as the trie knows them anyway; "vocabulary": with all, and the end of the ID is to be told as
-    well, as published. `lambda_implicit` weighs the implicit alignment of `implicit_items` random items per step;
-    `implicit` "official" pairs them as the published code does. `patience`: stop after so many measurements in a
-    row with neither a better `monitor` nor a lower validation loss.
+    `epochs` over all samples of all tasks in batches of `batch`, or so many optimizer `steps` where these are not 0:
+    systems of more tasks make more steps in an epoch, and so learn more.
+
+    `softmax` "level": a token competes with those of its own codebook; "children": with those that some item has after
+    the same codes, so that nothing is spent on learning which IDs exist, as the trie knows them anyway; "vocabulary":
+    with all, and the end of the ID is to be told as well, as published. `lambda_implicit` weighs the implicit alignment
+    of `implicit_items` random items per step; `implicit` "official" pairs them as the published code does. `patience`:
+    stop after so many measurements in a row with neither a better `monitor` nor a lower validation loss.
 
     `weight_decay` is for matrices alone unless `decay` is "all"; see `Plan`.
 
@@ -55,6 +58,7 @@ class GeneratorRecipe:
     """
 
     epochs: int = 200
+    steps: int = 0
     batch: int = 1024
     learning_rate: float = 1e-3
     table_factor: float = 1.0
@@ -70,6 +74,11 @@ class GeneratorRecipe:
     monitor: str = "NDCG@10/validation"
     patience: int | None = 10
     seed: int = 0
+
+    def total_steps(self, tasks: Sequence[CodeTask], sequences: int, items: int) -> int:
+        """Steps of a training on these tasks over so many training sequences and items."""
+        samples = sum(sequences if task.kind == "sequence" else items for task in tasks)
+        return self.steps or self.epochs * -(-samples // self.batch)
 
 
 class GeneratorTraining:
@@ -100,12 +109,12 @@ class GeneratorTraining:
 
         The best weights are kept, and patience waits for them and for the validation loss.
         """
-        steps = self.recipe.epochs * self.per_epoch
+        steps = self.recipe.steps or self.recipe.epochs * self.per_epoch
         keep = (Keep(self.recipe.monitor, "highest"),) if self.measure_with is not None else ()
         return Plan(
             steps=steps,
             report_every=max(1, steps // reports),
-            measure_every=max(1, steps // (measurements or self.recipe.epochs)),
+            measure_every=max(1, steps // measurements) if measurements else self.per_epoch,
             learning_rate=self.recipe.learning_rate,
             rate_factors=tuple((name, self.recipe.table_factor) for name in TABLES),
             weight_decay=self.recipe.weight_decay,

@@ -2,8 +2,10 @@
 
 from macrec.evaluation.system import ScoringSystem, System
 from macrec.systems.codebooks import Codebooks, CodebookSettings
-from macrec.systems.generative import Generative, GeneratorSettings, GivenIds, LearnedIds
+from macrec.systems.generative import Generative, GeneratorSettings
+from macrec.systems.ids import GivenIds, LearnedIds
 from macrec.systems.item_knn import ItemKNN
+from macrec.systems.late_fusion import LateFusion
 from macrec.systems.macrec import MACRec
 from macrec.systems.markov import Markov
 from macrec.systems.mql4grec import MQL4GRec
@@ -20,6 +22,7 @@ __all__ = [
     "GeneratorSettings",
     "GivenIds",
     "ItemKNN",
+    "LateFusion",
     "LearnedIds",
     "MACRec",
     "MQL4GRec",

@@ -6,10 +6,11 @@ import hashlib
 import json
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split
-from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.fusion_weights import tuned_weights
 from macrec.evaluation.states import StateSnapshots, item_states
@@ -29,9 +29,8 @@ from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.paths import DecodingOptions, PathDecoder
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.generation.transformer import T5, T5Config
-from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems.codebooks import Codebooks, CodebookSettings
+from macrec.systems.ids import Ids
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 SIZES = {
@@ -117,73 +116,6 @@ class GeneratorSettings:
         return replace(self, recipe=replace(self.recipe, lambda_implicit=0.0))
 
 
-class Ids(Protocol):
-    """Where a generative system has its semantic IDs from."""
-
-    def learn(self, data: Dataset) -> Iterator[Event]:
-        """Learn them, if they are learned."""
-
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
-        """One ID per modality and item of the catalog, in the order of the item table."""
-
-
-@dataclass(frozen=True)
-class GivenIds:
-    """IDs that somebody has made: tables by modality, of any order and with further items.
-
-    Each modality has tokens of its own, also where the tables call their codebooks by the same names.
-    """
-
-    ids: Mapping[str, SemanticIds]
-
-    def learn(self, data: Dataset) -> Iterator[Event]:
-        """Nothing."""
-        return iter(())
-
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
-        """The rows of the catalog's items. Raises DataError for an item without an ID."""
-        found = {}
-        for modality, table in self.ids.items():
-            names = tuple(f"{modality}_{name.removeprefix(f'{modality}_')}" for name in table.codebooks)
-            found[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
-        return found
-
-    def matched(self, data: Dataset) -> list[str]:
-        """How the items of every table are found among those of the catalog, a sentence each."""
-        found = {name: match_items(table.item_ids, data.items["item_id"]) for name, table in self.ids.items()}
-        return [f"{name} IDs: {matching.sentence}" for name, matching in found.items()]
-
-
-class LearnedIds:
-    """IDs from codebooks over embeddings, kept in `folder`; those of `modalities` (default: of all that were learned).
-
-    Codebooks of several modalities may so serve systems that use one.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        embeddings: Mapping[str, Embeddings],
-        settings: CodebookSettings,
-        modalities: tuple[str, ...] = (),
-    ) -> None:
-        self.folder, self.embeddings, self.settings, self.modalities = folder, embeddings, settings, modalities
-        self._books: Codebooks | None = None
-
-    def learn(self, data: Dataset) -> Generator[Event, None, None]:
-        """The training of the codebooks."""
-        self._books = Codebooks(self.folder, data, self.embeddings, self.settings)
-        yield from self._books.events()
-
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
-        """The resolved IDs of the codebooks as they are; when nothing was learned for `data` yet, it is now."""
-        if self._books is None or self._books.data is not data:
-            for _ in self.learn(data):
-                pass
-        found = learned(self._books, "LearnedIds").resolved(absent=True)[0]
-        return {name: found[name] for name in self.modalities or found}
-
-
 class Generative:
     """A generative recommender: `ids`, the `tasks` its generator learns, and the settings of that generator.
 
@@ -197,6 +129,8 @@ class Generative:
         self._decoder: PathDecoder | None = None
         self._training: GeneratorTraining | None = None
         self._states: StateSnapshots | None = None
+        self.ends: tuple[Event, ...] = ()
+        """The newest event of the generator's training, which says what it took; empty before the first."""
 
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """Both stages: first the events of the codebooks, then those of the generator."""
@@ -210,24 +144,42 @@ class Generative:
     def learn_generator(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The second stage, over the IDs that the first has given."""
         settings = self.settings
-        tables = CodeTables(self.ids.tables(data), self.tasks, best_device())
-        model = T5(len(tables.vocabulary), settings.config, settings.recipe.seed).to(tables.device)
-        train_samples = split.train.newest(settings.decoding.max_history)
+        training = self.new_training(data, split)
         asked = self._asked(split)
         # Measured in one way however it will be asked, so that another way of asking finds the same training.
-        usual = PathDecoder(model, tables, DecodingOptions(max_history=settings.decoding.max_history))
-        training = GeneratorTraining(model, tables, train_samples, settings.recipe)
+        usual = DecodingOptions(max_history=settings.decoding.max_history)
         if len(asked):
-            training.measure_with = partial(_measured, training, usual, asked)
+            usual_decoder = PathDecoder(training.module, training.tables, usual)
+            training.measure_with = partial(_measured, training, usual_decoder, asked)
         plan = training.plan(measurements=settings.measurements)
-        checkpoint = self.checkpoint(data, split, tables.ids)
-        states = StateSnapshots(checkpoint.folder / "states", partial(item_states, model, tables))
-        decoder = PathDecoder(model, tables, settings.decoding)
+        checkpoint = self.checkpoint(data, split, training.tables.ids)
+        states = StateSnapshots(checkpoint.folder / "states", partial(item_states, training.module, training.tables))
+        decoder = PathDecoder(training.module, training.tables, settings.decoding)
         self._training, self._states, self._decoder = training, states, decoder
-        yield from train(states.during(training, plan.steps), plan, checkpoint)
+        for event in train(states.during(training, plan.steps), plan, checkpoint):
+            self.ends = (event,)
+            yield event
         weighted = len(decoder.paths) > 1 and settings.decoding.fusion != "official"
         if weighted and len(asked) and settings.decoding.weights is None:
             decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
+
+    def new_training(self, data: Dataset, split: Split) -> GeneratorTraining:
+        """A fresh generator and its samples, over the IDs that the first stage has given."""
+        tables = CodeTables(self.ids.tables(data), self.tasks, best_device())
+        model = T5(len(tables.vocabulary), self.settings.config, self.settings.recipe.seed).to(tables.device)
+        train_samples = split.train.newest(self.settings.decoding.max_history)
+        return GeneratorTraining(model, tables, train_samples, self.settings.recipe)
+
+    def steps(self, data: Dataset, split: Split) -> int:
+        """How many optimizer steps the second stage will make, told without training anything."""
+        return self.settings.recipe.total_steps(self.tasks, len(split.train), data.num_items)
+
+    def with_steps(self, steps: int) -> Self:
+        """The same system, not yet trained, with so many steps of the second stage instead of epochs."""
+        other = copy(self)
+        other.settings = replace(self.settings, recipe=replace(self.settings.recipe, steps=steps))
+        other.ends, other._training, other._states, other._decoder = (), None, None, None
+        return other
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best items of every history, all paths together."""

@@ -10,7 +10,8 @@ from typing import Literal, get_args
 from macrec.alignment.tasks import code_tasks
 from macrec.encoders import Embeddings
 from macrec.systems.codebooks import CodebookSettings
-from macrec.systems.generative import Generative, GeneratorSettings, LearnedIds
+from macrec.systems.generative import Generative, GeneratorSettings
+from macrec.systems.ids import LearnedIds
 
 Term = Literal["contrastive", "reconstructed", "implicit", "explicit"]
 """What MACRec is made of: L_con and L_align of the codebooks, L_implicit and the tasks between modalities."""
@@ -24,7 +25,8 @@ class MACRec(Generative):
     (explicit alignment); beside them the encoder's states of an item's two IDs are drawn together (implicit
     alignment). All paths that were asked for are decoded and fused.
 
-    `without` leaves terms out, as in the paper's Table 3.
+    `without` leaves terms out, as in the paper's Table 3. Without any, two single-modality generators in one network
+    are left.
     """
 
     def __init__(
@@ -47,5 +49,6 @@ class MACRec(Generative):
         explicit = "explicit" not in without
         tasks = code_tasks(tuple(embeddings), sequence_level=explicit, item_level=explicit)
         settings = generator.without_implicit() if "implicit" in without else generator
-        name = " ".join(["MACRec", *(f"w/o {term}" for term in without)])
+        every = set(without) == set(get_args(Term))
+        name = "MACRec w/o any term" if every else " ".join(["MACRec", *(f"w/o {term}" for term in without)])
         super().__init__(name, folder / "generators", ids, tasks, settings)

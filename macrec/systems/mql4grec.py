@@ -8,7 +8,8 @@ from pathlib import Path
 from macrec.alignment.tasks import code_tasks
 from macrec.encoders import Embeddings
 from macrec.systems.codebooks import CodebookSettings
-from macrec.systems.generative import Generative, GeneratorSettings, LearnedIds
+from macrec.systems.generative import Generative, GeneratorSettings
+from macrec.systems.ids import LearnedIds
 
 
 class MQL4GRec(Generative):

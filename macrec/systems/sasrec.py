@@ -84,6 +84,8 @@ class SASRec(ScoringSystem):
     ) -> None:
         self.recipe, self.folder, self.device = recipe or SASRecRecipe(), folder, device or best_device()
         self._network: SASRecNetwork | None = None
+        self.ends: tuple[Event, ...] = ()
+        """The newest event of the training, which says what it took; empty before the first."""
 
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """Train on `split.train`; of all epochs the weights with the best "NDCG@10/validation" are kept.
@@ -99,9 +101,10 @@ class SASRec(ScoringSystem):
         task = SASRecTraining(network, split.train, recipe, measure)
         identity = {"system": self.name, "data": data.fingerprint, "split": _digest(split), **asdict(recipe)}
         self._network = network
-        yield from train(
-            task, task.plan(), Checkpoint.named(self.folder, identity) if self.folder is not None else None
-        )
+        checkpoint = Checkpoint.named(self.folder, identity) if self.folder is not None else None
+        for event in train(task, task.plan(), checkpoint):
+            self.ends = (event,)
+            yield event
 
     @torch.no_grad()
     def loss(self, samples: Samples) -> float:

@@ -9,7 +9,8 @@ from macrec.alignment.tasks import code_tasks
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.systems.codebooks import CodebookSettings
-from macrec.systems.generative import Generative, GeneratorSettings, LearnedIds
+from macrec.systems.generative import Generative, GeneratorSettings
+from macrec.systems.ids import LearnedIds
 
 
 class TIGER(Generative):

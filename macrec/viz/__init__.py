@@ -10,6 +10,7 @@ from macrec.viz.coded_items import item_rows, items_in
 from macrec.viz.comparison import comparison_figure, comparison_table, verdict
 from macrec.viz.conflict_explorer import conflict_explorer
 from macrec.viz.data_figures import card_figure, ceiling_figure
+from macrec.viz.efforts import effort_table
 from macrec.viz.embedding_figures import agreement_figure, modality_map, purity_figure
 from macrec.viz.explorers import ItemExplorer, LinkedItems, explore
 from macrec.viz.histories import history_strip, personas
@@ -60,6 +61,7 @@ __all__ = [
     "conflict_explorer",
     "differences_figure",
     "distance_figure",
+    "effort_table",
     "examples",
     "explore",
     "factors_of",

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -21,8 +21,10 @@ from macrec.evaluation.evaluate import evaluate_each, target_groups
 from macrec.systems import (
     TIGER,
     CodebookSettings,
+    Generative,
     GeneratorSettings,
     ItemKNN,
+    LateFusion,
     MACRec,
     Markov,
     MQL4GRec,
@@ -32,6 +34,7 @@ from macrec.systems import (
     System,
     TransitionGraph,
 )
+from macrec.systems.budget import Budget, effort, matched
 from macrec.systems.macrec import Term
 from macrec.training import Event, drain
 from macrec.workbench.open_macrec import Given, over_given
@@ -39,6 +42,9 @@ from macrec.workbench.system_results import MAIN, Results
 
 SIMPLE = ("popularity", "Markov-1", "item-kNN", "transition graph")
 """Systems that count: no seed changes them."""
+
+LATE = "TIGERs, fused late"
+"""The control for generators over two modalities: those over one, trained apart."""
 
 Roster = Mapping[str, System]
 
@@ -64,10 +70,14 @@ def every_system(
     found: list[System] = [Popularity(), Markov(), ItemKNN(), TransitionGraph()]
     found.append(SASRec(SASRecRecipe(seed=seed), folder / "sasrec"))
     if given:
-        alone = [{modality: ids} for modality, ids in given.items()]
-        return roster(*found, *(over_given(folder, ids, generator) for ids in (*alone, given)))
-    found += [TIGER(folder, embeddings, modality, codebooks, generator) for modality in embeddings]
+        alone = [over_given(folder, {modality: ids}, generator) for modality, ids in given.items()]
+        if len(given) == 1:
+            return roster(*found, *alone)
+        return roster(*found, *alone, LateFusion(alone, LATE), over_given(folder, given, generator))
+    tigers = [TIGER(folder, embeddings, modality, codebooks, generator) for modality in embeddings]
+    found += tigers
     if len(embeddings) > 1:
+        found.append(LateFusion(tigers, LATE))
         found += [MQL4GRec(folder, embeddings, codebooks, generator), MACRec(folder, embeddings, codebooks, generator)]
     return roster(*found)
 
@@ -75,14 +85,18 @@ def every_system(
 def ablated_systems(
     folder: Path, embeddings: Mapping[str, Embeddings], codebooks: CodebookSettings, generator: GeneratorSettings
 ) -> dict[str, System]:
-    """MACRec without each of its terms, as in the paper's Table 3."""
-    found: list[System] = [MACRec(folder, embeddings, codebooks, generator, (term,)) for term in get_args(Term)]
+    """MACRec without each of its terms, as in the paper's Table 3, and without all of them."""
+    without: list[tuple[Term, ...]] = [*((term,) for term in get_args(Term)), get_args(Term)]
+    found: list[System] = [MACRec(folder, embeddings, codebooks, generator, terms) for terms in without]
     return roster(*found)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """All systems over one dataset with one choice of settings, kept in `folder`."""
+    """All systems over one dataset with one choice of settings, kept in `folder`.
+
+    Every generator may spend what MACRec takes for its epochs, counted in units of `budget`.
+    """
 
     folder: Path
     data: Dataset
@@ -91,6 +105,34 @@ class Contest:
     codebooks: CodebookSettings
     generator: GeneratorSettings
     given: Given | None = None
+    budget: Budget = "epochs"
+
+    @property
+    def spent(self) -> str:
+        """What the table of efforts is of, in words."""
+        unit = {"epochs": "epochs", "steps": "optimizer steps", "seconds": "seconds of CPU time"}[self.budget]
+        given = f"generators were given as many {unit} as MACRec"
+        return f"What each training took, codebooks and measurements left out; {given}."
+
+    def within_budget(self, system: System, told: Callable[[Event], None]) -> System:
+        """`system` with as many steps as the budget has; only a budget in seconds needs what codebooks have learned."""
+        if isinstance(system, LateFusion):
+            parts = [cast(Generative, self.within_budget(part, told)) for part in system.parts]
+            return LateFusion(parts, system.name)
+        if not isinstance(system, Generative) or len(self.given or self.embeddings) < 2:
+            return system
+        seed = system.settings.recipe.seed
+        books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
+        reference: Generative
+        if self.given:
+            reference = over_given(self.folder, self.given, generator)
+        else:
+            reference = MACRec(self.folder, self.embeddings, books, generator)
+        if self.budget == "seconds":
+            for stage in (reference, system):
+                for event in stage.learn_ids(self.data):
+                    told(event)
+        return matched(system, reference, self.budget, self.data, self.split)
 
     def run(self, seeds: Sequence[int], users: int = 0, mask_seen: bool = False, progress: bool = False) -> Results:
         """Train and rank `every_system` from every seed; see `compare_systems`."""
@@ -99,7 +141,7 @@ class Contest:
             books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
             return every_system(self.folder, self.embeddings, books, generator, self.given)
 
-        return compare_systems(make, self.data, self.split, seeds, users, mask_seen, progress)
+        return compare_systems(make, self.data, self.split, seeds, users, mask_seen, progress, self.within_budget)
 
     def ablate(self, results: Results, wanted: bool = True, progress: bool = False) -> Results:
         """MACRec without each of its terms, for the seeds and users of `results`, whose reference it is compared with.
@@ -114,7 +156,14 @@ class Contest:
             return ablated_systems(self.folder, self.embeddings, books, generator)
 
         found = compare_systems(
-            make, self.data, self.split, results.seeds, len(results.samples), results.mask_seen, progress
+            make,
+            self.data,
+            self.split,
+            results.seeds,
+            len(results.samples),
+            results.mask_seen,
+            progress,
+            self.within_budget,
         )
         full = [row for row in results.rows if row["system"] == results.reference]
         found.rows = full + [row for row in found.rows if row["system"].startswith(MAIN)]
@@ -139,13 +188,15 @@ def compare_systems(
     users: int = 0,
     mask_seen: bool = False,
     progress: bool = False,
+    ready: Callable[[System, Callable[[Event], None]], System] = lambda system, told: system,
 ) -> Results:
     """Train what `make` gives for every seed, and let it rank the catalog for test users, the same for all.
 
     Systems that are trained already are not trained again. `users`: how many test users, drawn at random; 0 is all.
     Both protocols are measured, from one training; `mask_seen` says which one figures look at. On the built-in catalog
     the marks (oracle, reads only, sees only) join as systems. After an interrupt what was finished is returned.
-    `progress` shows a bar. Raises DataError when nobody can be tested.
+    `progress` shows a bar. `ready` is given every system before it learns, and somebody to tell events, and gives the
+    one that is trained. Raises DataError when nobody can be tested.
     """
     samples = chosen_users(split.test, users)
     counts, groups = item_counts(split, data.num_items), target_groups(data, split, samples)
@@ -156,12 +207,13 @@ def compare_systems(
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         results.stopped = True
         for seed, name in bar:
-            system = make(seed)[name]  # only those of the first seed are kept
-            trained = drain(system.fit(data, split), Told(bar, f"{name}, seed {seed}"))
+            told = Told(bar, f"{name}, seed {seed}")
+            system = ready(make(seed)[name], told)  # only those of the first seed are kept
+            trained = drain(system.fit(data, split), told)
             if trained.stopped:
                 break
             found = evaluate_each(system, results.samples, counts, groups=groups)
-            results.add(seed, system, found, seconds=seconds_of(trained.events))
+            results.add(seed, system, found, seconds=seconds_of(trained.events), **effort(system))
         else:
             results.stopped = False
     for name, ranks in known_ranks(data, results.samples).items():

@@ -199,7 +199,7 @@ def test_07_follows_the_states_from_before_the_training_to_its_end(run):
 def test_08_names_every_system_and_the_oracle(run):
     found = run.metrics()["08_evaluation"]
     marks = ["oracle", "reads only", "sees only"]
-    learned = ["SASRec", "TIGER (text)", "TIGER (image)", "MQL4GRec", "MACRec"]
+    learned = ["SASRec", "TIGER (text)", "TIGER (image)", "TIGERs, fused late", "MQL4GRec", "MACRec"]
     assert list(found["systems"]) == [*SIMPLE, *learned, *marks]
     for metrics in found["systems"].values():
         assert set(metrics) == {*METRICS, *masked(METRICS)}

@@ -167,7 +167,9 @@ def test_a_system_learns_and_ranks_the_catalog(fitted, data, split, name):
     assert [event.step for event in generator] == list(range(1, len(generator) + 1))
     measured = [event.measured for event in generator if event.measured]
     assert len(measured) >= GENERATOR.measurements
-    assert all(set(found) == {"HR@10/validation", "NDCG@10/validation"} for found in measured)
+    names = {"HR@10/validation", "NDCG@10/validation", "loss/validation"}
+    assert all(set(found) == names for found in measured)
+    assert system.ends == (events[-1],) and events[-1].samples == len(system.training.samples)  # one epoch
 
 
 @pytest.mark.parametrize("ask", ["recommend", "decoder", "training", "states"])
@@ -329,6 +331,8 @@ def variations(data):
         "epochs": recipe(epochs=2),
         "batch": recipe(batch=32),
         "patience": recipe(patience=3),
+        "steps": recipe(steps=3),
+        "decay": recipe(decay="all"),
         "seed": recipe(seed=1),
         "max_history": decoding(max_history=3),
         "model": {"settings": replace(GENERATOR, config=T5Config.named("demo"))},

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from macrec.alignment.tasks import code_tasks
 from macrec.data import Histories, from_events
 from macrec.data.curio import curio
 from macrec.data.ranking import Ranking
@@ -25,6 +26,7 @@ from macrec.systems.sasrec import SASRecTraining
 from macrec.training import Event
 from macrec.workbench import system_comparison as module
 from macrec.workbench.system_comparison import (
+    LATE,
     SIMPLE,
     Contest,
     ablated_systems,
@@ -275,14 +277,38 @@ def test_seconds_are_those_of_all_trainings_that_follow_each_other(trainings, se
 def test_the_rosters_name_all_systems_and_those_of_two_modalities_only_where_there_are_two(tmp_path, embeddings):
     found = every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR)
     tigers = ["TIGER (text)", "TIGER (image)"]
-    assert list(found) == [*SIMPLE, "SASRec", *tigers, "MQL4GRec", MAIN]
+    assert list(found) == [*SIMPLE, "SASRec", *tigers, LATE, "MQL4GRec", MAIN]
+    assert found[LATE].parts == (found[tigers[0]], found[tigers[1]])
     assert all(system.name == name for name, system in found.items())
     alone = every_system(tmp_path, {"text": embeddings["text"]}, CODEBOOKS, GENERATOR)
     assert list(alone) == [*SIMPLE, "SASRec", "TIGER (text)"]
     ablated = ablated_systems(tmp_path, embeddings, CODEBOOKS, GENERATOR)
-    assert list(ablated) == [f"{MAIN} w/o {term}" for term in ("contrastive", "reconstructed", "implicit", "explicit")]
+    terms = ("contrastive", "reconstructed", "implicit", "explicit")
+    assert list(ablated) == [f"{MAIN} w/o {term}" for term in (*terms, "any term")]
+    assert ablated[f"{MAIN} w/o any term"].tasks == code_tasks(("text", "image"), False, False)
     seeded = replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=3))
     assert every_system(tmp_path, embeddings, CODEBOOKS, seeded)["SASRec"].recipe.seed == 3
+
+
+@pytest.mark.parametrize("budget", ["steps", "seconds"])
+def test_every_generator_gets_the_budget_of_macrec(tmp_path, data, split, embeddings, budget, monkeypatch):
+    paces = {"MACRec": 0.5, "MQL4GRec": 0.4, "TIGER (text)": 0.1, "TIGER (image)": 0.2, f"{MAIN} w/o explicit": 0.25}
+    monkeypatch.setattr("macrec.systems.budget.pace", lambda system, *_: paces[system.name])
+    told = []
+    contest = Contest(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR, budget=budget)
+    systems = every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR)
+    systems |= ablated_systems(tmp_path, embeddings, CODEBOOKS, GENERATOR)
+    ready = {name: contest.within_budget(system, told.append) for name, system in systems.items() if name in paces}
+    whole = systems[MAIN].steps(data, split)
+    expected = {name: whole if budget == "steps" else round(whole * 0.5 / pace) for name, pace in paces.items()}
+    assert {name: system.steps(data, split) for name, system in ready.items()} == expected
+    assert bool(told) == (budget == "seconds")  # a pace can only be told over codes
+    late = contest.within_budget(systems[LATE], told.append)
+    assert [part.steps(data, split) for part in late.parts] == [expected[part.name] for part in late.parts]
+    for name in ("popularity", "SASRec"):
+        assert contest.within_budget(systems[name], told.append) is systems[name]
+    assert replace(contest, budget="epochs").within_budget(systems["MQL4GRec"], told.append) is systems["MQL4GRec"]
+    assert budget.removesuffix("s") in contest.spent
 
 
 @pytest.fixture
@@ -307,7 +333,7 @@ def test_a_contest_is_of_all_systems_once_also_after_an_interrupt(tmp_path, data
     names = list(every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR))
     interrupt[0] = 14  # in MQL4GRec's
     results = contest.run([0], users=15)
-    assert results.stopped and pairs(results)[:-3] == [(name, 0) for name in names[:6]]
+    assert results.stopped and pairs(results)[:-3] == [(name, 0) for name in names[:7]]
     interrupt[0] = 0
     results = contest.run([0], users=15)
     assert not results.stopped and pairs(results)[:-3] == [(name, 0) for name in names]

@@ -1,0 +1,55 @@
+"""Late fusion: generators that were trained apart, whose scores are put together when they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from macrec.data.dataset import Dataset
+from macrec.data.ranking import Ranking
+from macrec.data.split import Samples, Split
+from macrec.evaluation.fusion_weights import tuned_weights
+from macrec.evaluation.validation import validation_users
+from macrec.generation.fusion import best, fuse
+from macrec.generation.paths import DecodingOptions, rankings_of
+from macrec.systems.generative import Generative
+from macrec.training import Event
+
+
+class LateFusion:
+    """The control for every generator over several modalities: `parts` that know one each, fused as its paths are.
+
+    What a joint generator has above it comes from learning together, not from having two modalities. Its trainings are
+    those of its parts, found again where they were made already. How much each part counts is chosen on validation
+    users, unless the first part's options say.
+    """
+
+    def __init__(self, parts: Sequence[Generative], name: str = "late fusion") -> None:
+        self.parts, self.name = tuple(parts), name
+        self.options: DecodingOptions = self.parts[0].settings.decoding
+
+    def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
+        """The events of the parts, one after the other."""
+        for part in self.parts:
+            yield from part.fit(data, split)
+        settings = self.parts[0].settings
+        self.options = settings.decoding
+        asked = validation_users(split, settings.validate_users, settings.recipe.seed)
+        if len(asked) and self.options.weights is None and self.options.fusion != "official":
+            self.options = replace(self.options, weights=tuned_weights(self, asked))
+
+    def rankings(self, samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
+        """What each part thinks of the items that any of them has found."""
+        return rankings_of([part.decoder for part in self.parts], samples, k, mask_seen)
+
+    def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
+        """The k best items of every history, all parts together. Raises RuntimeError before they have learned."""
+        rankings = self.rankings(samples, k, mask_seen)
+        if len(rankings) == 1:
+            return best(rankings[0].items, rankings[0].scores, k)
+        return fuse(rankings, self.options.fusion, k, self.options.weights)
+
+    @property
+    def ends(self) -> tuple[Event, ...]:
+        """The newest events of the parts' trainings."""
+        return tuple(event for part in self.parts for event in part.ends)
