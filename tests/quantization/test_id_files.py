@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import re
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from macrec.errors import DataError
 from macrec.quantization import id_files
@@ -255,3 +258,49 @@ def test_every_published_set_is_the_same_in_every_format(shared_data, tmp_path):
             np.testing.assert_array_equal(again.codes, ids.codes)
             assert ending == "npy" or again.item_ids.equals(ids.item_ids)
             assert [size - 1 for size in again.sizes] == known["max_code_per_level"] and again.sizes_from == "assumed"
+
+
+SOURCE = json.dumps(dict(zip(KEYS, TOKENS, strict=True)), indent=1).encode()
+PARTS = [
+    b"null",
+    b"-1",
+    b"[[",
+    b"{}",
+    b'"',
+    b"\\ud800",
+    b"\0",
+    b",",
+    b"\n",
+    b"9" * 20,
+    b"<",
+    b">",
+    b"_",
+    b"true",
+    b"\xff",
+]
+cuts = st.tuples(st.integers(0, len(SOURCE)), st.integers(0, 20), st.sampled_from([b"", b" ", b"7", *PARTS]))
+
+
+def plainly(data):
+    """What a JSON of IDs says, by the standard library alone: key → list of (codebook, code)."""
+    pairs = json.loads(data.decode("utf-8-sig"), object_pairs_hook=list)
+    return {key: [re.fullmatch(r"<(\w+)_(\d+)>", token).groups() for token in tokens] for key, tokens in pairs}
+
+
+@given(st.lists(cuts, min_size=1, max_size=3))
+def test_damaged_json_is_refused_or_means_what_it_says(tmp_path_factory, changes):
+    data = SOURCE
+    for place, length, part in changes:
+        data = data[:place] + part + data[place + length :]
+    file = tmp_path_factory.getbasetemp() / "damaged.json"
+    file.write_bytes(data)
+    try:
+        ids = load_semantic_ids(file)
+    except DataError as error:
+        assert "\n" not in str(error) and str(error).startswith(str(file))
+        return
+    told = plainly(data)
+    assert ids.item_ids.to_list() == list(told)
+    for row, spelled in zip(ids.codes.tolist(), told.values(), strict=True):
+        assert spelled == [(name, written) for name, (_, written) in zip(ids.codebooks, spelled, strict=True)]
+        assert row == [int(written) for _, written in spelled]
