@@ -65,6 +65,14 @@ def variants(settings: CodebookSettings, sweep: Sequence[float]) -> dict[str, Co
     return found | {"published code": settings.compat()}
 
 
+def joined(settings: CodebookSettings, embeddings: Mapping[str, Embeddings]) -> CodebookSettings:
+    """`settings` where there are two modalities; with one, those without the terms between them, which is printed."""
+    if len(embeddings) > 1:
+        return settings
+    print(f"Left out: the cross-modal terms, as {next(iter(embeddings))} is the only modality.")
+    return settings.independent()
+
+
 def what_to_compare(
     profile: str, lambda_con: float, sweep: str = "", seeds: int = 0, seed: int = 0
 ) -> tuple[list[float], list[int]]:
@@ -101,16 +109,17 @@ def compare(
     """Train every variant from every seed and measure it: the rows of `measured_row`, by variant, seed and modality.
 
     What is trained already is not trained again. Residual k-means on the standardized vectors, with as many levels and
-    codewords, joins as the variant that needs no training. After an interrupt the rows of what was finished are
-    returned. `progress` shows a bar.
+    codewords, joins as the variant that needs no training. With one modality there is no cross-modal variant. After an
+    interrupt the rows of what was finished are returned. `progress` shows a bar.
     """
-    trainings = [(name, seed) for name in variants(settings, weights) for seed in seeds]
+    compared = variants(settings, weights if len(embeddings) > 1 else ())
+    trainings = [(name, seed) for name in compared for seed in seeds]
     rows: list[dict[str, Any]] = []
     bar = tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress, leave=False)
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         for name, seed in bar:
             bar.set_postfix_str(f"{name}, seed {seed}")
-            books = Codebooks(folder, data, embeddings, variants(settings, weights)[name].with_seed(seed))
+            books = Codebooks(folder, data, embeddings, compared[name].with_seed(seed))
             if drain(books.events()).stopped:
                 break
             rows += codebook_rows(books, name)

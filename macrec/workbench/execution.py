@@ -97,9 +97,11 @@ def start_and_execute(notebook: Path, out: Path, given: dict[str, Any], watched:
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of loopback and interrupts
             )
             return
-        except RuntimeError:
-            if watched.cell or not left:
+        except RuntimeError as error:
+            if watched.cell:
                 raise
+            if not left:
+                raise NotebookError(f"{notebook.name}: its kernel did not start: {error}") from error
 
 
 class Watched:

@@ -256,8 +256,9 @@ def execute_all(
             manifest["skipped"][notebook.stem] = str(skipped)
             say(f"{notebook.stem}: skipped: {skipped}")
         except NotebookError as error:
-            unfinished.replace(failed)
-            failures.append(f"{error} (kept: {failed})")
+            if unfinished.exists():
+                unfinished.replace(failed)
+            failures.append(f"{error} (kept: {failed})" if failed.exists() else str(error))
             if number < len(notebooks):
                 say(f"{notebook.stem}: failed, the others are run all the same")
         else:

@@ -16,7 +16,7 @@ from macrec.quantization.health import mutual_information
 from macrec.systems.codebooks import NETWORKS, Codebooks, CodebookSettings, catalog_labels
 from macrec.training import drain
 from macrec.workbench import encode_modalities
-from macrec.workbench.codebook_comparison import codebook_rows, compare, kmeans_rows, variants, what_to_compare
+from macrec.workbench.codebook_comparison import codebook_rows, compare, joined, kmeans_rows, variants, what_to_compare
 
 SETTINGS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4)
 STEPS = 4  # one batch an epoch
@@ -335,8 +335,7 @@ def test_one_modality_alone_is_compared_without_information_on_another(folder, d
     assert rows["modality"].unique().to_list() == ["text"]
     assert rows["information"].is_nan().all()
     assert np.isfinite(rows.select("conflict_rate", "utilization", "perplexity", "reconstruction").to_numpy()).all()
-    alone, together = (rows.filter(pl.col("variant") == name) for name in ("independent", "cross-modal λ=0.001"))
-    assert alone.drop("variant").to_dicts()[0]["conflict_rate"] == together["conflict_rate"][0]
+    assert rows["variant"].to_list() == ["independent", "published code", "residual k-means"]  # nothing cross-modal
 
 
 def test_a_catalog_smaller_than_the_codebooks_is_compared_too(folder, data, embeddings):
@@ -347,6 +346,14 @@ def test_a_catalog_smaller_than_the_codebooks_is_compared_too(folder, data, embe
     }
     rows = compare(folder, data, small, CodebookSettings.of("smoke", epochs=2), [0.001], [0])
     assert rows["conflict_rate"].is_between(0, 1).all() and rows["utilization"].is_between(0, 1).all()
+
+
+def test_one_modality_has_nothing_cross_modal(embeddings, capsys):
+    settings = CodebookSettings.of("smoke", epochs=2, lambda_con=0.1)
+    assert joined(settings, embeddings) == settings and capsys.readouterr().out == ""
+    text = {"text": embeddings["text"]}
+    assert joined(settings, text) == settings.independent()
+    assert capsys.readouterr().out == "Left out: the cross-modal terms, as text is the only modality.\n"
 
 
 def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(folder, data):
