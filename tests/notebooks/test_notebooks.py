@@ -276,7 +276,7 @@ def test_ids_alone_are_evaluated_by_what_needs_no_contents(tmp_path):
     folder = str(save_parquet(numbers, tmp_path / "numbers"))
     parameters = {"profile": "smoke", "dataset": folder, "test_users": 100}
     run = run_notebooks(find_notebooks(["02", "06", "08"]), tmp_path / "run", parameters, progress=False)
-    assert list(run.metrics()["08_evaluation"]["systems"]) == ["popularity", "Markov-1", "item-kNN", "SASRec"]
+    assert list(run.metrics()["08_evaluation"]["systems"]) == [*SIMPLE, "SASRec"]
     assert set(run.manifest()["skipped"]) == {"02_embeddings", "06_generation"}
 
 
