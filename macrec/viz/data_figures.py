@@ -50,7 +50,6 @@ def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
         x=list(duplicates.values()), y=list(duplicates), orientation="h", marker_color=[TEXT, IMAGE, TEXT],
         row=2, col=2, hovertemplate="%{y}: %{x:.1%} of items<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(title="users", row=1, col=1)
     figure.update_xaxes(title="rank", type="log", dtick=1, row=1, col=2)
     figure.update_yaxes(title="events", type="log", dtick=1, row=1, col=2)
     for column, shares in ((1, list(card.missing.values())), (2, list(duplicates.values()))):
@@ -64,7 +63,7 @@ def card_figure(dataset: Dataset, card: DatasetCard) -> tuple[go.Figure, str]:
 
 
 def add_lengths(figure: go.Figure, lengths: NDArray[np.int64]) -> None:
-    """Users by number of events, into the first panel: a bar per number, or steps on a log axis for a long tail."""
+    """Users by number of events, into the first panel: a bar per number, or a log axis for a long tail."""
     values, counts = np.unique(lengths, return_counts=True)
     if values[-1] <= LONG_TAIL * np.median(lengths):
         figure.add_bar(
@@ -72,18 +71,25 @@ def add_lengths(figure: go.Figure, lengths: NDArray[np.int64]) -> None:
             row=1, col=1,
         )  # fmt: skip
         figure.update_xaxes(title="events", row=1, col=1)
+        figure.update_yaxes(title="users", row=1, col=1)
         return
     edges = length_edges(int(values[0]), int(values[-1]))
-    users = np.histogram(lengths, edges)[0]
+    users, widths = np.histogram(lengths, edges)[0], np.diff(edges)
     said = [
         f"{count:,} users with {low:,}" + (f" to {high - 1:,}" if high - 1 > low else "") + " events"
         for low, high, count in zip(edges[:-1], edges[1:], users, strict=True)
     ]
+    # Users per length, not per step: the steps of small lengths hold one length, those of large ones many.
     figure.add_scatter(
-        x=edges - 0.5, y=np.append(users, 0), text=[*said, ""], mode="lines", line={"color": FUSED, "shape": "hv"},
-        fill="tozeroy", hovertemplate="%{text}<extra></extra>", row=1, col=1,
+        x=edges - 0.5, y=np.append(users / widths, 0), text=[*said, ""], mode="lines",
+        line={"color": FUSED, "shape": "hv"}, fill="tozeroy", hovertemplate="%{text}<extra></extra>", row=1, col=1,
     )  # fmt: skip
-    figure.update_xaxes(title="events, in steps of equal ratio", type="log", dtick=1, row=1, col=1)
+    marks = [digit * 10**power for power in range(len(str(edges[-1]))) for digit in (1, 2, 5)]
+    marks = [mark for mark in marks if edges[0] <= mark <= edges[-1]]
+    figure.update_xaxes(
+        title="events", type="log", tickvals=marks, ticktext=[f"{mark:,}" for mark in marks], row=1, col=1
+    )
+    figure.update_yaxes(title="users per length", row=1, col=1)
 
 
 def length_edges(least: int, most: int, steps: int = 24) -> NDArray[np.int64]:

@@ -58,6 +58,13 @@ class RunRecord:
     failed: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
 
+    def said_skips(self) -> list[str]:
+        """A sentence for every reason why notebooks were skipped."""
+        reasons: dict[str, list[str]] = {}
+        for notebook, why in self.skipped.items():
+            reasons.setdefault(why, []).append(notebook)
+        return [f"{', '.join(found)} skipped: {why}" for why, found in reasons.items()]
+
 
 @dataclass(frozen=True)
 class RunComparison:
@@ -145,7 +152,7 @@ def compare_runs(folders: Sequence[Path], metrics: Sequence[str] = ()) -> RunCom
     told = {note.partition(" is not finished")[0] for note in notes}  # a sweep says more of its points
     notes += [f"{run.name}: {name} failed." for run in runs for name in run.failed if run.name not in told]
     notes += [f"{run.name}: a training of {name} was interrupted." for run in runs for name in run.interrupted]
-    notes += [f"{run.name}: {name} was skipped: {why}" for run in runs for name, why in run.skipped.items()]
+    notes += [f"{run.name}: {sentence}" for run in runs for sentence in run.said_skips()]
     return RunComparison(tuple(runs), tuple(varied_settings(runs)), tuple(chosen), tuple(notes))
 
 

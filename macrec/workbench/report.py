@@ -89,7 +89,7 @@ def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
     failed = ", ".join(f"{name}/{one.file.name}" for name, found in notebooks.items() for one in found if one.failed)
     wrong = f" Failed: {failed}." if failed else ""
     skipped = sum(len(run.skipped) for run in runs)
-    wrong += f" Skipped: {skipped}, for want of what the data do not have." if skipped else ""
+    wrong += f" Skipped, as the data lack something: {skipped}." if skipped else ""
     return f"{what} executed notebook{plural}, {sum(run.seconds for run in runs):,.0f} seconds in all{when}.{wrong}"
 
 
@@ -106,7 +106,7 @@ def _one(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> 
     ]
     if rows:
         page.html(table_html(pl.DataFrame(rows), "Seconds of every notebook."))
-    page.text(*(f"{name} was skipped: {why}" for name, why in run.skipped.items()))
+    page.text(*run.said_skips())
     page.heading("Metrics")
     _metrics(page, found)
     left_out = []

@@ -79,13 +79,14 @@ def encode_modalities(
                 found[modality] = vectors
     lacking = [modality for modality in specs if modality not in found]
     few = " and ".join(
-        f"{having[modality]:,} of {dataset.num_items:,} items have {WORDS[modality]}" for modality in lacking
+        f"{having[name] or 'none'} of the items ha{'s' if having[name] == 1 else 've'} {WORDS[name]}"
+        for name in lacking
     )
     if len(found) < least:
         what = f"{few}, where {'both are' if least > 1 else 'one or the other is'} needed of {FEWEST} items or more"
         options = " or ".join(f"{modality}_encoder=npy:FILE" for modality in lacking)
         fix = f"add them to the dataset, or give vectors made elsewhere as {options}"
-        raise NotApplicable(what, file=dataset.name, fix=fix)
+        raise NotApplicable(what, file=dataset.name.partition(" (")[0], fix=fix)
     if lacking:
         print(f"Left out: {' and '.join(lacking)}, as {few}.")
     return found

@@ -262,7 +262,7 @@ def test_every_notebook_runs_on_texts_alone_but_the_one_about_two_modalities(tex
     run = run_notebooks(find_notebooks(["00", "02", "05", "06", "07"]), tmp_path, parameters, progress=False)
     assert set(run.metrics()) == {"00_tour", "02_embeddings", "05_audit", "06_generation"}
     [(skipped, sentence)] = run.manifest()["skipped"].items()
-    assert skipped == "07_alignment" and "0 of 160 items have a picture, where both are needed" in sentence
+    assert skipped == "07_alignment" and "none of the items have a picture, where both are needed" in sentence
     assert set(run.metrics()["00_tour"]["first_codes"]) == {"text"}
     assert run.metrics()["05_audit"]["gradients"] == [] and len(run.metrics()["05_audit"]["resolvers"]) == 3
     assert [row["paths"] for row in run.metrics()["06_generation"]["fusions"]] == ["text→text"]

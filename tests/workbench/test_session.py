@@ -96,16 +96,16 @@ def test_what_was_taken_is_a_part_of_what_a_larger_number_takes(data, tmp_path):
 
 def test_a_modality_that_is_not_there_is_left_out_and_said(texts, pictures, capsys):
     assert set(encode_modalities(texts, **ENCODERS)) == {"text"}
-    assert capsys.readouterr().out == "Left out: image, as 0 of 160 items have a picture.\n"
+    assert capsys.readouterr().out == "Left out: image, as none of the items have a picture.\n"
     assert set(encode_modalities(pictures, **ENCODERS)) == {"image"}
-    assert capsys.readouterr().out == "Left out: text, as 0 of 160 items have a text.\n"
+    assert capsys.readouterr().out == "Left out: text, as none of the items have a text.\n"
 
 
 def test_advice_names_the_parameter_that_helps(texts, numbers, tmp_path):
     with pytest.raises(NotApplicable, match=r"have a picture, where both are needed .* as image_encoder=npy:FILE\.$"):
         encode_modalities(texts, **ENCODERS, least=2)
     with pytest.raises(
-        NotApplicable, match=r"^numbers: 0 of 160 items have a text and 0 of 160 .* a picture, where one"
+        NotApplicable, match=r"^numbers: none of the items have a text and none .* a picture, where one"
     ):
         encode_modalities(numbers, **ENCODERS)
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((160, 5)).astype(np.float32))
