@@ -6,6 +6,7 @@ official script iterates over a set (specification 1.2, "determinism fix").
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ EARLIEST = 100_000_000_000
 def load_amazon_2018(
     ratings: Path | str | None,
     reviews: Path | str,
-    meta: Path | str,
+    meta: Path | str | None,
     *,
     images: Path | str | None = None,
     min_core: int = 5,
@@ -37,16 +38,22 @@ def load_amazon_2018(
     """Load one category of Amazon 2018 by steps S1 to S7 of the specification (1.2).
 
     `ratings`: `<Category>.csv` (item, user, rating, time; no header); `reviews`: `<Category>_5.json.gz`, which only
-    says what items are candidates, but holds the events where `ratings` is None; `meta`: `meta_<Category>.json.gz`;
-    `images`: the folder of downloaded pictures (named like the last part of their address). Without it no item needs a
-    picture and none has one. All ratings count.
-    Files may be gzipped or plain. Raises DataError for files that do not read, and when nothing is left.
+    says what items are candidates, but holds the events where `ratings` is None; `meta`: `meta_<Category>.json.gz`, or
+    None where items have neither text nor picture; `images`: the folder of downloaded pictures (named like the last
+    part of their address). Without it no item needs a picture and none has one. All ratings count. Files may be gzipped
+    or plain. Raises DataError for files that do not read, and when nothing is left.
     """
-    reviews, meta = Path(reviews), Path(meta)
+    reviews = Path(reviews)
     events_file = reviews if ratings is None else Path(ratings)
+    items_file = reviews if meta is None else Path(meta)
     # S1: candidates are the reviewed items with metadata, with a complete picture if there is an images folder.
     reviewed = [frame["asin"].unique() for frame in read_json_lines(reviews, {"asin": "id"}, required=["asin"])]
-    candidates, notes = with_pictures(catalog_2018(meta, pl.concat(reviewed).unique(), images is not None), images)
+    wanted = pl.concat(reviewed).unique()
+    if meta is None:
+        images, candidates = None, wanted.to_frame("item_id").with_columns(image=pl.lit(None, pl.String))
+        notes: tuple[str, ...] = ("there is no file of metadata, so that items have neither text nor picture",)
+    else:
+        candidates, notes = with_pictures(catalog_2018(items_file, wanted, images is not None), images)
     # S2: every rating of a candidate is a positive event. (S4 holds by this: candidates have metadata.)
     if ratings is None:
         fields: dict[str, Kind] = {"reviewerID": "id", "asin": "id", "unixReviewTime": "whole"}
@@ -60,8 +67,8 @@ def load_amazon_2018(
     # S3: one event per (user, item). S5: the 5-core. S6: the order.
     events = in_order(core(first_of_repeated(events), min_core, events_file))
     # S7: number users and items by first appearance and bring everything together.
-    name = name or meta.name.removeprefix("meta_").split(".")[0]
-    return assemble(name, events, candidates, images, events_file, meta, notes)
+    name = name or re.sub(r"^(meta|reviews)_|(_5)?\.json(\.gz)?$", "", items_file.name)
+    return assemble(name, events, candidates, images, events_file, items_file, notes)
 
 
 def load_amazon_2023(

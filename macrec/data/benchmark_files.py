@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from macrec.data.dataset import Dataset, from_events
+from macrec.data.histories import CONTEXT, Histories
 from macrec.data.ordering import chronological
 from macrec.data.reading import existing_file, is_given
 from macrec.data.recbole import header, read, read_items
 from macrec.data.sample_rows import events_of_rows
+from macrec.data.split import split_histories
 from macrec.errors import DataError
 
 PART_FILE = re.compile(r"\.(train|valid|test)$")
 HELD_OUT = ("train", "valid", "test")
+
+CAP = 50
+"""Items in the longest history of a published sample file (MQL4GRec, MACRec)."""
 
 
 def part_files(prefix: Path) -> dict[str, Path]:
@@ -62,6 +68,30 @@ def load_benchmark(
     return from_events(
         name or prefix.name, ordered, items, events_file=files["train"], items_file=items_file, source=source
     )
+
+
+def write_benchmark(histories: Histories, prefix: Path) -> None:
+    """Write the published split of `histories` as three files of samples; users and items go by their numbers.
+
+    Histories are cut to the newest 50 items, as published ones are, unless they hold events that nobody is asked for,
+    which would then not be seen to belong between two rows. Of a user without a sample in training the files do not say
+    that his first event is for training: it comes back as context.
+    """
+    whole = histories.parts is not None and (histories.parts == CONTEXT).any()
+    for part, samples in zip(HELD_OUT, split_histories(histories, None if whole else CAP), strict=True):
+        place = np.arange(int(samples.lengths.sum())) - np.repeat(
+            np.cumsum(samples.lengths) - samples.lengths, samples.lengths
+        )
+        read = samples.items[np.repeat(samples.start, samples.lengths) + place]
+        rows = pl.DataFrame({"row": np.repeat(np.arange(len(samples)), samples.lengths), "item": read})
+        lists = rows.group_by("row", maintain_order=True).agg(pl.col("item").cast(pl.String).str.join(" "))
+        columns = {
+            "user_id:token": samples.user,
+            "item_id_list:token_seq": lists["item"],
+            "item_id:token": samples.targets,
+        }
+        table = pl.DataFrame(columns)
+        table.write_csv(prefix.with_name(f"{prefix.name}.{part}.inter"), separator="\t", quote_style="never")
 
 
 def sample_rows(files: dict[str, Path], user: str, item: str) -> pl.DataFrame:

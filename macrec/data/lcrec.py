@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from macrec.data.benchmark_files import part_files, sample_rows
+from macrec.data.benchmark_files import part_files, sample_rows, write_benchmark
 from macrec.data.dataset import Dataset, from_events
 from macrec.data.delimited import read_csv
 from macrec.data.images import FolderImages, ImageSource, NoImages
@@ -88,8 +88,8 @@ def save_lcrec(dataset: Dataset, folder: Path | str) -> Path:
     """Write a dataset in this format into `folder`, all or nothing.
 
     A folder that was saved before is replaced as a whole; any other with something in it is refused (DataError).
-    Times and behaviors are left out, as the format has no place for them. Pictures go into `images/` byte for byte
-    (drawn ones as WebP). Returns the folder.
+    Times and behaviors are left out, as the format has no place for them. A published split goes into
+    `<D>.{train,valid,test}.inter`, pictures go into `images/` byte for byte (drawn ones as WebP). Returns the folder.
     """
     check_histories(dataset)
     check_replaceable(Path(folder))
@@ -112,6 +112,8 @@ def save_lcrec(dataset: Dataset, folder: Path | str) -> Path:
         start = temporary / dataset.name
         with start.with_name(start.name + ".inter.json").open("w", encoding="utf-8") as stream:
             stream.write("{" + ",\n".join(lines.to_series()) + "}\n")
+        if histories.parts is not None:
+            write_benchmark(histories, start)
         write_json(start.with_name(start.name + ".item.json"), {str(row): text for row, text in enumerate(texts)})
         for suffix, ids in ((".item2id", items["item_id"]), (".user2id", dataset.user_ids)):
             table = ids.to_frame("id").with_columns(numbers.alias("number"))

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macrec.data import formats
+from macrec.data import formats, from_events
 from macrec.data.formats import FORMATS, readme_rows
 from macrec.data.histories import PARTS
+from macrec.data.lcrec import save_lcrec
 from macrec.data.load import load_dataset
 from macrec.errors import DataError
 
@@ -207,6 +208,18 @@ def test_a_benchmark_of_events(tmp_path):
     assert dataset.notes == ("the split in the files is leave-one-out",)
 
 
+def test_samples_of_three_events_are_leave_one_out(tmp_path):
+    """User v has no sample in training, so that no file says what a was for."""
+    rows = {
+        "train": [("u", ["a"], "b")],
+        "valid": [("u", list("ab"), "c"), ("v", ["a"], "b")],
+        "test": [("u", list("abc"), "d"), ("v", list("ab"), "c")],
+    }
+    write_benchmark(tmp_path, rows)
+    dataset = load_dataset(tmp_path)
+    assert dataset.histories.parts is None and dataset.notes == ("the split in the files is leave-one-out",)
+
+
 def test_a_random_split_is_refused(tmp_path):
     write_events(tmp_path, train=[("u", "a", 1), ("u", "b", 4)], valid=[("u", "c", 2)], test=[("u", "d", 3)])
     with pytest.raises(DataError, match=r'user "u".*an event for train follows one for test'):
@@ -230,6 +243,26 @@ def test_json_keeps_whole_histories_and_the_published_split(tmp_path, whole, cut
     assert histories(dataset) == {user: list(map(str, items)) for user, items in whole.items()}
     for part, expected in rows.items():
         assert samples(dataset, part, 3) == sorted(expected)
+
+
+@FRESH
+@given(
+    st.lists(st.lists(st.sampled_from("rv"), min_size=3, max_size=60).map(sorted), min_size=1, max_size=3), st.data()
+)
+def test_a_split_is_saved_beside_the_json(tmp_path, parts, data):
+    letters = [["r", "r", "v", "t", "t"], *(["r", "r", *part, "t"] for part in parts)]
+    names = {"r": "train", "v": "valid", "t": "test"}
+    items = [data.draw(st.lists(st.integers(0, 4), min_size=len(part), max_size=len(part))) for part in letters]
+    rows = [
+        {"user_id": f"u{user}", "item_id": f"i{item}", "part": names[part]}
+        for user, (own, marks) in enumerate(zip(items, letters, strict=True))
+        for item, part in zip(own, marks, strict=True)
+    ]
+    catalog = pl.DataFrame({"item_id": [f"i{item}" for item in range(5)]})
+    dataset = from_events("D", pl.DataFrame(rows), catalog, events_file="e", items_file="i")
+    again = load_dataset(save_lcrec(dataset, tmp_path / "out"))
+    assert again.histories.parts.tolist() == dataset.histories.parts.tolist()
+    assert again.fingerprint == dataset.fingerprint
 
 
 def test_samples_that_the_json_does_not_know_are_named(tmp_path):
@@ -387,6 +420,10 @@ def test_the_5_core_alone_holds_the_events(tmp_path):
     both = load_dataset(tmp_path, min_core=1)
     assert dataset.fingerprint == both.fingerprint and dataset.num_events == len({(u, i) for u, i, _ in events})
     assert dataset.source.startswith("Amazon reviews: reviews_C_5.json.gz")
+    (tmp_path / "meta_C.json").unlink()
+    bare = load_dataset(tmp_path, min_core=1)
+    assert histories(bare) == histories(both) and bare.name == "C" and set(bare.items["title"]) == {""}
+    assert "there is no file of metadata" in bare.notes[0]
 
 
 # ------------------------------------------------------------------------------------------------ real data

@@ -16,10 +16,9 @@ def reviews_of(folder: Path, category: str) -> Path | None:
 
 
 def categories(folder: Path) -> list[str]:
-    """The categories whose reviews and metadata are in `folder`."""
-    metas = [*folder.glob("meta_*.json"), *folder.glob("meta_*.json.gz")]
-    names = {unpacked(file).removeprefix("meta_").removesuffix(".json") for file in metas}
-    return sorted(name for name in names if reviews_of(folder, name))
+    """The categories whose 5-core is in `folder`."""
+    files = [*folder.glob("*_5.json"), *folder.glob("*_5.json.gz")]
+    return sorted({unpacked(file).removeprefix("reviews_").removesuffix("_5.json") for file in files})
 
 
 def find(path: Path) -> Path | None:
@@ -39,14 +38,14 @@ def load(path: Path | str, **options: Any) -> Dataset:
         options = {"images": folder / "images", **options}
     ratings = existing(folder, f"{category}.csv")
     reviews = reviews_of(folder, category) or folder / f"{category}_5.json"
-    meta = existing(folder, f"meta_{category}.json") or folder / f"meta_{category}.json"
+    meta = existing(folder, f"meta_{category}.json")
     return load_amazon_2018(ratings, reviews, meta, **options)
 
 
 FORMAT = Format(
     name="amazon2018",
     title="Amazon Reviews 2018",
-    files="`<C>_5.json[.gz]`, `meta_<C>.json[.gz]`, optional `<C>.csv[.gz]` (all ratings) and `images/`",
+    files="`<C>_5.json[.gz]`, optional `meta_<C>.json[.gz]`, `<C>.csv[.gz]` (all ratings) and `images/`",
     find=find,
     load=load,
 )
