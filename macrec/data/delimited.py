@@ -160,6 +160,10 @@ def _plain(
         last = piece.first_line + piece.data.count(b"\n")
         what = f"polars does not read this part ({str(error).splitlines()[0]})"
         raise DataError(what, file=path, row=f"rows {piece.first_line} to {last}", fix="correct the file") from error
+    if len(frame) != data.count(b"\n") + (
+        not data.endswith(b"\n") and data != b""
+    ):  # a byte order mark alone is no row
+        _explain(path, piece, columns, schema, required, separator)
     short = pl.col(f"{len(columns) - 1}").is_null()  # polars fills a short row up with nulls
     if frame.select((short | pl.any_horizontal(places[name].is_null() for name in required)).any()).item():
         _explain(path, piece, columns, schema, required, separator)

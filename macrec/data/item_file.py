@@ -16,7 +16,7 @@ from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
 from macrec.data.load import layout_and_path, load_dataset
 from macrec.data.parquet import EVENT_FILES, in_rows, pictures, read_table
-from macrec.data.reading import Piece, existing_file, is_given, parse_json, pieces, whole
+from macrec.data.reading import Piece, existing_file, is_given, parse_json, whole
 from macrec.data.values import as_id, as_text, as_texts, is_absent
 from macrec.errors import DataError
 
@@ -118,17 +118,16 @@ def table_of_text(path: Path, separator: str) -> pl.DataFrame:
 def from_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file."""
     rows: list[dict[str, Any]] = []
-    for piece in pieces(existing_file(path)):
-        for number, line in enumerate(piece.data.split(b"\n"), piece.first_line):
-            if line.strip():
-                try:
-                    value = parse_json(line, surrogates=True)
-                except ValueError as error:
-                    what = f"the file is not readable as jsonl ({error})"
-                    raise DataError(what, file=path, row=number, fix="correct it, or fetch it again") from error
-                if not isinstance(value, dict):
-                    raise DataError("the line is not an object", file=path, row=number, fix="write one {...} per line")
-                rows.append(value)
+    for number, line in enumerate(whole(existing_file(path)).split(b"\n"), 1):
+        if line.strip():
+            try:
+                value = parse_json(line, surrogates=True)
+            except ValueError as error:
+                what = f"the file is not readable as jsonl ({error})"
+                raise DataError(what, file=path, row=number, fix="correct it, or fetch it again") from error
+            if not isinstance(value, dict):
+                raise DataError("the line is not an object", file=path, row=number, fix="write one {...} per line")
+            rows.append(value)
     return rows
 
 

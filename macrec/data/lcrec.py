@@ -32,6 +32,7 @@ from macrec.errors import DataError
 from macrec.files import LONGEST, check_replaceable, replacing, write_json
 
 TEXTS = ("title", "description", "brand", "categories")
+JSON_SPACE = b" \t\r\n"
 
 
 def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str | None = None) -> Dataset:
@@ -155,7 +156,7 @@ def read_sequences(file: Path) -> tuple[pl.Series, NDArray[np.int64], NDArray[np
     items: list[NDArray[np.int64]] = []
     closed = False
     for piece in pieces(file, 4 << 20, end=b"]"):
-        body = piece.data.strip()
+        body = piece.data.strip(JSON_SPACE)
         opening, closed = b"," if users else b"{", body.endswith(b"}")
         try:
             if not body.startswith(opening) and not (users and body == b"}"):
@@ -216,11 +217,11 @@ def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame
     if is_given(id_file):
         file, ids = id_file, read_numbering(id_file)
     elif texts:
-        file, ids = text_file, pl.Series(sorted(texts, key=lambda key: (len(key), key)))
-        missing = next((str(row) for row in range(len(texts)) if str(row) not in texts), None)
+        missing = next((row for row in range(len(texts)) if str(row) not in texts), None)
         if missing is not None:
             what = f'the item "{missing}" is missing among the {len(texts)} (the ids are not 0 to {len(texts) - 1})'
             raise DataError(what, file=text_file, fix=f"add it, or number without gaps, or add {id_file.name}")
+        file, ids = text_file, pl.int_range(len(texts), eager=True)
     else:
         file, ids = prefix.with_name(prefix.name + ".inter.json"), pl.Series(np.unique(met[met >= 0]))
         if not ids.equals(pl.int_range(len(ids), eager=True)):

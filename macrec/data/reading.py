@@ -24,11 +24,14 @@ LONGEST_LINE = 16 << 20
 LARGEST_DOCUMENT = 512 << 20
 """Bytes of (unpacked) text of a file that is read as a whole."""
 
-HIGHEST_RATIO = 100
+HIGHEST_RATIO = 50
 """How many times its size a packed document may have once unpacked (text comes to 3 to 20)."""
 
 _MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
 """Byte order marks at the beginning of a file; joining files leaves several, and polars would take away one more."""
+
+MOST_VALUES = 20_000_000
+"""Values that a JSON document may hold: each takes some 64 bytes, however short it is written."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -95,6 +98,8 @@ def parse_json(
     `pairs` is its object_pairs_hook, in the place of the one that refuses repeated keys. All complaints are
     ValueErrors.
     """
+    if len(data) > MOST_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     try:
         value = json.loads(data, object_pairs_hook=pairs or distinct)
     except RecursionError as error:

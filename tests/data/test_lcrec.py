@@ -191,6 +191,8 @@ def test_ids_texts_and_pictures_come_from_the_files_beside(tmp_path):
         ({"inter": {"0": [0]}, "item2id": [("a", "x")]}, ["row 1", "whole number"]),
         ({"inter": {"0": [0]}, "items": {"0": {"title": False}}}, ["item 0", '"title"', "not text"]),
         ({"inter": {"0": [0]}, "items": {"a": {}}}, ["D.item.json", "not 0 to 0"]),
+        ({"inter": '\x0b{"0": [0]}'}, ["not JSON"]),
+        ({"inter": {"0": [0]}, "items": {"\ud83d": {}}}, ["D.item.json", 'the item "0" is missing']),
         ({"inter": {"0": [0]}, "items": {"0": {}, "2": {}}}, ["D.item.json", 'the item "1" is missing']),
         ({"inter": {"0": [0]}, "items": {"0": "text"}}, ["D.item.json", "item 0", "object of texts"]),
         ({"inter": {"0": [0]}, "items": '{"0": {"title": "a"}, "0": {"title": "b"}}'}, ['the key "0" occurs twice']),

@@ -187,6 +187,20 @@ def test_old_files_may_mix_utf8_and_latin1_but_not_within_a_line(tmp_path):
     ]
 
 
+def test_a_byte_order_mark_alone_is_a_row_that_is_too_short(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("x,1\n\ufeff".encode())
+    with pytest.raises(DataError, match="row 2: the row has 1 fields where 2 are needed"):
+        list(read_csv(path, {"a": pl.String, "n": pl.Int64}, header=False))
+
+
+def test_a_document_of_tiny_values_is_refused_before_it_takes_gigabytes(monkeypatch):
+    monkeypatch.setattr(reading, "MOST_VALUES", 1000)
+    assert len(reading.parse_json(b"[" + b"[]," * 400 + b"1]")) == 401
+    with pytest.raises(ValueError, match="more than 1,000 values"):
+        reading.parse_json(b"[" + b"[]," * 600 + b"1]")
+
+
 def test_a_carriage_return_within_a_line_is_named(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,n\r\nx,1\r\n\rx,2\r\n")
