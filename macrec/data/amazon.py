@@ -14,16 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from macrec.data.dataset import Dataset, first_true, from_events
+from macrec.data.dataset import LATEST, Dataset, first_true, from_events
 from macrec.data.delimited import read_csv
 from macrec.data.images import FolderImages, ImageSource, NoImages
 from macrec.data.json_lines import Kind, read_json_lines
 from macrec.data.kcore import k_core
 from macrec.data.picture_files import with_pictures
 from macrec.errors import DataError
-
-EARLIEST = 100_000_000_000
-"""A number of milliseconds since 1970 (in 1973) below which a time must be one of seconds."""
 
 
 def load_amazon_2018(
@@ -63,6 +60,7 @@ def load_amazon_2018(
     else:
         columns = {"item_id": pl.String, "user_id": pl.String, "rating": pl.String, "time": pl.Int64}
         frames = read_csv(events_file, columns, header=False, required=["item_id", "user_id", "time"])
+    frames = in_unit(frames, "time", events_file, milliseconds=False)
     events = gather(frame.join(candidates, on="item_id", how="semi") for frame in frames)
     # S3: one event per (user, item). S5: the 5-core. S6: the order.
     events = in_order(core(first_of_repeated(events), min_core, events_file))
@@ -93,7 +91,7 @@ def load_amazon_2023(
         frames = read_csv(reviews, columns, header=True)
     else:
         frames = read_json_lines(reviews, kinds, required=kinds)
-    frames = in_milliseconds(frames, reviews)
+    frames = in_unit(frames, "timestamp", reviews, milliseconds=True)
     events = gather(frame.rename({"parent_asin": "item_id", "timestamp": "time"}) for frame in frames)
     # Events come first here, so that the metadata of items nobody met need not be kept.
     met = events["item_id"].unique().cast(pl.String)
@@ -105,16 +103,17 @@ def load_amazon_2023(
     return assemble(name, events, candidates, images, reviews, meta, notes)
 
 
-def in_milliseconds(frames: Iterator[pl.DataFrame], file: Path) -> Iterator[pl.DataFrame]:
-    """The frames as they are; raises DataError for a `timestamp` in seconds."""
+def in_unit(frames: Iterator[pl.DataFrame], column: str, file: Path, *, milliseconds: bool) -> Iterator[pl.DataFrame]:
+    """The frames as they are; raises DataError for a time in the `column` that is in the other unit."""
+    unit, fix = ("milliseconds", "multiply seconds by 1000") if milliseconds else ("seconds", "divide by 1000")
     seen = 0
     for frame in frames:
-        early = frame["timestamp"].is_between(1 - EARLIEST, EARLIEST - 1)
-        if early.any():
-            row = first_true(early)
-            what = f"the time {frame['timestamp'][row]} is not in milliseconds, as this release has them"
-            place, fix = f"event {seen + row + 1}", "multiply seconds by 1000"
-            raise DataError(what, file=file, row=place, field="timestamp", fix=fix)
+        is_seconds = frame[column].is_between(1 - LATEST, LATEST - 1)
+        wrong = is_seconds if milliseconds else ~is_seconds
+        if wrong.any():
+            row = first_true(wrong)
+            what = f"the time {frame[column][row]} is not in {unit}, as this release has them"
+            raise DataError(what, file=file, row=f"event {seen + row + 1}", field=column, fix=fix)
         seen += len(frame)
         yield frame
 

@@ -52,6 +52,7 @@ def read_csv(
     found, found_header = False, False
     for piece in pieces(path, piece_bytes, encoding):
         piece = Piece(piece.first_line, with_line_feeds(piece, path))
+        check_marks(piece, path)
         if len(separator) > 1:
             piece = Piece(piece.first_line, _marked(piece, separator, path))
         mark = separator if len(separator) == 1 else _UNIT.decode()
@@ -91,6 +92,15 @@ def with_line_feeds(piece: Piece, path: Path) -> bytes:
         what = "the lines end with carriage returns alone" if alone else "a carriage return stands within the line"
         raise DataError(what, file=path, row=None if alone else row, fix="end every line with a line feed")
     return data
+
+
+def check_marks(piece: Piece, path: Path) -> None:
+    """Raise DataError for a line that begins with a byte order mark: polars takes some of them away."""
+    mark = b"\xef\xbb\xbf"
+    place = 0 if piece.data.startswith(mark) else piece.data.find(b"\n" + mark) + 1 if mark in piece.data else 0
+    if place or piece.data.startswith(mark):
+        row = piece.first_line + piece.data.count(b"\n", 0, place)
+        raise DataError("the line begins with a byte order mark", file=path, row=row, fix="take it out")
 
 
 def first_line(piece: Piece) -> tuple[int, str, bytes]:
@@ -160,10 +170,6 @@ def _plain(
         last = piece.first_line + piece.data.count(b"\n")
         what = f"polars does not read this part ({str(error).splitlines()[0]})"
         raise DataError(what, file=path, row=f"rows {piece.first_line} to {last}", fix="correct the file") from error
-    if len(frame) != data.count(b"\n") + (
-        not data.endswith(b"\n") and data != b""
-    ):  # a byte order mark alone is no row
-        _explain(path, piece, columns, schema, required, separator)
     short = pl.col(f"{len(columns) - 1}").is_null()  # polars fills a short row up with nulls
     if frame.select((short | pl.any_horizontal(places[name].is_null() for name in required)).any()).item():
         _explain(path, piece, columns, schema, required, separator)

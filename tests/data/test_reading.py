@@ -187,10 +187,11 @@ def test_old_files_may_mix_utf8_and_latin1_but_not_within_a_line(tmp_path):
     ]
 
 
-def test_a_byte_order_mark_alone_is_a_row_that_is_too_short(tmp_path):
+@pytest.mark.parametrize("line", ["\ufeff", "\ufeffy,2\n", "\n\ufeffy,2"])
+def test_a_byte_order_mark_before_a_later_line_is_refused(tmp_path, line):
     path = tmp_path / "x.csv"
-    path.write_bytes("x,1\n\ufeff".encode())
-    with pytest.raises(DataError, match="row 2: the row has 1 fields where 2 are needed"):
+    path.write_bytes(("x\ufeffx,1\n" + line).encode())
+    with pytest.raises(DataError, match=r"row [23]: the line begins with a byte order mark"):
         list(read_csv(path, {"a": pl.String, "n": pl.Int64}, header=False))
 
 

@@ -93,13 +93,13 @@ def table(
 
 def whole(text: str) -> int:
     """A whole number as all programs write it."""
-    need(re.fullmatch(r" *[+-]?[0-9]+", text), "whole number")
+    need(re.fullmatch(r"[ \t]*[+-]?[0-9]+", text), "whole number")
     return int(text)
 
 
 def number(text: str) -> float:
     """A finite number."""
-    need(re.fullmatch(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text), "number")
+    need(re.fullmatch(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text), "number")
     return float(text)
 
 
@@ -155,7 +155,9 @@ class Pairs(list[Any]):
 def records(data: bytes) -> list[Pairs]:
     """The objects of JSON lines."""
     lines = [
-        parsed(line, Pairs) for line in text_of(data).split("\n") if line.strip(" \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0")
+        parsed(line.removeprefix("\ufeff"), Pairs)
+        for line in text_of(data).split("\n")
+        if line.strip(" \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0")
     ]
     need(lines and all(isinstance(line, Pairs) for line in lines), "object")
     return lines
