@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from macrec.encoders.embeddings import Embeddings, shared_items
 from macrec.encoders.encoder import Encoder
+from macrec.encoders.fields import item_texts
 from macrec.encoders.image import HogColorEncoder, OpenClipEncoder
 from macrec.encoders.precomputed import NpyEncoder
 from macrec.encoders.store import EmbeddingStore
-from macrec.encoders.text import MINILM_PACKAGE, SentenceTransformerEncoder, TfidfEncoder, item_texts
+from macrec.encoders.text import MINILM_PACKAGE, SentenceTransformerEncoder, TfidfEncoder
 from macrec.errors import DataError
 
 __all__ = [

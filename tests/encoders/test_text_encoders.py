@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import huggingface_hub.constants
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.data.dataset import Dataset, from_events
 from macrec.encoders import EmbeddingStore, SentenceTransformerEncoder, TfidfEncoder, item_texts, text
-from macrec.encoders.rotation import rotation
+from macrec.encoders.latent_space import LatentSpace, random_signs, signature
+from macrec.encoders.words import normalized
 from macrec.errors import DataError
 
 WORDS = st.text(alphabet="ab .\n\té", max_size=8)
@@ -75,17 +77,41 @@ def prepared(encoder: TfidfEncoder, dataset: Dataset) -> TfidfEncoder:
     return encoder
 
 
-def test_tfidf_equals_the_scikit_learn_pipeline(catalog: Dataset) -> None:
+def test_the_meaning_equals_the_scikit_learn_pipeline(catalog: Dataset) -> None:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
     pipeline = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2), TruncatedSVD(4, random_state=3)
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"\w+"),
+        TruncatedSVD(4, random_state=3),
     )
-    encoder = prepared(TfidfEncoder(dim=4, seed=3), catalog)
-    expected = pipeline.fit_transform(item_texts(catalog)) @ rotation(4)
-    np.testing.assert_allclose(encoder.encode(catalog, np.arange(6)), expected, atol=1e-5)
+    space = LatentSpace.of(item_texts(catalog), 4, min_df=2, max_features=100, seed=3)
+    assert space is not None
+    ours, theirs = space.meaning(np.arange(6)), pipeline.fit_transform(item_texts(catalog))
+    np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-5)
+
+
+def test_the_detail_is_a_sketch_of_all_that_the_directions_leave_out(catalog: Dataset) -> None:
+    texts, rows = item_texts(catalog), np.arange(6)
+    space = LatentSpace.of(texts, 20, min_df=3, max_features=100, seed=0)
+    assert space is not None
+    common, rare = space.common.toarray(), space.rare.toarray()
+    left = common - common @ space.directions @ space.directions.T  # [6, C], term by term
+    sketched = left @ space.sketch_common.toarray() + rare @ space.sketch_rare.toarray()
+    sketched += space.whole * np.stack([signature(text, space.width) for text in texts])
+    length = np.sqrt((common**2).sum(1) + (rare**2).sum(1) + space.whole**2)
+    np.testing.assert_allclose(space.detail(rows, texts), sketched / length[:, None], atol=1e-5)
+
+
+def test_random_signs_and_signatures_keep_lengths_and_angles_on_average() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [random_signs(5, 16, rng).toarray() for _ in range(500)]
+    np.testing.assert_allclose(np.mean([signs @ signs.T for signs in drawn], axis=0), np.eye(5), atol=0.1)
+    marks = np.stack([signature(f"text {number}", 64) for number in range(500)])
+    gram = marks @ marks.T
+    assert abs(np.diag(gram).mean() - 1) < 0.02
+    assert np.abs(gram - np.diag(np.diag(gram))).mean() < 1.2 * np.sqrt(2 / np.pi / 64)
 
 
 def test_tfidf_puts_similar_texts_closer_than_unrelated_ones(catalog: Dataset) -> None:
@@ -104,10 +130,58 @@ def test_items_without_text_are_absent_zero_and_not_a_constant(tmp_path: Path) -
     assert (np.abs(result.values[result.present]).sum(1) > 0.1).all()
 
 
-def test_an_item_whose_words_occur_nowhere_else_is_absent_from_tfidf() -> None:
-    dataset = texts_only(["red cup", "red pot", "zither", "!?", "blue cup"])
-    assert prepared(TfidfEncoder(), dataset).present(dataset).tolist() == [True, True, False, False, True]
-    assert prepared(TfidfEncoder(min_df=1), dataset).present(dataset).tolist() == [True, True, True, False, True]
+def test_an_item_is_absent_from_tfidf_where_it_has_no_word() -> None:
+    dataset = texts_only(["red cup", "red pot", "zither", "!?", "blue cup", "🍕"])
+    assert prepared(TfidfEncoder(), dataset).present(dataset).tolist() == [True, True, True, False, True, True]
+
+
+TITLES = {
+    "one-character words": [f"Screw size {size} pack" for size in range(9)],
+    "a letter": [f"Vitamin {letter} tablets" for letter in "ABCDEK"],
+    "Chinese": [color + kind for color in ("红色", "蓝色", "黑色") for kind in ("陶瓷杯", "玻璃杯", "木椅", "茶壶")],
+    "Japanese": ["赤いカップ", "青いカップ", "赤い椅子", "青い椅子", "あかいカップ"],
+    "Thai": ["แก้วสีแดง", "แก้วสีฟ้า", "เก้าอี้สีแดง", "เก้าอี้สีฟ้า"],
+    "vowel signs": ["लाल कप", "लाल कूप", "नीला कप", "नीला कूप", "नीली कप"],
+    "emoji": ["pizza 🍕", "pizza 🍔", "burger 🍔", "burger 🍕"],
+    "marks": ["c guide", "c++ guide", "c# guide", "c guide!"],
+    "rare words": [f"cup of {name}" for name in ("arno", "bela", "cora", "dana", "egon")],
+    "order": ["a b a c a", "a c a b a", "b a c", "c a b"],
+    "repetition": ["ho ho", "ho ho ho", "ho ho ho ho", "ho"],
+    "long": [f"{'cup ' * 400}{size}" for size in (1, 2, 3)],
+}
+
+
+@pytest.mark.parametrize("kind", TITLES)
+def test_texts_that_differ_never_share_a_tfidf_vector(kind: str) -> None:
+    titles = TITLES[kind]
+    dataset = texts_only(titles)
+    encoder = prepared(TfidfEncoder(), dataset)
+    assert encoder.present(dataset).all()
+    assert closest(encoder.encode(dataset, np.arange(len(titles)))) > 1e-3
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.text(alphabet="ab1é茶杯ก 🍕.", max_size=6), min_size=2, max_size=12), st.sampled_from([1, 2, 256]))
+def test_only_equal_texts_share_a_tfidf_vector_whatever_the_catalog(titles: list[str], dim: int) -> None:
+    titles = [*titles, "cup of tea", "cup of tea"]  # so that there are terms in common
+    dataset = texts_only(titles)
+    encoder = prepared(TfidfEncoder(dim=dim), dataset)
+    present = encoder.present(dataset)
+    assert present.tolist() == [
+        any(not unicodedata.category(char).startswith(("P", "Z")) for char in t) for t in titles
+    ]
+    rows = np.flatnonzero(present)
+    keys = [normalized(text) for text in item_texts(dataset, rows=rows)]
+    vectors = encoder.encode(dataset, rows)
+    first = [keys.index(key) for key in keys]
+    np.testing.assert_allclose(vectors, vectors[first], atol=1e-6)
+    assert len(set(first)) == 1 or closest(vectors[sorted(set(first))]) > 1e-5
+
+
+def closest(vectors: np.ndarray) -> float:
+    """The smallest distance between two of the rows, in units of their mean length."""
+    apart = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    return float(apart[np.triu_indices(len(vectors), 1)].min() / np.linalg.norm(vectors, axis=1).mean())
 
 
 @pytest.mark.parametrize("rows", [[5, 0, 2, 2], [1], [4, 3, 2, 1, 0]])
@@ -132,7 +206,9 @@ def test_tfidf_is_deterministic_and_no_wider_than_the_data(catalog: Dataset) -> 
     first = prepared(TfidfEncoder(dim=300), catalog).encode(catalog, np.arange(6))
     again = prepared(TfidfEncoder(dim=300), catalog).encode(catalog, np.arange(6))
     np.testing.assert_array_equal(first, again)
-    assert first.shape == (6, 5)  # one item has no text, so five directions hold all of them
+    assert first.shape == (6, 16)  # the least; one item has no text, so five directions hold the meaning of all
+    data = texts_only([f"{one} {two}" for one in "abcdefghij" for two in "klmnopqrst"])
+    assert prepared(TfidfEncoder(dim=300), data).encode(data, np.arange(3)).shape == (3, 19)  # of 20 words
     assert prepared(TfidfEncoder(dim=2), catalog).encode(catalog, np.arange(6)).shape == (6, 2)
 
 
