@@ -51,6 +51,27 @@ RECIPES: dict[str, dict[str, Any]] = {
 """How each of them is trained."""
 
 
+MOST_LEVELS = 8
+"""More levels are refused: the sentences of a generator would be too long."""
+
+CODEWORDS = (256, 64, 16)
+"""How many codewords a level may have unless told otherwise: the largest number that leaves each ten items."""
+
+
+def fitting_size(items: int, levels: int = 0, codewords: int = 0) -> tuple[int, int]:
+    """Levels and codewords per level for a catalog of `items`, where they are 0; others stay as they are.
+
+    256 codewords, as published IDs have them, from 2,560 items on: with 64, the names of a larger catalog crowd into
+    the same IDs. Four levels, and more where that leaves fewer than 100 IDs per item.
+
+    >>> fitting_size(300), fitting_size(2_000), fitting_size(12_101), fitting_size(2_000, codewords=16)
+    ((4, 16), (4, 64), (4, 256), (5, 16))
+    """
+    codewords = codewords or next((size for size in CODEWORDS if items >= 10 * size), CODEWORDS[-1])
+    needed = next((count for count in range(4, MOST_LEVELS) if codewords**count >= 100 * items), MOST_LEVELS)
+    return levels or needed, codewords
+
+
 @dataclass(frozen=True)
 class CodebookSettings:
     """Everything that decides what codebooks come out: the model, the recipe, and the number of pseudo-labels."""
@@ -61,26 +82,29 @@ class CodebookSettings:
 
     @classmethod
     def of(
-        cls, profile: str, *, levels: int = 4, codewords: int = 64, lambda_con: float = 0.003,
+        cls, profile: str, *, items: int = 2_000, levels: int = 0, codewords: int = 0, lambda_con: float = 0.003,
         lambda_align: float = 0.001, clusters: int = 512, epochs: int = 0, seed: int = 0, network: str = "",
     ) -> CodebookSettings:  # fmt: skip
         """From the flat parameters of a notebook: `lambda_con` holds on the upper half of the levels, as in the paper.
 
-        `epochs` 0 and an empty `network` leave the choice to the profile. Raises DataError for an unknown one, and for
-        a number that cannot be used.
+        `levels` and `codewords` 0 leave the choice to the size of the catalog, `items` (`fitting_size`); `epochs` 0 and
+        an empty `network` to the profile. Raises DataError for an unknown one, and for a number that cannot be used.
         """
         for name, count, least, most in (
-            ("levels", levels, 1, 8),
-            ("codewords", codewords, 2, 16_384),
+            ("levels", levels or 1, 1, MOST_LEVELS),
+            ("codewords", codewords or 2, 2, 16_384),
             ("clusters", clusters, 1, 1_000_000),
             ("epochs", epochs, 0, 1_000_000),
             ("seed", seed, 0, 2**31),
         ):
             if not least <= count <= most:
-                raise DataError(f"{count} cannot be used", field=name, fix=f"give a number from {least} to {most:,}")
+                choice = ", or 0 for what fits the catalog" if name in ("levels", "codewords") else ""
+                fix = f"give a number from {least} to {most:,}{choice}"
+                raise DataError(f"{count} cannot be used", field=name, fix=fix)
         for name, weight in {"lambda_con": lambda_con, "lambda_align": lambda_align}.items():
             if not 0 <= weight < math.inf:
                 raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
+        levels, codewords = fitting_size(items, levels, codewords)
         network = network or profile
         if network not in NETWORKS:
             raise DataError(f'there is no network "{network}"', fix=f"choose one of {', '.join(NETWORKS)}")

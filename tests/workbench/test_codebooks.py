@@ -13,7 +13,7 @@ from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.codebook_training import CodebookTask
 from macrec.quantization.health import mutual_information
-from macrec.systems.codebooks import NETWORKS, Codebooks, CodebookSettings, catalog_labels
+from macrec.systems.codebooks import MOST_LEVELS, NETWORKS, Codebooks, CodebookSettings, catalog_labels
 from macrec.training import drain
 from macrec.workbench import encode_modalities
 from macrec.workbench.codebook_comparison import codebook_rows, compare, joined, kmeans_rows, variants, what_to_compare
@@ -103,9 +103,15 @@ def test_a_profile_chooses_network_and_epochs_unless_they_are_given(profile):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"levels": 0}, 'field "levels": 0 cannot be used; give a number from 1 to 8.'),
-        ({"levels": -2}, 'field "levels": -2 cannot be used; give a number from 1 to 8.'),
-        ({"codewords": 1}, 'field "codewords": 1 cannot be used; give a number from 2 to 16,384.'),
+        ({"levels": 9}, 'field "levels": 9 cannot be used; give a number from 1 to 8, or 0 for what fits the catalog.'),
+        (
+            {"levels": -2},
+            'field "levels": -2 cannot be used; give a number from 1 to 8, or 0 for what fits the catalog.',
+        ),
+        (
+            {"codewords": 1},
+            'field "codewords": 1 cannot be used; give a number from 2 to 16,384, or 0 for what fits the catalog.',
+        ),
         ({"clusters": 0}, 'field "clusters": 0 cannot be used; give a number from 1 to 1,000,000.'),
         ({"epochs": -1}, 'field "epochs": -1 cannot be used; give a number from 0 to 1,000,000.'),
         ({"seed": -1}, 'field "seed": -1 cannot be used; give a number from 0 to 2,147,483,648.'),
@@ -120,6 +126,22 @@ def test_a_parameter_that_cannot_be_used_is_one_clear_sentence(given, sentence):
     with pytest.raises(DataError) as caught:
         CodebookSettings.of(**{"profile": "smoke", **given})
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("items", [10, 160, 300, 2_000, 6_250, 20_000, 1_000_000, 100_000_000])
+def test_the_size_of_the_codebooks_follows_the_catalog_unless_told_otherwise(items):
+    sizes = CodebookSettings.of("smoke", items=items).config.rqvae.sizes
+    assert len(set(sizes)) == 1 and 4 <= len(sizes) <= MOST_LEVELS
+    assert sizes[0] == 16 or items >= 10 * sizes[0]
+    assert sizes[0] ** len(sizes) >= 100 * items
+    assert CodebookSettings.of("smoke", items=items, levels=3, codewords=7).config.rqvae.sizes == (7, 7, 7)
+    assert CodebookSettings.of("smoke", items=items, levels=2).config.rqvae.sizes == sizes[:1] * 2
+
+
+def test_the_built_in_catalog_has_four_levels_of_64_codewords_and_a_published_one_of_256():
+    assert CodebookSettings.of("demo").config.rqvae.sizes == (64,) * 4
+    for items in (6_250, 9_922, 12_101):  # Instruments (MQL4GRec, LC-Rec) and Beauty
+        assert CodebookSettings.of("demo", items=items).config.rqvae.sizes == (256,) * 4
 
 
 def test_variants_change_exactly_what_they_say():

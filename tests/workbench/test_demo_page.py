@@ -50,7 +50,7 @@ def text_of(widget):
 
 
 def test_a_run_is_opened_with_its_own_parameters_and_nothing_is_learned_again(folder, opened):
-    assert parameters_of(folder)["codewords"] == 8 and parameters_of(folder)["levels"] == 4
+    assert parameters_of(folder)["codewords"] == 8 and parameters_of(folder)["levels"] == 0
     assert opened.macrec.decoder.tables.ids["text"].sizes[0] == 8
     files = {file: file.stat().st_mtime_ns for file in folder.rglob("*.safetensors")}
     again = open_trained(folder)

@@ -52,10 +52,6 @@ def open_trained(out: str | Path = "") -> Opened:
 def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     """What notebook 06 makes in a run folder before anything is learned: the dataset, its split and the system."""
     given = parameters_of(folder)
-    codebooks = CodebookSettings.of(
-        given["profile"],
-        **{name: given[name] for name in ("levels", "codewords", "lambda_con", "lambda_align", "seed")},
-    )
     generator = GeneratorSettings.of(
         given["profile"], **{name: given[name] for name in ("epochs", "lambda_implicit", "beams", "size", "seed")}
     )
@@ -63,6 +59,11 @@ def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     files = {"text": given["text_ids"], "image": given["image_ids"]}
     with chdir(project_root() / "notebooks"):  # where notebooks run: paths among the parameters are meant from there
         data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
+        codebooks = CodebookSettings.of(
+            given["profile"],
+            items=data.num_items,
+            **{name: given[name] for name in ("levels", "codewords", "lambda_con", "lambda_align", "seed")},
+        )
         macrec = open_macrec(folder / "artifacts" / "systems", data, encoders, files, codebooks, generator)
     return data, data.split(), macrec
 
