@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from macrec import __version__
-from macrec.errors import DataError, printable
+from macrec.errors import DataError
+from macrec.workbench.endings import about_files, fail, stoppable
 
 if TYPE_CHECKING:
     from macrec.workbench.execution import Step
@@ -42,9 +41,6 @@ def main() -> None:
         fail(str(error), 2)
     except NotebookError as error:
         fail(str(error), 1)
-    except BrokenPipeError:  # whoever read what we print has read enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be written at exit
-        sys.exit(141)
     except OSError as error:
         if (sentence := about_files(error)) is None:
             raise
@@ -53,34 +49,6 @@ def main() -> None:
         if leaving.code not in (130, 143):
             raise
         fail("stopped; what was finished is kept", int(leaving.code))
-
-
-def about_files(error: OSError) -> str | None:
-    """What to say of no permission, no room, a name that is too long: nothing that a traceback would explain.
-
-    None for an error that is not about a file: a time-out or a lost connection is an OSError, too.
-    """
-    named = error.filename is not None
-    if isinstance(error, TimeoutError | ConnectionError | InterruptedError | ChildProcessError) or not (
-        named or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO)
-    ):
-        return None
-    place = f"{error.filename}: " if named else ""
-    return f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk."
-
-
-def stoppable() -> None:
-    """Let a request to end (SIGTERM, or a terminal that closes) put things away, as Ctrl-C does."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
-
-
-def fail(sentence: str, code: int) -> None:
-    """Say what is wrong on stderr, of several things each on a line, and leave."""
-    first, *others = map(printable, sentence.splitlines())
-    typer.echo("\n  ".join([f"macrec: {first}", *others]), err=True)
-    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)

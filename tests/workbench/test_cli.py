@@ -1,5 +1,6 @@
 """The command line as a person meets it: its output, its sentences and its exit codes."""
 
+import errno
 import gzip
 import io
 import json
@@ -9,8 +10,10 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import polars as pl
 import pytest
+from nbclient.exceptions import CellTimeoutError
 
 from macrec.workbench.cli import Log, main
+from macrec.workbench.endings import about_files
 from macrec.workbench.execution import Step
 
 
@@ -120,7 +123,7 @@ def break_ids(folder):
 
 
 def break_type(folder):
-    pl.DataFrame({"item_id": ["a", "b"], "title": [1.5, 2.5]}).write_parquet(folder / "items.parquet")
+    pl.DataFrame({"item_id": ["a", "b"], "title": [True, False]}).write_parquet(folder / "items.parquet")
 
 
 def break_picture(folder):
@@ -250,3 +253,22 @@ def test_compare_prints_a_table_and_json_and_refuses_what_is_no_run(tmp_path):
     assert code == 0 and [run["metrics"] for run in json.loads(out)["runs"]] == [{"nb.rate": 0.25}, {"nb.rate": 0.5}]
     code, out, err = macrec("compare", tmp_path / "a", tmp_path / "none")
     assert code == 2 and not out and "this folder holds no run" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "ids.json"), "ids.json: Permission denied; check the path"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; check the path"),
+        (OSError("No space left on device (os error 28)"), "os error 28"),
+        (FileNotFoundError("No such file or directory (os error 2): x.parquet"), "x.parquet; check the path"),
+        (CellTimeoutError("Timeout waiting for IOPub output"), None),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), None),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), None),
+        (ChildProcessError(errno.ECHILD, "No child processes"), None),
+        (OSError("an address that cannot be had"), None),
+    ],
+)
+def test_only_what_is_about_files_sends_people_to_their_disk(error, words):
+    said = about_files(error)
+    assert said is None if words is None else words in said

@@ -1,0 +1,46 @@
+"""How a command ends: with one sentence and an exit code, whatever ended it."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import sys
+
+import typer
+
+from macrec.errors import printable
+
+
+def about_files(error: OSError) -> str | None:
+    """What to say of no permission, no room, a name that is too long: nothing that a traceback would explain.
+
+    None for an error that is not about a file: a time-out or a lost connection is an OSError, too.
+    """
+    told = re.search(r"os error (\d+)", str(error))  # libraries in Rust say the number in words alone
+    number = error.errno if error.errno is not None or not told else int(told[1])
+    files = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+    if isinstance(error, TimeoutError | ConnectionError | InterruptedError | ChildProcessError) or not (
+        error.filename is not None or isinstance(error, files) or number in FULL
+    ):
+        return None
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk."
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO)
+"""Errors that are about files, though the system names none: no room, read-only, too many open ones, a broken disk."""
+
+
+def stoppable() -> None:
+    """Let a request to end (SIGTERM, or a terminal that closes) put things away, as Ctrl-C does."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
+
+
+def fail(sentence: str, code: int) -> None:
+    """Say what is wrong on stderr, of several things each on a line, and leave."""
+    first, *others = map(printable, sentence.splitlines())
+    typer.echo("\n  ".join([f"macrec: {first}", *others]), err=True)
+    sys.exit(code)
