@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, pad
 from macrec.alignment.implicit import implicit_alignment, misaligned, pooled
 from macrec.alignment.tasks import CodeTask
 from macrec.data.split import Samples
-from macrec.errors import DataError
+from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.transformer import T5
 from macrec.generation.trie import CodeTrie
@@ -98,7 +98,9 @@ class GeneratorTraining:
         self.module, self.tables, self.recipe = module, tables, recipe
         self.samples = TaskSamples(tables, train)
         if len(self.samples) == 0:
-            raise DataError("there is nothing to train on", fix="give users with 4 events or more, or two modalities")
+            raise NotApplicable(
+                "there is nothing to train on", fix="give users with 4 events or more, or two modalities"
+            )
         self._tries = [CodeTrie.of(ids, tables.device) for ids in tables.ids.values()]
         self.per_epoch = len(self.samples.order(recipe.batch, 0))
         self.measure_with = measure_with

@@ -25,7 +25,7 @@ from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
 from macrec.data.split import Samples, Split
-from macrec.errors import DataError
+from macrec.errors import NotApplicable
 from macrec.evaluation.system import CELLS, ScoringSystem, learned
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.training import VALIDATION_LOSS, Decay, Event, Keep, Plan, Usage, Watch, best_device, generator_for, train
@@ -91,8 +91,8 @@ class SASRec(ScoringSystem):
         """Train on `split.train`; of all epochs the weights with the best "NDCG@10/validation" are kept.
 
         That, "HR@10/validation" and "loss/validation" are measured on users of `split.valid`, the same at all times;
-        when it is empty nothing is measured and the last weights stay. Raises DataError when there is nothing to train
-        on, and when the folder holds another training.
+        when it is empty nothing is measured and the last weights stay. Raises NotApplicable when there is nothing to
+        train on, and DataError when the folder holds another training.
         """
         recipe = self.recipe
         network = SASRecNetwork(data.num_items, recipe).to(self.device)
@@ -233,7 +233,7 @@ class Windows(NamedTuple):
 class SASRecTraining:
     """A `Task` for `macrec.training.train`: a network and the targets of `samples`, each once per epoch.
 
-    `measure_with` gives the numbers of a measurement. Raises DataError when there are no samples.
+    `measure_with` gives the numbers of a measurement. Raises NotApplicable when there are no samples.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class SASRecTraining:
         measure_with: Callable[[], dict[str, float]] | None = None,
     ) -> None:
         if len(samples) == 0:
-            raise DataError("there is nothing to train on", fix="give histories of 2 items or more")
+            raise NotApplicable("there is nothing to train on", fix="give histories of 2 items or more")
         self.module, self.recipe, self.measure_with = module, recipe, measure_with
         self.device = next(module.parameters()).device
         is_target = np.zeros(len(samples.items), bool)

@@ -114,7 +114,8 @@ def grid_points(grid: Grid) -> list[Point]:
 def value_names(values: Sequence[Any]) -> list[str]:
     """The values as parts of file names, all different, also where a file system takes A for a."""
     texts = [str(value).removesuffix(".0") if isinstance(value, float) else str(value) for value in values]
-    names = [re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII).strip("_.")[:40] for text in texts]
+    short = [re.sub(r"(^|:|/)/.*/(?=.)", r"\1", text) for text in texts]  # of an absolute path its end
+    names = [re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII).strip("_.")[:40] for text in short]
     lower = [name.lower() for name in names]
     return [
         name if name and lower.count(name.lower()) == 1 else f"{name}-{digest(text)}".lstrip("-")

@@ -27,6 +27,7 @@ from macrec.workbench.sweep import (
     parse_grid,
     run_sweep,
     split_values,
+    value_names,
 )
 
 TOY = "import json, pathlib\n(pathlib.Path(out) / 'metrics.json').write_text(json.dumps({'toy': {'y': 1 / (x - 2)}}))"
@@ -127,6 +128,20 @@ def test_a_refused_parameter_stops_the_sweep_before_anything_is_written(notebook
     with pytest.raises(DataError, match=f"(?i){words}"):
         run_sweep([notebook()], grid, tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_points_are_named_by_the_ends_of_paths():
+    values = [
+        "/somewhere/long/beauty",
+        "npy:/somewhere/t.npy",
+        "clip:ViT-B-32//weights/open.pt",
+        "st:owner/model",
+        "/a/x",
+        "/b/x",
+    ]
+    *names, first, second = value_names([*values, "/a/x", "/b/x"])
+    assert names == ["beauty", "npy_t.npy", "clip_ViT-B-32_open.pt", "st_owner_model"]
+    assert first.startswith("x-") and second.startswith("x-") and first != second
 
 
 @pytest.mark.notebook
