@@ -241,13 +241,14 @@ def timestamps_of(events: pl.DataFrame, file: Path | str, first_row: int = 1) ->
     if times.null_count():
         row = first_row + first_true(times.is_null())
         raise DataError("the time is missing", file=file, row=row, field="timestamp", fix=advice)
-    late = ~times.is_between(1 - LATEST, LATEST - 1)
+    seconds = times.cast(pl.Int64, strict=False)  # polars compares unsigned numbers with none below 0
+    late = ~seconds.is_between(1 - LATEST, LATEST - 1).fill_null(False)
     if late.any():
         row = first_true(late)
         what = f"the time {times[row]} is not in seconds (in milliseconds it would be)"
         fix = "divide milliseconds by 1000, microseconds by 1000000"
         raise DataError(what, file=file, row=first_row + row, field="timestamp", fix=fix)
-    return times.cast(pl.Int64).to_numpy()
+    return seconds.to_numpy()
 
 
 def behaviors_of(events: pl.DataFrame, file: Path | str) -> tuple[tuple[str, ...], NDArray[np.int8] | None]:

@@ -97,7 +97,7 @@ def table_of_text(path: Path, separator: str) -> pl.DataFrame:
     """The columns of `NAMES` of a CSV or TSV file with a header, as text; quoted fields may hold line breaks."""
     data = with_line_feeds(Piece(1, whole(existing_file(path))), path)
     lines = rows_of(Piece(1, data), separator, path)
-    first, header = next(lines)
+    first, header = next(lines, (1, [""]))
     if (broken := next((column for column in header if '"' in column), None)) is not None:
         raise DataError(f"the column {broken!r} has a quote", file=path, row=first, fix="close it, or take it out")
     columns = chosen(header, path)

@@ -27,7 +27,7 @@ EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos
 ROWS, ROWS_PER_BYTE = 1_000_000, 8
 """Rows that a file may always have, and how many more for every byte of it."""
 OPTIONAL = ("user_idx", "item_idx", "timestamp", "pos", "behavior", "split")
-TEXTUAL = ("behavior", "split")
+NUMBERS, TEXTUAL = ("user_idx", "item_idx", "timestamp", "pos"), ("behavior", "split")
 BATCH_BYTES = 4 << 20
 """Picture bytes handed to the parquet writer at a time while saving; it keeps some such batches."""
 
@@ -48,6 +48,8 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
     events = read_table(events_file, EVENT_COLUMNS)
     events = events.drop(name for name in OPTIONAL if name in events.columns and says_nothing(events[name]))
     check_kinds(events, events_file)
+    wide = [name for name in NUMBERS if name in events.columns and events.schema[name].is_integer()]
+    events = events.with_columns(pl.col(wide).cast(pl.Int64))
     if is_given(items_file):
         items = in_rows(read_table(items_file), items_file)
         if {"image", "image_file"} <= set(items.columns):

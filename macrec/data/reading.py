@@ -85,9 +85,10 @@ def whole(path: Path) -> bytes:
     if len(data) > limit:
         what = f"the file has more than {limit >> 20} MB{' unpacked' if limit < LARGEST_DOCUMENT else ''}"
         raise DataError(what, file=path, fix="check where it comes from, or bring it into a table (.parquet, .jsonl)")
+    data = _MARKS.sub(b"", data)
     if not data.strip():
         raise DataError("the file is empty", file=path, fix="fetch or write it again")
-    return _to_utf8(data.removeprefix(b"\xef\xbb\xbf"), path, 1, "utf-8")
+    return _to_utf8(data, path, 1, "utf-8")
 
 
 def parse_json(

@@ -259,6 +259,56 @@ def test_errors_of_packed_pictures(tmp_path, pictures, words):
     assert all(word in str(caught.value) for word in ["images.parquet", *words]), str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [pl.UInt8, pl.UInt64, pl.Int128])
+def test_numbers_of_any_width(tmp_path, kind):
+    events = {**EVENTS, "pos": pl.Series([1, 0, 1, 0], dtype=kind), "timestamp": pl.Series([9, 8, 7, 6], dtype=kind)}
+    plain = {**EVENTS, "pos": [1, 0, 1, 0], "timestamp": [9, 8, 7, 6]}
+    one, two = (load_parquet(write(tmp_path, ITEMS, table)) for table in (events, plain))
+    assert one.fingerprint == two.fingerprint and one.histories.timestamps.dtype == np.int64
+    for name in ("timestamp", "pos"):
+        wide = pl.Series([1 << 100, 1, 2, 3], dtype=pl.Int128)
+        with pytest.raises(DataError, match=f'row 1, field "{name}": the number is too large'):
+            load_parquet(write(tmp_path, ITEMS, {**EVENTS, name: wide}))
+
+
+def test_columns_that_say_nothing_are_as_if_they_were_not_there(tmp_path):
+    empty = {
+        name: pl.Series([None] * 4, dtype=pl.Null) for name in ("timestamp", "pos", "item_idx", "behavior", "split")
+    }
+    nan = pl.Series([float("nan")] * 3)
+    dataset = load_parquet(write(tmp_path, {**ITEMS, "title": nan, "categories": nan}, {**EVENTS, **empty}))
+    assert dataset.histories.timestamps is None and dataset.items["title"].to_list() == [""] * 3
+
+
+def test_texts_and_categories_in_the_forms_people_have(tmp_path):
+    items = {
+        **ITEMS,
+        "title": [["A &amp;"], ["B", "b"], None],
+        "brand": pl.Series(["x", "y", "x"], dtype=pl.Categorical),
+        "description": [1984, 2001, None],
+        "categories": ["['Toys', 'Games']", "Toys|Games", "Arts, Crafts,Yarn"],
+    }
+    dataset = load_parquet(write(tmp_path, items, EVENTS))
+    assert dataset.items.select("title", "brand", "description", "categories").rows() == [
+        ("A &", "x", "1984", ["Toys", "Games"]),
+        ("B b", "y", "2001", ["Toys", "Games"]),
+        ("", "x", "", ["Arts, Crafts", "Yarn"]),
+    ]
+    nested = {**ITEMS, "categories": [[["Toys"], ["Games"]], [["x"]], None]}
+    assert load_parquet(write(tmp_path, nested, EVENTS)).items["categories"].to_list() == [["Toys", "Games"], ["x"], []]
+    with pytest.raises(DataError, match='row 1, field "categories".*not a text or a list of texts'):
+        load_parquet(write(tmp_path, {**ITEMS, "categories": [[{"a": "x", "b": "y"}]] * 3}, EVENTS))
+
+
+def test_a_file_of_more_rows_than_fit_is_refused(tmp_path, monkeypatch):
+    write(tmp_path, ITEMS, {"user_id": ["u"] * 9_000, "item_id": ["10"] * 9_000})
+    assert load_parquet(tmp_path).num_events == 9_000
+    monkeypatch.setattr(parquet, "ROWS", 10)
+    monkeypatch.setattr(parquet, "ROWS_PER_BYTE", 1)
+    with pytest.raises(DataError, match="claims to hold 9,000 rows"):
+        load_parquet(tmp_path)
+
+
 def test_a_file_that_is_not_parquet(tmp_path):
     for data in (b"", b"no parquet"):
         (tmp_path / "interactions.parquet").write_bytes(data)

@@ -6,8 +6,10 @@ It shares nothing with the loaders but the cleaning of texts, which has tests of
 from __future__ import annotations
 
 import io
+import json
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from tests.endure.plain import (
     need,
     no_surrogates,
     number,
+    once,
     parsed,
     records,
     rows_of,
@@ -184,14 +187,25 @@ def movielens(files: Files) -> Reading:
     return Reading(items, grouped(found, items), [clean_text(row["title"]) for row in movies])
 
 
+IDS = ("item_id", "parent_asin", "asin", "itemid", "item", "iid", "id")
+TITLES = ("title", "name", "item_name")
+
+
+def called(columns: Iterable[str], names: tuple[str, ...]) -> list[str]:
+    """The columns of these names, the first name first, whatever their case; of two that differ in case the first."""
+    return [column for name in names for column in columns if column.lower() == name]
+
+
 def item_table(files: Files) -> Reading:
     """A table of items of any kind."""
     (name, data), *_ = files.items()
     if name.endswith((".csv", ".tsv")):
         rows = table(data, "," if name.endswith("csv") else "\t", True)
-        need(rows[0]["#"] == "True" and "item_id" in rows[0], "columns")
-        ids = [row["item_id"] for row in rows]
-        titles = [clean_text(row.get("title", "")) for row in rows]
+        need(rows[0]["#"] == "True", "columns")
+        keys, names = called(rows[0], IDS), called(rows[0], TITLES)
+        need(keys, "ids")
+        ids = [row[keys[0]] for row in rows]
+        titles = [clean_text(row[names[0]]) if names else "" for row in rows]
     else:
         found = (
             [parsed(line) for line in text_of(data).split("\n") if line.strip()]
@@ -202,8 +216,11 @@ def item_table(files: Files) -> Reading:
             need(all(isinstance(row, dict) for row in found.values()), "object")
             found = [{"item_id": key, **row} for key, row in found.items()]
         need(isinstance(found, list) and found and all(isinstance(row, dict) for row in found), "objects")
-        ids = [json_id(row.get("item_id")) for row in found]
-        titles = [json_title(row.get("title")) for row in found]
+        columns = dict.fromkeys(key for row in found for key in row)
+        keys, names = called(columns, IDS), called(columns, TITLES)
+        need(keys, "ids")
+        ids = [json_id(row.get(keys[0])) for row in found]
+        titles = [json_title(row.get(names[0])) if names else "" for row in found]
     return Reading(distinct(ids), {}, titles)
 
 
@@ -213,7 +230,7 @@ def parquet(files: Files) -> Reading:
     columns = set(events.columns)
     if items is None or not {"item_idx", "user_idx", "split"}.isdisjoint({*columns, *items.columns}):
         raise Unsure
-    about = parsed(text_of(files["dataset.json"])) if "dataset.json" in files else {}
+    about = about_of(files["dataset.json"]) if "dataset.json" in files else {}
     need(isinstance(about, dict) and all(isinstance(about.get(key, ""), str) for key in ("name", "source")), "about")
     need({"user_id", "item_id"} <= columns and "item_id" in items.columns, "columns")
     rows = events.to_dicts()
@@ -225,7 +242,7 @@ def parquet(files: Files) -> Reading:
     ids = distinct([parquet_id(value) for value in items["item_id"]])
     titles = [
         clean_text(" ".join(json_texts(value)))
-        for value in (items["title"] if "title" in items.columns else [""] * len(ids))
+        for value in (items["title"].to_list() if "title" in items.columns else [""] * len(ids))
     ]
     found = [(parquet_id(row["user_id"]), parquet_id(row["item_id"]), (key[n], n)) for n, row in enumerate(rows)]
     return Reading(
@@ -236,6 +253,14 @@ def parquet(files: Files) -> Reading:
         },
         titles,
     )
+
+
+def about_of(data: bytes) -> Any:
+    """A JSON file in any of the encodings that the standard has."""
+    try:
+        return json.loads(data, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise Refused("json") from error
 
 
 def frame(data: bytes | None) -> Any:
