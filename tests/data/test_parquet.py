@@ -296,7 +296,7 @@ def test_texts_and_categories_in_the_forms_people_have(tmp_path):
     ]
     nested = {**ITEMS, "categories": [[["Toys"], ["Games"]], [["x"]], None]}
     assert load_parquet(write(tmp_path, nested, EVENTS)).items["categories"].to_list() == [["Toys", "Games"], ["x"], []]
-    with pytest.raises(DataError, match='row 1, field "categories".*not a text or a list of texts'):
+    with pytest.raises(DataError, match=r'row 1, field "categories".*not a text or a list of texts'):
         load_parquet(write(tmp_path, {**ITEMS, "categories": [[{"a": "x", "b": "y"}]] * 3}, EVENTS))
 
 
