@@ -22,11 +22,11 @@ def section(name: str, recorded: dict[str, Any]) -> str:
         f"## {name}",
         recorded["caption"],
         markdown(results_table(rows, METRICS)),
-        "What each training took, codebooks and measurements left out:",
-        markdown(effort_table(rows)),
         f"Each system minus {recorded['reference']}, the same users, first seed, 95 % bootstrap interval:",
         said,
     ]
+    if "steps" in rows.columns:
+        parts += ["What each training took, codebooks and measurements left out:", markdown(effort_table(rows))]
     ablated = pl.DataFrame(recorded["ablation"], infer_schema_length=None)
     if ablated["system"].n_unique() > 1:
         parts += [

@@ -18,6 +18,7 @@ from macrec.encoders import Embeddings
 from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.ceiling import known_ranks
 from macrec.evaluation.evaluate import evaluate_each, target_groups
+from macrec.evaluation.validation import split_for
 from macrec.systems import (
     TIGER,
     CodebookSettings,
@@ -95,7 +96,8 @@ def ablated_systems(
 class Contest:
     """All systems over one dataset with one choice of settings, kept in `folder`.
 
-    Every generator may spend what MACRec takes for its epochs, counted in units of `budget`.
+    Every generator may spend what MACRec takes for its epochs, counted in units of `budget`. `asked`: to whom they
+    recommend, "test" users or, where settings are to be chosen, "validation" users.
     """
 
     folder: Path
@@ -106,6 +108,7 @@ class Contest:
     generator: GeneratorSettings
     given: Given | None = None
     budget: Budget = "epochs"
+    asked: str = "test"
 
     @property
     def spent(self) -> str:
@@ -141,7 +144,10 @@ class Contest:
             books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
             return every_system(self.folder, self.embeddings, books, generator, self.given)
 
-        return compare_systems(make, self.data, self.split, seeds, users, mask_seen, progress, self.within_budget)
+        split = split_for(self.asked, self.split)
+        found = compare_systems(make, self.data, split, seeds, users, mask_seen, progress, self.within_budget)
+        found.asked = self.asked
+        return found
 
     def ablate(self, results: Results, wanted: bool = True, progress: bool = False) -> Results:
         """MACRec without each of its terms, for the seeds and users of `results`, whose reference it is compared with.
@@ -158,7 +164,7 @@ class Contest:
         found = compare_systems(
             make,
             self.data,
-            self.split,
+            split_for(self.asked, self.split),
             results.seeds,
             len(results.samples),
             results.mask_seen,

@@ -54,7 +54,7 @@ class Results:
     `rows`: one per system and seed, with the columns system, seed, the metrics of both protocols (the names of the
     masked one end in `MASKED`) and `seconds` of training; `ranks`: protocol → system → seed → ranks `[U]`; `systems` of
     the first seed by name, and their `evaluations` under the protocol `mask_seen`, which figures look at; `samples`:
-    the users, and `groups` they belong to; `stopped` by an interrupt.
+    the users ("test" or "validation" ones, says `asked`), and `groups` they belong to; `stopped` by an interrupt.
     """
 
     samples: Samples
@@ -66,6 +66,7 @@ class Results:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     systems: dict[str, System] = field(default_factory=dict)
     stopped: bool = False
+    asked: str = "test"
 
     def add(self, seed: int, system: System, found: Sequence[Evaluation], **training: Any) -> None:
         """Note what `system` from `seed` reached under both `PROTOCOLS`, and what its `training` took."""
@@ -95,7 +96,7 @@ class Results:
     @property
     def caption(self) -> str:
         """What the table is of, in words."""
-        users = f"{len(self.samples):,} test users"
+        users = f"{len(self.samples):,} {self.asked} users"
         runs = len({row["seed"] for row in self.rows})
         seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
         return f"{users}, {seeds}; every item is a candidate, or, where it says masked, every item not yet met."

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from macrec.data.histories import Histories
 from macrec.data.ranking import top_k
 from macrec.data.split import leave_one_out
+from macrec.errors import DataError
 from macrec.evaluation.metrics import hit_rate, ndcg
-from macrec.evaluation.validation import validation_metrics, validation_users
+from macrec.evaluation.validation import split_for, validation_metrics, validation_users
 
 ITEMS = 30
 SPLIT = leave_one_out(
@@ -56,3 +57,12 @@ def test_the_numbers_are_those_of_the_first_ten_places():
     ranks = np.where(ranks <= 10, ranks, 0)
     assert found == pytest.approx({"HR@10/validation": hit_rate(ranks, 10), "NDCG@10/validation": ndcg(ranks, 10)})
     assert 0 < found["NDCG@10/validation"] < found["HR@10/validation"] < 1
+
+
+def test_settings_are_chosen_on_validation_users_in_the_place_of_test_users():
+    split = leave_one_out(Histories.from_lists([[0, 1, 2, 3], [4, 5, 6]]))
+    assert split_for("test", split) is split
+    found = split_for("validation", split)
+    assert found.test.targets.tolist() == [2, 5] and found.train is split.train and found.valid is split.valid
+    with pytest.raises(DataError, match='no "train" users'):
+        split_for("train", split)

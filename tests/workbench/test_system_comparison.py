@@ -290,6 +290,19 @@ def test_the_rosters_name_all_systems_and_those_of_two_modalities_only_where_the
     assert every_system(tmp_path, embeddings, CODEBOOKS, seeded)["SASRec"].recipe.seed == 3
 
 
+def test_a_contest_on_validation_users_asks_for_nothing_of_the_test(tmp_path, data, split, embeddings, monkeypatch):
+    log = []
+    monkeypatch.setattr(module, "every_system", lambda *about: guesses(data, log)(about[3].recipe.seed))
+    monkeypatch.setattr(module, "ablated_systems", lambda *about: guesses(data, log, [f"{MAIN} w/o one"])(0))
+    contest = Contest(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR, asked="validation")
+    results = contest.run([0])
+    assert results.samples.target.tolist() == split.valid.target.tolist()
+    assert results.caption.startswith(f"{len(split.valid)} validation users, one seed")
+    assert contest.ablate(results).samples.target.tolist() == split.valid.target.tolist()
+    with pytest.raises(DataError, match='no "train" users'):
+        replace(contest, asked="train").run([0])
+
+
 @pytest.mark.parametrize("budget", ["steps", "seconds"])
 def test_every_generator_gets_the_budget_of_macrec(tmp_path, data, split, embeddings, budget, monkeypatch):
     paces = {"MACRec": 0.5, "MQL4GRec": 0.4, "TIGER (text)": 0.1, "TIGER (image)": 0.2, f"{MAIN} w/o explicit": 0.25}
