@@ -42,7 +42,7 @@ def test_begins_with_a_question_and_flat_parameters_and_ends_with_a_record(path)
     code = cells(path, "code")
     assert code[0].metadata["tags"] == ["parameters"] and code[-1].metadata["tags"] == ["record"]
     parameters = declared_parameters(path)
-    assert {"dataset", "profile", "seed", "live", "out"} <= set(parameters)
+    assert {"dataset", "profile", "sample_users", "seed", "live", "out"} <= set(parameters)
     assert all(isinstance(value, str | int | float | bool) for value in parameters.values())
 
 
