@@ -8,6 +8,7 @@ from typing import Any
 from macrec.data.dataset import Dataset
 from macrec.data.formats import FORMATS, Format
 from macrec.errors import DataError
+from macrec.files import finish_interrupted
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 
@@ -29,6 +30,8 @@ def load_dataset(path_or_name: Path | str, layout: str | None = None, **options:
     if layout:
         found = format_named(layout)
         return found.load(found.find(path) or path, **options)
+    if not path.exists():
+        finish_interrupted(path.parent)  # a folder whose replacement died on a system that cannot exchange two
     candidates = recognized(path)
     if not candidates:
         raise unknown(path)

@@ -14,7 +14,7 @@ from macrec.data.formats import FORMATS
 from macrec.data.lcrec import load_lcrec
 from macrec.data.load import load_dataset
 from macrec.data.movielens import load_movielens
-from macrec.data.parquet import load_parquet
+from macrec.data.parquet import load_parquet, save_parquet
 from macrec.data.recbole import load_recbole
 from macrec.errors import DataError
 
@@ -227,3 +227,12 @@ def test_released_splits_reproduce_the_table_of_the_specification(shared_data, f
     }
     assert found == table
     assert pl.DataFrame({"user": histories.users, "item": histories.items}).is_unique().all()
+
+
+def test_a_dataset_whose_replacement_died_between_two_renames_is_found(tmp_path):
+    save_parquet(curio("tiny"), tmp_path / "shop")
+    workplace = tmp_path / ".macrec-0123456789ab.tmp"
+    (workplace / "old").mkdir(parents=True)
+    (tmp_path / "shop").rename(workplace / "old" / "shop")
+    assert load_dataset(tmp_path / "shop").num_items == 160
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
