@@ -119,7 +119,7 @@ def in_unit(frames: Iterator[pl.DataFrame], column: str, file: Path, *, millisec
 
 
 def catalog_2018(meta: Path, wanted: pl.Series, pictured: bool) -> pl.DataFrame:
-    """The `wanted` items of a 2018 metadata file, texts as they stand there, and `pictures`: a list of addresses.
+    """The `wanted` items of a 2018 (or 2014) metadata file, texts as they stand, and `pictures`: a list of addresses.
 
     Addresses are only read when `pictured`.
     """
@@ -128,16 +128,17 @@ def catalog_2018(meta: Path, wanted: pl.Series, pictured: bool) -> pl.DataFrame:
         "title": "text",
         "brand": "text",
         "category": "texts",
+        "categories": "texts",  # 2014: a list of paths
         "description": "texts",
     }
     columns = [
         pl.col("asin").alias("item_id"),
         pl.col("title"),
         pl.col("brand").str.replace_all("by\n", "", literal=True),
-        pl.col("category").alias("categories"),
+        pl.coalesce("category", pl.col("categories").list.unique(maintain_order=True)).alias("categories"),
         pl.col("description").list.join(" ", ignore_nulls=True),
     ]
-    return catalog(meta, fields, columns, wanted, ("imageURLHighRes", "imageURL") if pictured else ())
+    return catalog(meta, fields, columns, wanted, ("imageURLHighRes", "imageURL", "imUrl") if pictured else ())
 
 
 def catalog_2023(meta: Path, wanted: pl.Series, pictured: bool) -> pl.DataFrame:

@@ -7,6 +7,7 @@ any other line is read by `json`, checked value by value and written anew in tha
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -111,7 +112,7 @@ def _rewritten(line: bytes, schema: Mapping[str, Kind], required: Collection[str
     if not line.strip():
         return b""
     try:
-        record = parse_json(line, JsonObject, surrogates=True)
+        record = _as_python(line) if line.startswith(b"{'") else parse_json(line, JsonObject, surrogates=True)
     except ValueError as error:
         raise DataError(f"the line is not JSON ({error})", file=path, row=row, fix="correct it") from error
     if not isinstance(record, JsonObject):
@@ -130,6 +131,22 @@ def _rewritten(line: bytes, schema: Mapping[str, Kind], required: Collection[str
         except ValueError as error:
             raise DataError(str(error), file=path, row=row, field=name, fix="correct it") from error
     return json.dumps(plain, ensure_ascii=False).encode()
+
+
+def _as_python(line: bytes) -> Any:
+    """A line as Python writes an object ({'asin': 'B01', 'title': "It's"}): the metadata of Amazon 2014.
+
+    All complaints are ValueErrors.
+    """
+    try:
+        found = ast.parse(line.decode(), mode="eval").body
+        if not isinstance(found, ast.Dict) or None in found.keys:
+            raise ValueError("it is no object")
+        parts = [ast.literal_eval(part) for part in (*found.keys, *found.values) if part is not None]
+        parts = json.loads(json.dumps(parts))
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"nor an object as Python writes it: {error}") from error
+    return JsonObject(list(zip(map(str, parts[: len(found.keys)]), parts[len(found.keys) :], strict=True)))
 
 
 def _unexplained(path: Path, piece: Piece) -> DataError:

@@ -403,6 +403,34 @@ def test_taobao_keeps_behaviors_and_order(tmp_path):
     }
 
 
+META_2014 = r"""{'asin': 'i0', 'title': "Rock 'n' Roll", 'imUrl': 'http://x/a', 'categories': [['A', 'B'], ['A', 'C']]}
+{'asin': 'i1', 'description': 'It\'s one.', 'brand': 'X', 'salesRank': {'Toys': 3}, 'also': None}
+"""
+
+
+def test_metadata_of_2014_is_written_as_python_does(tmp_path):
+    reviews = [{"reviewerID": u, "asin": i, "unixReviewTime": 1_300_000_000} for u in "uv" for i in ("i0", "i1")]
+    data = "".join(json.dumps(row) + "\n" for row in reviews).encode()
+    (tmp_path / "reviews_C_5.json.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "meta_C.json.gz").write_bytes(gzip.compress(META_2014.encode()))
+    items = load_dataset(tmp_path, min_core=1).items
+    assert items.select("item_id", "title", "brand", "categories", "description").rows() == [
+        ("i0", "Rock 'n' Roll", "", ["A", "B", "C"], ""),
+        ("i1", "", "X", [], "It's one."),
+    ]
+    (tmp_path / "meta_C.json.gz").unlink()
+    for line, words in [
+        ("{'asin': 'i0', 'asin': 'i1'}", ["row 2", '"asin"', "twice"]),
+        ("{'asin': __import__('os')}", ["row 2", "not JSON"]),
+        ("{'asin': 'i0', 'title': {'a', 'b'}}", ["row 2", "not JSON"]),
+        ("{'asin': 'i0'", ["row 2"]),
+    ]:
+        (tmp_path / "meta_C.json").write_text(META_2014.splitlines()[0] + "\n" + line + "\n")
+        with pytest.raises(DataError) as caught:
+            load_dataset(tmp_path, min_core=1)
+        assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
 def test_the_5_core_alone_holds_the_events(tmp_path):
     rng = np.random.default_rng(0)
     events = [(f"u{rng.integers(4)}", f"i{rng.integers(5)}", int(rng.integers(9))) for _ in range(60)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import gzip
 import io
@@ -153,14 +154,25 @@ class Pairs(list[Any]):
 
 
 def records(data: bytes) -> list[Pairs]:
-    """The objects of JSON lines."""
+    """The objects of JSON lines, or of lines as Python writes them."""
     lines = [
-        parsed(line.removeprefix("\ufeff"), Pairs)
+        as_python(line) if line.startswith("{'") else parsed(line.removeprefix("\ufeff"), Pairs)
         for line in text_of(data).split("\n")
         if line.strip(" \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0")
     ]
     need(lines and all(isinstance(line, Pairs) for line in lines), "object")
     return lines
+
+
+def as_python(line: str) -> Pairs:
+    """The object of a line that is a Python literal."""
+    try:
+        ast.literal_eval(line)
+        tree = ast.parse(line, mode="eval").body
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise Refused("python") from error
+    need(isinstance(tree, ast.Dict), "object")
+    return Pairs((ast.literal_eval(k), ast.literal_eval(v)) for k, v in zip(tree.keys, tree.values, strict=True))
 
 
 def no_surrogates(text: str) -> bool:

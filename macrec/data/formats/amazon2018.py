@@ -1,4 +1,4 @@
-"""Amazon Reviews 2018."""
+"""Amazon Reviews 2018, and 2014, whose files are alike but for their names and metadata written as Python does."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def load(path: Path | str, **options: Any) -> Dataset:
 
 FORMAT = Format(
     name="amazon2018",
-    title="Amazon Reviews 2018",
-    files="`<C>_5.json[.gz]`, optional `meta_<C>.json[.gz]`, `<C>.csv[.gz]` (all ratings) and `images/`",
+    title="Amazon Reviews 2018 and 2014",
+    files="`<C>_5.json[.gz]` (2014: `reviews_<C>_5.json.gz`), "
+    "optional `meta_<C>.json[.gz]`, `<C>.csv[.gz]` (all ratings) and `images/`",
     find=find,
     load=load,
 )
