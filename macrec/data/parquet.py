@@ -17,6 +17,7 @@ from macrec.data.dataset import Dataset, first_true, from_events, item_table
 from macrec.data.histories import PARTS
 from macrec.data.images import FolderImages, ImageSource, NoImages, PackedImages
 from macrec.data.ordering import check_histories, chronological
+from macrec.data.parquet_footer import unpacked_bytes
 from macrec.data.reading import existing_file, is_given, parse_json
 from macrec.data.split import parts_of
 from macrec.errors import DataError
@@ -27,6 +28,8 @@ EVENT_COLUMNS = ("user_id", "item_id", "user_idx", "item_idx", "timestamp", "pos
 ROWS, ROWS_PER_BYTE = 1_000_000, 8
 """Rows that a file may always have, and how many more for every byte of it."""
 OPTIONAL = ("user_idx", "item_idx", "timestamp", "pos", "behavior", "split")
+UNPACKED, UNPACKED_PER_BYTE = 128 << 20, 50
+"""Bytes that a file may always have once unpacked, and how many more for every byte of it."""
 NUMBERS, TEXTUAL = ("user_idx", "item_idx", "timestamp", "pos"), ("behavior", "split")
 BATCH_BYTES = 4 << 20
 """Picture bytes handed to the parquet writer at a time while saving; it keeps some such batches."""
@@ -184,6 +187,9 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> pl.DataFra
         if rows > ROWS + ROWS_PER_BYTE * file.stat().st_size:
             what = f"the file claims to hold {rows:,} rows, more than fit into its size"
             raise DataError(what, file=file, fix="fetch or write it again")
+        if (size := unpacked_bytes(file)) > UNPACKED + UNPACKED_PER_BYTE * file.stat().st_size:
+            what = f"the file says it holds {size >> 20:,} MB unpacked, far more than its size"
+            raise DataError(what, file=file, fix="check where it comes from, or write it again")
         return pl.read_parquet(file, columns=wanted)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
         what = f"the file is not readable as parquet ({(str(error).splitlines() or ['damaged'])[0]})"

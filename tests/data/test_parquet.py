@@ -16,6 +16,7 @@ from macrec.data.dataset import Dataset, item_table
 from macrec.data.histories import Histories
 from macrec.data.images import FolderImages, NoImages, PackedImages
 from macrec.data.parquet import load_parquet, save_parquet
+from macrec.data.parquet_footer import unpacked_bytes
 from macrec.data.split import leave_one_out
 from macrec.errors import DataError
 
@@ -306,6 +307,24 @@ def test_a_file_of_more_rows_than_fit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "ROWS", 10)
     monkeypatch.setattr(parquet, "ROWS_PER_BYTE", 1)
     with pytest.raises(DataError, match="claims to hold 9,000 rows"):
+        load_parquet(tmp_path)
+
+
+def test_the_footer_says_how_large_a_file_is_unpacked(tmp_path, monkeypatch):
+    file = tmp_path / "x.parquet"
+    table = pl.DataFrame({"a": ["x" * 1_000_000, "y"], "b": [1.5, None], "c": [[True], []]})
+    sizes = []
+    for kind in ("uncompressed", "zstd", "snappy"):
+        table.write_parquet(file, compression=kind, row_group_size=1)
+        sizes.append(unpacked_bytes(file))
+    assert 1_000_000 < min(sizes) and max(sizes) < min(sizes) + 100
+    data = file.read_bytes()
+    for cut in range(0, len(data), 7):
+        file.write_bytes(data[:cut] + data[-8:])
+        assert unpacked_bytes(file) >= 0
+    write(tmp_path, {**ITEMS, "title": ["x" * 1_000_000] * 3}, EVENTS)
+    monkeypatch.setattr(parquet, "UNPACKED", 1 << 16)
+    with pytest.raises(DataError, match=r"items.parquet: the file says it holds \d+ MB unpacked"):
         load_parquet(tmp_path)
 
 
