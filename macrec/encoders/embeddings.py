@@ -236,10 +236,11 @@ def open_npy(path: Path) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a header as Python 2 wrote it reads as well
+            warnings.simplefilter("error", RuntimeWarning)  # a shape whose size overflows
             return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError("the file does not exist", file=path, fix="check the path") from None
-    except UNREADABLE as error:
+    except (*UNREADABLE, RuntimeWarning) as error:
         raise DataError(
             f"the file cannot be opened as an array ({next(iter(str(error).splitlines()), type(error).__name__)})",
             file=path,
