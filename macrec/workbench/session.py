@@ -15,6 +15,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.load import load_dataset
 from macrec.data.subsample import drawn, subsample
 from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
+from macrec.encoders.distinct import confusion_note
 from macrec.errors import DataError, NotApplicable
 from macrec.viz.layout import FEWEST
 
@@ -66,7 +67,8 @@ def encode_modalities(
     """Text and image embeddings by the encoders of these names, from the store; modality → Embeddings.
 
     `progress` shows a bar while they are computed. A modality that fewer than 8 items have is left out, which is
-    printed. Raises NotApplicable when that leaves fewer than `least` modalities.
+    printed, as are items that differ and have one vector. Raises NotApplicable when that leaves fewer than `least`
+    modalities.
     """
     having = {"text": text_keys(dataset.items).count(), "image": int(dataset.images.present.sum())}
     specs = {"text": text, "image": image}
@@ -89,6 +91,9 @@ def encode_modalities(
         raise NotApplicable(what, file=dataset.name.partition(" (")[0], fix=fix)
     if lacking:
         print(f"Left out: {' and '.join(lacking)}, as {few}.")
+    for vectors in found.values():
+        if note := confusion_note(dataset, vectors):
+            print(note)
     return found
 
 

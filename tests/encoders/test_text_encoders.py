@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from macrec.data.dataset import Dataset, from_events
 from macrec.encoders import EmbeddingStore, SentenceTransformerEncoder, TfidfEncoder, item_texts, text
+from macrec.encoders.distinct import confused, confusion_note
 from macrec.encoders.latent_space import LatentSpace, random_signs, signature
 from macrec.encoders.words import normalized
 from macrec.errors import DataError
@@ -281,6 +282,26 @@ def test_batching_by_length_does_not_change_the_vectors(minilm: SentenceTransfor
     result = EmbeddingStore(tmp_path, chunk=5).get(data, variant(minilm, batch_size=4), progress=False)
     alone = np.concatenate([minilm.encode(data, np.array([row])) for row in range(12)])
     np.testing.assert_allclose(result.values, alone, atol=1e-5)
+
+
+@needs_minilm
+def test_texts_that_minilm_cannot_tell_apart_are_named(minilm: SentenceTransformerEncoder, tmp_path: Path) -> None:
+    titles = [
+        "红色陶瓷杯",
+        "木制椅子",
+        "pizza 🍕",
+        "pizza 🍔",
+        "size 1",
+        "size 2",
+        "cup " * 399 + "1",
+        "cup " * 399 + "2",
+    ]
+    data = texts_only(titles)
+    found = EmbeddingStore(tmp_path).get(data, minilm, progress=False)
+    assert sorted(group.tolist() for group in confused(data, found)) == [[2, 3], [6, 7]]
+    assert "4 items have a vector by minilm that an item with another text has" in confusion_note(data, found)
+    tfidf = EmbeddingStore(tmp_path).get(data, TfidfEncoder(min_df=1), progress=False)
+    assert confused(data, tfidf) == []
 
 
 @needs_minilm
