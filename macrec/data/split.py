@@ -180,15 +180,19 @@ def training_events(split: Split) -> tuple[NDArray[np.int32], NDArray[np.int32]]
     After `leave_one_out` that is all but the last two events of each user. A user of whom only one event is left
     gives no sample, so that event does not count.
     """
-    train = split.train
+    place, user = training_places(split.train)
+    return user, split.train.items[place]
+
+
+def training_places(train: Samples) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The places in the event array that are in a sample of `train`, rising, each once, and their users, `[E]` both."""
     edges = np.zeros(len(train.items) + 1, np.int64)
     np.add.at(edges, train.start, 1)
     np.add.at(edges, train.target + 1, -1)
     place = np.flatnonzero(np.cumsum(edges) > 0)
     # The user of an event is that of the next training target: a sample never spans two users.
     order = np.argsort(train.target, kind="stable")
-    user = train.user[order[np.searchsorted(train.target[order], place)]]
-    return user, train.items[place]
+    return place, train.user[order[np.searchsorted(train.target[order], place)]]
 
 
 def item_counts(split: Split, num_items: int) -> NDArray[np.int64]:

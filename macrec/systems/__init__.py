@@ -11,6 +11,7 @@ from macrec.systems.markov import Markov
 from macrec.systems.mql4grec import MQL4GRec
 from macrec.systems.popularity import Popularity
 from macrec.systems.sasrec import SASRec, SASRecRecipe
+from macrec.systems.text_knn import TextKNN
 from macrec.systems.tiger import TIGER
 from macrec.systems.transition_graph import TransitionGraph
 
@@ -32,5 +33,6 @@ __all__ = [
     "SASRecRecipe",
     "ScoringSystem",
     "System",
+    "TextKNN",
     "TransitionGraph",
 ]

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 
 from macrec.data.dataset import Dataset
 from macrec.data.sparse_scores import SparseScores
-from macrec.data.split import Samples, Split, training_events
+from macrec.data.split import Samples, Split, item_counts, training_events
 from macrec.evaluation.system import learned
 from macrec.systems.tuned import Settings, Tuned, history_weights
 from macrec.training import Event
@@ -51,7 +51,14 @@ class ItemKNN(Tuned[Neighborhood]):
         self._prior: NDArray[np.float64] | None = None
 
     def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
-        """Count who took both of two items, and choose the decay; there are no events."""
+        """Compare all items, and choose the decay; there are no events."""
+        self._cosine = self.similarity(data, split)
+        self._prior = item_counts(split, data.num_items) * np.float64(self.popularity)
+        self.choose(split, Neighborhood(DECAYS[0], self.last), {"decay": DECAYS}, rounds=1)
+        return iter(())
+
+    def similarity(self, data: Dataset, split: Split) -> csr_array:
+        """How alike two items are, `[N, N]`: the cosine of who took them."""
         user, item = training_events(split)
         shape = (int(user.max(initial=0)) + 1, data.num_items)
         taken = coo_array((np.ones(len(user)), (user, item)), shape=shape).tocsr()
@@ -61,10 +68,7 @@ class ItemKNN(Tuned[Neighborhood]):
         together.setdiag(0.0)
         together.eliminate_zeros()
         scale = diags_array(1.0 / np.sqrt(np.maximum(takers, 1.0)))
-        self._cosine = (scale @ together @ scale).tocsr()
-        self._prior = np.bincount(item, minlength=data.num_items) * np.float64(self.popularity)
-        self.choose(split, Neighborhood(DECAYS[0], self.last), {"decay": DECAYS}, rounds=1)
-        return iter(())
+        return (scale @ together @ scale).tocsr()
 
     @property
     def num_items(self) -> int:

@@ -7,25 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, diags_array, vstack
+from scipy.sparse import coo_array, csr_array, diags_array
 
 from macrec.data.dataset import Dataset
-from macrec.data.ranking import top_k
 from macrec.data.sparse_scores import SparseScores
 from macrec.data.split import Samples, Split, item_counts
-from macrec.encoders.fields import item_texts
-from macrec.evaluation.system import CELLS, learned
+from macrec.evaluation.system import learned
+from macrec.systems.text_knn import similar_texts
 from macrec.systems.tuned import Settings, Tuned, history_weights
 from macrec.training import Event
 
 GAPS = 4
 """Transitions over so many steps are counted, each with weight 1 / gap."""
-NEIGHBORS = 50
-"""Entries that are kept of a row of the text similarity."""
 WALKED = 20
 """Entries that are kept of a row of the graph where it is walked twice."""
-MOST_TEXTS = 100_000
-"""Items up to which all texts are compared with each other; the cost grows with the square."""
 BACK_OFF = 1e-6
 """What popularity adds to the score of the most popular item: it decides where no vote does."""
 
@@ -59,14 +54,17 @@ class Votes(Settings):
 class TransitionGraph(Tuned[Votes]):
     """The strongest baseline that is not trained: transition counts, their graph and the similarity of texts.
 
-    Without `votes` validation users choose them. `texts=False`: who took what in which order, and nothing else.
+    Without `votes` validation users choose them. `texts=False`: who took what in which order, and nothing else;
+    `similar`: what `similar_texts` gives, where it is known already.
     """
 
     name = "transition graph"
 
-    def __init__(self, votes: Votes | None = None, texts: bool = True, last: int = 20) -> None:
+    def __init__(
+        self, votes: Votes | None = None, texts: bool = True, last: int = 20, similar: csr_array | None = None
+    ) -> None:
         super().__init__(votes)
-        self.texts, self.last = texts, last
+        self.texts, self.last, self.similar = texts, last, similar
         self._counts: csr_array | None = None
         self._similar: csr_array | None = None
         self._prior: NDArray[np.float64] | None = None
@@ -75,7 +73,7 @@ class TransitionGraph(Tuned[Votes]):
     def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
         """Count transitions, compare texts and choose how they vote; there are no events."""
         self._counts = transition_counts(split.train, data.num_items)
-        self._similar = similar_texts(data) if self.texts else None
+        self._similar = (similar_texts(data) if self.similar is None else self.similar) if self.texts else None
         counts = item_counts(split, data.num_items)
         self._prior = counts * (BACK_OFF / max(1, counts.max(initial=0)))
         self._graphs = {}
@@ -123,34 +121,6 @@ def transition_counts(train: Samples, num_items: int, gaps: int = GAPS) -> csr_a
         weight.append(np.full(len(place), 1.0 / gap))
     pairs = (np.concatenate(earlier), np.concatenate(later))
     return coo_array((np.concatenate(weight), pairs), shape=(num_items, num_items)).tocsr()
-
-
-def similar_texts(data: Dataset, k: int = NEIGHBORS) -> csr_array | None:
-    """The cosine of each item's text with the k most similar others, `[N, N]`; an item is not similar to itself.
-
-    Texts are words and pairs of words that at least two items have, weighed by TF-IDF. None where fewer than two items
-    have a text, or more than `MOST_TEXTS`.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    texts = item_texts(data)
-    if sum(map(bool, texts)) < 2 or len(texts) > MOST_TEXTS:
-        return None
-    try:
-        vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform(texts).tocsr()
-    except ValueError:  # no word is in two texts
-        return None
-    rows = max(1, CELLS // len(texts))
-    parts = []
-    for at in range(0, len(texts), rows):
-        cosine = (vectors[at : at + rows] @ vectors.T).toarray()
-        here = np.arange(len(cosine))
-        cosine[here, at + here] = 0.0
-        near = top_k(cosine, k)
-        row, place = np.nonzero(near.scores > 0)
-        entries = (near.scores[row, place], (row, near.items[row, place]))
-        parts.append(coo_array(entries, shape=cosine.shape).tocsr())
-    return vstack(parts).tocsr()
 
 
 def divided(counts: csr_array, power: float) -> csr_array:

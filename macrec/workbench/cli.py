@@ -219,6 +219,20 @@ def datasets(
 
 
 @app.command()
+def diagnose(
+    path: Annotated[str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]].")] = "curio",
+    layout: Annotated[str | None, typer.Option(help="The layout of the files, where it is not recognized.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what shortcuts reach on a dataset, and what a learned model has to beat there."""
+    from macrec.data.load import load_dataset
+    from macrec.workbench.diagnose import diagnose as measure
+
+    found = measure(load_dataset(path, layout))
+    typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else str(found))
+
+
+@app.command()
 def sids(
     file: Annotated[Path, typer.Argument(help="Semantic IDs as .parquet, .json, .jsonl, .csv, .tsv or .npy.")],
     as_json: AsJson = False,

@@ -19,7 +19,8 @@ from macrec.evaluation.metrics import ndcg, ranking_metrics
 from macrec.evaluation.system import rankings
 from macrec.systems import ItemKNN, Markov, Popularity, TransitionGraph
 from macrec.systems.item_knn import DECAYS, Neighborhood
-from macrec.systems.transition_graph import Votes, similar_texts, strongest
+from macrec.systems.text_knn import similar_texts
+from macrec.systems.transition_graph import Votes, strongest
 from macrec.training import drain
 
 UNCUT = 10**6

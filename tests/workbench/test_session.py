@@ -133,7 +133,7 @@ def test_words_about_the_built_in_catalog_stand_beside_no_other_data(data, numbe
 
 
 SETTINGS = CodebookSettings.of("smoke"), GeneratorSettings.of("smoke")
-SIMPLE = ["popularity", "Markov-1", "item-kNN", "SASRec"]
+SIMPLE = ["popularity", "Markov-1", "item-kNN", "transition graph", "SASRec"]
 
 
 def made_ids(data, path):
