@@ -54,7 +54,7 @@ class ItemKNN(Tuned[Neighborhood]):
         """Compare all items, and choose the decay; there are no events."""
         self._cosine = self.similarity(data, split)
         self._prior = item_counts(split, data.num_items) * np.float64(self.popularity)
-        self.choose(split, Neighborhood(DECAYS[0], self.last), {"decay": DECAYS}, rounds=1)
+        self.choose(split, Neighborhood(DECAYS[0], self.last), {"decay": DECAYS})
         return iter(())
 
     def similarity(self, data: Dataset, split: Split) -> csr_array:

@@ -29,9 +29,10 @@ GRID = {
     "decay": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "damping": (0.0, 0.25, 0.5, 0.75, 1.0),
     "reverse": (0.0, 0.1, 0.2, 0.5, 1.0),
-    "hops": (0.0, 0.3, 1.0),
 }
 """The values that are tried, field after field."""
+WALKS = {"hops": (0.0, 0.3, 1.0)}
+"""Those that are tried at last: a second step costs more than all else."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class TransitionGraph(Tuned[Votes]):
         self._prior = counts * (BACK_OFF / max(1, counts.max(initial=0)))
         self._graphs = {}
         grid = {name: values for name, values in GRID.items() if name != "texts" or self._similar is not None}
-        self.choose(split, Votes(), grid)
+        self.choose(split, Votes(), grid, WALKS)
         return iter(())
 
     @property

@@ -19,9 +19,11 @@ from macrec.evaluation.metrics import ndcg
 from macrec.evaluation.system import ScoringSystem
 from macrec.evaluation.validation import validation_users
 
-VALIDATION_USERS = 2000
-"""The most users that settings are chosen on, drawn from seed 0; their number bounds the cost on large catalogs."""
+VALIDATION_USERS = 1000
+"""The most users that settings are chosen on, drawn from seed 0: as many as SASRec is measured on while it learns."""
 
+ROUNDS = 2
+"""How often the fields of a grid are gone through."""
 USERS_AT_ONCE = 1000
 """Users whose sparse scores are held at a time."""
 
@@ -63,11 +65,12 @@ class Tuned(ScoringSystem, Generic[S]):
                 found[settings] = self.scores_with(samples, settings).dense()
         return [found[self.chosen[mask_seen]] for mask_seen in masks]
 
-    def choose(self, split: Split, start: S, grid: Mapping[str, Iterable[Any]], rounds: int = 2) -> None:
+    def choose(self, split: Split, start: S, *grids: Mapping[str, Iterable[Any]]) -> None:
         """Choose settings for both protocols by validation users, unless they were given; `start` without users.
 
-        One field after the other of `grid` takes the value that serves best while the others stay, the earliest of
-        equals, `rounds` times over or until nothing changes.
+        In each of `grids`, one after the other, every field takes the value that serves best while the others stay,
+        the earliest of equals, `ROUNDS` times over; nothing is measured twice. What is costly to try goes into the
+        last.
         """
         if self.given is not None:
             return
@@ -75,16 +78,13 @@ class Tuned(ScoringSystem, Generic[S]):
         tried: dict[S, tuple[float, ...]] = {}
         for place, mask_seen in enumerate(PROTOCOLS):
             best = start
-            for _ in range(rounds if len(asked) else 0):
-                before = best
+            for grid in [grid for grid in grids for _ in range(ROUNDS)] if len(asked) else ():
                 for name, values in grid.items():
                     options = [replace(best, **{name: value}) for value in values]
                     for settings in options:
                         if settings not in tried:
                             tried[settings] = self._measured(asked, settings)
                     best = max(options, key=lambda settings: tried[settings][place])
-                if best == before:
-                    break
             self.chosen[mask_seen] = best
 
     def _measured(self, asked: Samples, settings: S) -> tuple[float, ...]:
