@@ -26,12 +26,12 @@ BACK_OFF = 1e-6
 
 GRID = {
     "texts": (0.0, 0.1, 0.2, 0.4, 0.8),
-    "decay": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-    "damping": (0.0, 0.25, 0.5, 0.75, 1.0),
-    "reverse": (0.0, 0.1, 0.2, 0.5, 1.0),
+    "decay": (0.2, 0.35, 0.5, 0.65, 0.8),
+    "damping": (0.0, 0.5, 1.0),
+    "reverse": (0.0, 0.1, 0.3, 1.0),
 }
-"""The values that are tried, field after field."""
-WALKS = {"hops": (0.0, 0.3, 1.0)}
+"""The values that are tried, field after field: few, as fine differences would be luck of the validation users."""
+WALKS = {"hops": (0.0, 0.5)}
 """Those that are tried at last: a second step costs more than all else."""
 
 
@@ -56,16 +56,21 @@ class TransitionGraph(Tuned[Votes]):
     """The strongest baseline that is not trained: transition counts, their graph and the similarity of texts.
 
     Without `votes` validation users choose them. `texts=False`: who took what in which order, and nothing else;
-    `similar`: what `similar_texts` gives, where it is known already.
+    `walks=False`: two hops are not tried; `similar`: what `similar_texts` gives, where it is known already.
     """
 
     name = "transition graph"
 
     def __init__(
-        self, votes: Votes | None = None, texts: bool = True, last: int = 20, similar: csr_array | None = None
+        self,
+        votes: Votes | None = None,
+        texts: bool = True,
+        walks: bool = True,
+        last: int = 20,
+        similar: csr_array | None = None,
     ) -> None:
         super().__init__(votes)
-        self.texts, self.last, self.similar = texts, last, similar
+        self.texts, self.walks, self.last, self.similar = texts, walks, last, similar
         self._counts: csr_array | None = None
         self._similar: csr_array | None = None
         self._prior: NDArray[np.float64] | None = None
@@ -79,7 +84,7 @@ class TransitionGraph(Tuned[Votes]):
         self._prior = counts * (BACK_OFF / max(1, counts.max(initial=0)))
         self._graphs = {}
         grid = {name: values for name, values in GRID.items() if name != "texts" or self._similar is not None}
-        self.choose(split, Votes(), grid, WALKS)
+        self.choose(split, Votes(), grid, WALKS if self.walks else {})
         return iter(())
 
     @property

@@ -120,7 +120,10 @@ def diagnose(data: Dataset, seed: int = 0) -> Diagnosis:
     test = split.test
     if len(test) == 0:
         raise NotApplicable("there is nobody to test on", file=data.name, fix="give users with 3 events or more")
-    singles: dict[str, Tuned[Any]] = {"transitions": TransitionGraph(texts=False), "item-kNN": ItemKNN()}
+    singles: dict[str, Tuned[Any]] = {
+        "transitions": TransitionGraph(texts=False, walks=False),
+        "item-kNN": ItemKNN(),
+    }
     similar = similar_texts(data)
     if similar is not None:
         singles["text-kNN"] = TextKNN(similar=similar)
