@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from macrec.systems import CodebookSettings
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
@@ -23,3 +25,10 @@ def test_every_notebook_has_a_page_and_a_line_in_the_readme():
     for notebook in ROOT.glob("notebooks/[0-9]*.ipynb"):
         assert (ROOT / "docs" / "notebooks" / f"{notebook.stem}.md").exists()
         assert f"`{notebook.stem}`" in readme
+
+
+def test_the_default_weight_of_the_contrastive_term_is_the_one_the_page_on_codebooks_chooses():
+    page = (ROOT / "docs" / "codebooks.md").read_text(encoding="utf-8")
+    chosen = re.findall(r"The largest weight\s+within \d+% is λ=([\d.]+)\.", page)
+    weights = {weight for weight in CodebookSettings.of("demo").config.lambda_con if weight}
+    assert weights == {float(weight) for weight in chosen}

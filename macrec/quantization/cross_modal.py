@@ -20,7 +20,7 @@ AlignOn = Literal["both", "encoder", "codebook"]
 class CrossModalConfig:
     """What ties the modalities: the weights of the terms and the form they take. Zero weights leave RQ-VAEs alone.
 
-    The default weights are those that measurements support (docs/codebooks.md).
+    How the default weights were set, and what they cost: docs/codebooks.md.
 
     `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `lambda_align`: of the
     alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the

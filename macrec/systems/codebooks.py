@@ -38,8 +38,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """The autoencoder of each profile; "paper" is the network of the paper, 25 million weights for two modalities.
 
 The small ones are shallow and wide: with thousands of items and hundreds of steps, a deep one with a narrow end is far
-from trained, and its codes tell little of the item (on the built-in catalog .6 of the text's variance were lost where
-.23 are now, and purposes could be read off the codes for 29 % of the items where they can for 71 % now).
+from trained, and its codes tell little of the item.
 """
 
 RECIPES: dict[str, dict[str, Any]] = {
