@@ -1,5 +1,6 @@
 """The pages of the project: what they link to is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -32,3 +33,24 @@ def test_the_default_weight_of_the_contrastive_term_is_the_one_the_page_on_codeb
     chosen = re.findall(r"The largest weight\s+within \d+% is λ=([\d.]+)\.", page)
     weights = {weight for weight in CodebookSettings.of("demo").config.lambda_con if weight}
     assert weights == {float(weight) for weight in chosen}
+
+
+def test_every_figure_of_the_recommenders_page_comes_from_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from make_recommenders import DATA, PAGE, mean_of, page, sentences
+
+    studies = json.loads(DATA.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == page(studies)
+    for study in studies:
+        said = " ".join(sentences(study))
+        assert bool(said) == bool(study["rows"])
+        for protocol, differences in study["differences"].items():
+            for name, found in differences.items():
+                word = "above" if found["low"] > 0 else "below" if found["high"] < 0 else "not clearly different"
+                part = next(part for part in said.split("Against the ")[1:] if f", {protocol}:" in part)
+                groups = [group for group in part.split("; ") if f"{name} (" in group]
+                assert len(groups) == 1 and f"{word} " in groups[0]
+                # The difference is that of the rows.
+                metric = "NDCG@10" + (" masked" if protocol == "masked" else "")
+                own, other = (mean_of(study["rows"], system)[metric] for system in (name, study["reference"]))
+                assert found["difference"] == pytest.approx(own - other, abs=2e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,11 +127,11 @@ class Results:
         runs = {name: np.stack(list(of_seed.values())) for name, of_seed in ranks.items()}
         return {name: paired_bootstrap(found, runs[against], metric) for name, found in runs.items() if name != against}
 
-    def said_differences(self) -> dict[str, dict[str, str]]:
-        """Protocol → system → its difference from the reference in words, for metrics.json."""
+    def all_differences(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Protocol → system → its difference from the reference as plain values, for metrics.json."""
         return {
             "masked" if mask_seen else "unmasked": {
-                name: str(found) for name, found in self.differences(mask_seen=mask_seen).items()
+                name: asdict(found) for name, found in self.differences(mask_seen=mask_seen).items()
             }
             for mask_seen in self.ranks
         }
