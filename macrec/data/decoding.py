@@ -7,6 +7,7 @@ import struct
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,30 +79,34 @@ def decoded(source: io.BytesIO | Path) -> Image.Image:
         return flat if turn is None else flat.transpose(turn)
 
 
-def defect(file: Path) -> str | None:
-    """Why a file is no picture that decodes, or None for one that does.
+def defect(source: Path | bytes) -> str | None:
+    """Why a file, or its bytes, is no picture that decodes, or None for one that does.
 
-    A file of the right size that begins and ends like a JPEG, PNG or WebP is taken for whole; others are decoded.
+    What has the right size and begins and ends like a JPEG, PNG or WebP is taken for whole; others are decoded.
     """
     try:
-        if (size := file.stat().st_size) > LARGEST_BYTES:
-            return f"{size / 1e6:,.0f} MB, more than {LARGEST_BYTES / 1e6:,.0f}"
-        with Image.open(file, formats=formats()) as picture:
-            check_size(picture)
-            if not is_closed(file, picture.format):
-                picture.load()
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+            if (size := stream.seek(0, 2)) > LARGEST_BYTES:
+                return f"{size / 1e6:,.0f} MB, more than {LARGEST_BYTES / 1e6:,.0f}"
+            stream.seek(0)
+            with Image.open(stream, formats=formats()) as picture:
+                check_size(picture)
+                if not is_closed(stream, picture.format):
+                    picture.load()
     except UNDECODABLE as error:
         return reason(error)
     return None
 
 
-def is_closed(file: Path, kind: str | None) -> bool:
-    """Whether a JPEG, PNG or WebP file ends as such a file ends; False for all others."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        head = stream.read(12)
-        stream.seek(-min(size, 12), 2)
-        tail = stream.read()
+def is_closed(stream: IO[bytes], kind: str | None) -> bool:
+    """Whether a JPEG, PNG or WebP file ends as it should; False for all others. The stream stays in its place."""
+    place = stream.tell()
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    head = stream.read(12)
+    stream.seek(-min(size, 12), 2)
+    tail = stream.read()
+    stream.seek(place)
     if kind == "JPEG":
         return tail.endswith(b"\xff\xd9")
     if kind == "PNG":

@@ -15,7 +15,7 @@ from macrec.data.delimited import check_count, rows_of, with_line_feeds
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
 from macrec.data.load import layout_and_path, load_dataset
-from macrec.data.parquet import EVENT_FILES, in_rows, pictures, read_table
+from macrec.data.parquet import EVENT_FILES, in_rows, read_table, whole_pictures
 from macrec.data.reading import Piece, existing_file, is_given, parse_json, whole
 from macrec.data.values import as_id, as_text, as_texts, is_absent
 from macrec.errors import DataError
@@ -58,13 +58,14 @@ def load_items(path_or_name: Path | str) -> Dataset:
         return load_dataset(path_or_name)
     items = item_table(read_items(path, kind), file=path)
     images: ImageSource = NoImages(len(items))
+    notes: tuple[str, ...] = ()
     if kind == ".parquet" and (is_given(path.parent / "images.parquet") or (path.parent / "images").is_dir()):
-        images = pictures(path.parent, items)
+        items, images, notes = whole_pictures(path.parent, items)
     else:
         items = items.with_columns(image=pl.lit(None, pl.String))
     histories = Histories(np.zeros(1, np.int64), np.zeros(0, np.int32))
     name = path.resolve().parent.name if path.stem == "items" else path.stem
-    return Dataset(name, items, histories, pl.Series([], dtype=pl.String), images, source=path.name)
+    return Dataset(name, items, histories, pl.Series([], dtype=pl.String), images, path.name, notes)
 
 
 def read_items(path: Path, kind: str) -> pl.DataFrame:

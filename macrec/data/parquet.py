@@ -14,10 +14,12 @@ from polars.io.plugins import register_io_source
 
 from macrec.data.columns import is_id_type, kind_name, says_nothing
 from macrec.data.dataset import Dataset, first_true, from_events, item_table
+from macrec.data.decoding import defect
 from macrec.data.histories import PARTS
 from macrec.data.images import FolderImages, ImageSource, NoImages, PackedImages
 from macrec.data.ordering import check_histories, chronological
 from macrec.data.parquet_footer import unpacked_bytes
+from macrec.data.picture_files import some
 from macrec.data.reading import existing_file, is_given, parse_json
 from macrec.data.split import parts_of
 from macrec.errors import DataError
@@ -43,7 +45,8 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
     Interactions: `user_id` or `user_idx`, `item_id` or `item_idx`, and optional `pos` (given, it fixes the order; else
     `timestamp` in seconds does, else the file), `timestamp`, `behavior`, `split` (train, valid, test; context, or
     nothing, for an event that is read but never predicted). Pictures: rows (`item_id`, `bytes`), or files
-    named by `image_file`. `dataset.json` may hold name and source. Raises DataError for whatever does not fit together.
+    named by `image_file`; an item whose picture does not decode has none, which a note says. `dataset.json` may hold
+    name and source. Raises DataError for whatever does not fit together.
     """
     folder = Path(folder)
     events_file = next((folder / file for file in EVENT_FILES if (folder / file).is_file()), folder / EVENT_FILES[0])
@@ -80,16 +83,17 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
         events, items["item_id"], by=next(iter(known), None), events_file=events_file, items_file=items_file
     )
     about = read_about(folder)
+    items, images, broken = whole_pictures(folder, items)
     dataset = from_events(
         name or about.get("name") or folder.resolve().name,
         ordered,
         items,
         events_file=events_file,
         items_file=items_file,
-        images=pictures(folder, items),
+        images=images,
         source=about.get("source", f"parquet folder {folder.resolve().name}"),
     )
-    notes = tuple(dict.fromkeys((*about.get("notes", ()), *dataset.notes)))
+    notes = tuple(dict.fromkeys((*about.get("notes", ()), *dataset.notes, *broken)))
     dataset = dataclasses.replace(dataset, notes=notes)
     kind = events.schema.get("behavior")
     return with_behavior_names(dataset, tuple(kind.categories)) if isinstance(kind, pl.Enum) else dataset
@@ -240,6 +244,19 @@ def named_by_index(frame: pl.DataFrame) -> pl.DataFrame:
         if f"{kind}_id" not in frame.columns and f"{kind}_idx" in frame.columns:
             frame = frame.rename({f"{kind}_idx": f"{kind}_id"})
     return frame
+
+
+def whole_pictures(folder: Path, items: pl.DataFrame) -> tuple[pl.DataFrame, ImageSource, tuple[str, ...]]:
+    """The items, without the pictures that do not decode; the pictures that do; and a note that names the others."""
+    found = pictures(folder, items)
+    sources = found.data if isinstance(found, PackedImages) else found.files if isinstance(found, FolderImages) else []
+    defects = {row: why for row, source in enumerate(sources) if source is not None and (why := defect(source))}
+    if not defects:
+        return items, found, ()
+    broken = [f"item {items['item_id'][row]} ({why})" for row, why in defects.items()]
+    note = f"{len(broken):,} of {int(found.present.sum()):,} pictures do not decode, so that their items have none: "
+    items = items.with_columns(image=pl.when(~pl.int_range(pl.len()).is_in(list(defects))).then("image"))
+    return items, pictures(folder, items), (note + some(broken),)
 
 
 def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:

@@ -15,9 +15,11 @@ from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
 from macrec.data.histories import Histories
 from macrec.data.images import FolderImages, NoImages, PackedImages
+from macrec.data.item_file import load_items
 from macrec.data.parquet import load_parquet, save_parquet
 from macrec.data.parquet_footer import unpacked_bytes
 from macrec.data.split import leave_one_out
+from macrec.encoders.image import HogColorEncoder
 from macrec.errors import DataError
 
 FAST = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -122,6 +124,28 @@ def test_pictures_may_be_files_in_a_folder(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "1.png").write_bytes(picture("red"))
     assert load_parquet(tmp_path).images.present.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("load", [load_parquet, lambda folder: load_items(folder / "items.parquet")])
+def test_an_item_whose_picture_does_not_decode_has_none_and_is_named(tmp_path, packed, load):
+    data = {"red": picture("red"), "cut": picture("blue")[:-30], "noise": b"noise", "blue": picture("blue")}
+    names = [f"{name}.png" for name in data]
+    write(tmp_path, {"item_id": [*data, "bare"], "image_file": [*names, None]}, {"user_id": [1], "item_id": ["red"]})
+    if packed:
+        pl.DataFrame({"item_id": [*data], "bytes": [*data.values()]}).write_parquet(tmp_path / "images.parquet")
+    else:
+        (tmp_path / "images").mkdir()
+        for name in data:
+            (tmp_path / "images" / f"{name}.png").write_bytes(data[name])
+    dataset = load(tmp_path)
+    assert dataset.images.present.tolist() == [True, False, False, True, False]
+    assert dataset.items["image"].to_list() == ["red.png", None, None, "blue.png", None]
+    (note,) = dataset.notes
+    assert note.startswith("2 of 4 pictures do not decode, so that their items have none: item cut (")
+    assert "item noise (no image format" in note
+    encoder = HogColorEncoder(size=24)
+    assert np.isfinite(encoder.encode(dataset, np.flatnonzero(encoder.present(dataset)))).all()
 
 
 def test_a_failed_save_leaves_the_old_folder(tmp_path, monkeypatch):
