@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from macrec.errors import DataError
+from macrec.errors import DataError, unseen
 from macrec.files import replacing, write_json
 from macrec.lock import Lock, locked
 
@@ -80,7 +80,7 @@ class Checkpoint:
             except (OSError, ValueError, SafetensorError) as error:
                 if self._about() != about:
                     continue  # another process has just replaced it
-                raise DataError("the tensors cannot be read", file=file, fix=FIX) from error
+                raise unseen(error, file) or DataError("the tensors cannot be read", file=file, fix=FIX) from error
         return None
 
     def finished(self) -> bool:
@@ -99,8 +99,9 @@ class Checkpoint:
                 raise ValueError("the tensors are elsewhere")
         except FileNotFoundError:
             return None
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise DataError("the checkpoint cannot be read", file=self.file, fix=FIX) from error
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            what = "the checkpoint cannot be read"
+            raise unseen(error, self.file) or DataError(what, file=self.file, fix=FIX) from error
         identity, mine = found["identity"], json.loads(json.dumps(self.identity))
         if identity != mine:
             missing = object()

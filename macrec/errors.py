@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -39,6 +42,30 @@ class DataError(ValueError):
     def __reduce__(self) -> tuple[Callable[..., DataError], tuple[object, ...]]:
         """Travel between processes; the arguments are by keyword, which plain exceptions cannot do."""
         return partial(type(self), what=self.what, fix=self.fix, file=self.file, row=self.row, field=self.field), ()
+
+
+def error_number(error: BaseException) -> int | None:
+    """The system's number of what went wrong; libraries in Rust, as polars, tell it in words alone ("os error 28")."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return int(told[1]) if told else None
+
+
+CLOSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EBUSY)
+"""Numbers of errors that say nothing of what is in a file."""
+
+
+def unseen(error: BaseException, file: Path) -> DataError | None:
+    """What to say of a file that is there and could not be looked into: no permission, too many open files, a bad disk.
+
+    None for any other error: the file is missing, or its content was seen and is at fault.
+    """
+    number = error_number(error)
+    if number not in CLOSED:
+        return None
+    what = f"the file cannot be read ({os.strerror(number)}), and may be sound"
+    return DataError(what, file=file, fix="check its permissions, the disk, and how many files are open")
 
 
 class NotApplicable(DataError):

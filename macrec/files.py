@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from macrec.errors import DataError
+from macrec.errors import DataError, error_number
 from macrec.lock import Lock
 
 MARKER = ".macrec"
@@ -79,7 +79,7 @@ def check_replaceable(
         names = {file.name for file in place.iterdir()} - {".DS_Store", "Thumbs.db", "desktop.ini"}
         if not names:
             return
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             made = json.loads((place / MARKER).read_text(encoding="utf-8"))
             if isinstance(made, list) and names <= {MARKER, *map(str, made)}:
                 return
@@ -154,9 +154,9 @@ def _naming(error: Exception, path: Path) -> OSError | None:
         if error.filename is not None and WORKPLACES.partition("*")[0] not in str(error.filename):
             return None
         return type(error)(error.errno, error.strerror, str(path))
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    if found and int(found[1]) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
-        return OSError(int(found[1]), os.strerror(int(found[1])), str(path))
+    number = error_number(error)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
+        return OSError(number, os.strerror(number), str(path))
     if isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # NumPy's words
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return None

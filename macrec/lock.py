@@ -118,7 +118,7 @@ def holder(path: Path) -> str:
         what, host = (str(about[name])[:100] for name in ("what", "host"))
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(int(about["since"])))
         return f"{what} (process {int(about['process'])} on {host}, since {since})"
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):  # it is just being written, or damaged
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):  # half-written, or damaged
         return "another process"
 
 

@@ -22,7 +22,7 @@ from macrec.data.parquet_footer import unpacked_bytes
 from macrec.data.picture_files import some
 from macrec.data.reading import existing_file, is_given, parse_json
 from macrec.data.split import parts_of
-from macrec.errors import DataError
+from macrec.errors import DataError, unseen
 from macrec.files import check_replaceable, replacing, write_json
 
 EVENT_FILES = ("interactions.parquet", "interactions_unordered.parquet")
@@ -197,7 +197,7 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> pl.DataFra
         return pl.read_parquet(file, columns=wanted)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
         what = f"the file is not readable as parquet ({(str(error).splitlines() or ['damaged'])[0]})"
-        raise DataError(what, file=file, fix="fetch or write it again") from error
+        raise unseen(error, file) or DataError(what, file=file, fix="fetch or write it again") from error
 
 
 def check_kinds(events: pl.DataFrame, file: Path) -> None:

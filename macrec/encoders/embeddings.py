@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macrec.data.dataset import Dataset
-from macrec.errors import DataError
+from macrec.errors import DataError, unseen
 
 Float = NDArray[np.float16] | NDArray[np.float32]
 
@@ -241,7 +241,7 @@ def open_npy(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise DataError("the file does not exist", file=path, fix="check the path") from None
     except (*UNREADABLE, RuntimeWarning) as error:
-        raise DataError(
+        raise unseen(error, path) or DataError(
             f"the file cannot be opened as an array ({next(iter(str(error).splitlines()), type(error).__name__)})",
             file=path,
             fix="write it again with numpy.save, as a plain float16 or float32 array",

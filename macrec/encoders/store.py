@@ -30,7 +30,7 @@ from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import UNREADABLE, Embeddings, chunks, open_npy, statistics
 from macrec.encoders.encoder import Encoder
 from macrec.encoders.precomputed import NpyEncoder
-from macrec.errors import DataError
+from macrec.errors import DataError, unseen
 from macrec.files import write_json
 from macrec.lock import locked
 
@@ -222,7 +222,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, str(error)) from error
+        raise unseen(error, path) or damaged(path, str(error)) from error
     if not isinstance(value, dict):
         raise damaged(path, "it holds no object")
     return value
@@ -275,7 +275,7 @@ def reopened(file: Path, items: int) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.lib.format.open_memmap(file, mode="r+")
     except UNREADABLE as error:
-        raise damaged(file, str(error)) from error
+        raise unseen(error, file) or damaged(file, str(error)) from error
     if values.ndim != 2 or len(values) != items or values.dtype not in (np.float16, np.float32):
         raise damaged(file, f"it holds {values.shape} {values.dtype} for {items} items")
     return values

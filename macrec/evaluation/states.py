@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 from torch import Tensor, nn
 
 from macrec.alignment.implicit import pooled
-from macrec.errors import DataError
+from macrec.errors import DataError, unseen
 from macrec.files import replacing
 from macrec.generation.batches import CodeTables
 from macrec.generation.transformer import T5
@@ -100,9 +100,9 @@ class StateSnapshots:
         moments = {}
         for file in sorted(self.folder.glob("states-[0-9]*.safetensors")):
             share = float(file.stem.removeprefix("states-"))
-            moments[f"at {share * 100:.4g}%" if share else "before"] = _read(file)
+            moments[f"at {share * 100:.4g}%" if share else "before"] = read_states(file)
         end = self.folder / "states-end.safetensors"
-        return moments | ({"after": _read(end)} if end.exists() else {})
+        return moments | ({"after": read_states(end)} if end.exists() else {})
 
     def _write(self, file: Path) -> None:
         # Numbered, as these files sort their names.
@@ -139,10 +139,12 @@ class _Watched:
         return self.task.measure()
 
 
-def _read(file: Path) -> dict[str, Floats]:
+def read_states(file: Path) -> dict[str, Floats]:
+    """Modality → states `[N, d]` from one file. Raises DataError where it cannot be read."""
     try:
-        kept = load_file(file)
+        kept = load(file.read_bytes())  # safetensors itself calls whatever it cannot open a missing file
     except (OSError, SafetensorError) as error:
-        raise DataError("the states cannot be read", file=file, fix="remove the file to do without them") from error
+        what, fix = "the states cannot be read", "remove the file to do without them"
+        raise unseen(error, file) or DataError(what, file=file, fix=fix) from error
     names = sorted(kept, key=lambda name: int(name.partition(".")[0]))
     return {name.partition(".")[2]: kept[name].astype(np.float32) for name in names}

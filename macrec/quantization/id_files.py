@@ -19,7 +19,7 @@ from macrec.data.dataset import first_true
 from macrec.data.item_file import NAMES
 from macrec.data.parquet import read_table
 from macrec.data.reading import existing_file, parse_json, pieces
-from macrec.errors import DataError
+from macrec.errors import DataError, unseen
 from macrec.quantization.id_matching import first_gap
 from macrec.quantization.id_tokens import Place, check_names, codes_of, column_of, matrix
 
@@ -71,7 +71,8 @@ def read_parquet_ids(path: Path) -> Found:
     try:
         about = pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError("the metadata is not readable", file=path, fix="fetch or write the file again") from error
+        what, fix = "the metadata is not readable", "fetch or write the file again"
+        raise unseen(error, path) or DataError(what, file=path, fix=fix) from error
     levels = found.codes.shape[1]
     names = metadata(about, "codebooks", levels, str, path)
     if names is not None:
@@ -228,7 +229,7 @@ def read_npy_ids(path: Path) -> Found:
         codes = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy parses the header as Python: a damaged one raises whatever its text brings
         what = "the file is no array that NumPy reads without unpickling"
-        raise DataError(what, file=path, fix="save codes [N, L] with numpy.save") from error
+        raise unseen(error, path) or DataError(what, file=path, fix="save codes [N, L] with numpy.save") from error
     if codes.ndim != 2 or codes.dtype.kind not in "iu" or not codes.size:
         what = f"the array is {codes.dtype} {codes.shape} where whole numbers [N, L] are needed"
         raise DataError(what, file=path, fix="give one row of codes per item")

@@ -71,7 +71,7 @@ def _read(file: Path) -> float:
         found = float(json.loads(file.read_text(encoding="utf-8"))["cpu_seconds_per_step"])
         if not 0 < found < np.inf:
             raise ValueError
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError("the pace cannot be read", file=file, fix="remove the file") from error
     return found
 

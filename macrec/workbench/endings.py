@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import re
 import signal
 import sys
 
 import typer
 
-from macrec.errors import printable
+from macrec.errors import error_number, printable
 
 
 def about_files(error: OSError) -> str | None:
@@ -17,11 +16,9 @@ def about_files(error: OSError) -> str | None:
 
     None for an error that is not about a file: a time-out or a lost connection is an OSError, too.
     """
-    told = re.search(r"os error (\d+)", str(error))  # libraries in Rust say the number in words alone
-    number = error.errno if error.errno is not None or not told else int(told[1])
     files = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
     if isinstance(error, TimeoutError | ConnectionError | InterruptedError | ChildProcessError) or not (
-        error.filename is not None or isinstance(error, files) or number in FULL
+        error.filename is not None or isinstance(error, files) or error_number(error) in FULL
     ):
         return None
     place = f"{error.filename}: " if error.filename is not None else ""

@@ -18,6 +18,8 @@ from macrec.workbench.runner import HOW
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+UNREADABLE = (ValueError, SyntaxError, KeyError, AttributeError, TypeError, MemoryError, RecursionError)
+"""What nbformat and Python raise for files that are no notebooks, and for parameters that are no literals."""
 BANNER = "papermill-error-cell-tag"
 
 
@@ -47,7 +49,7 @@ def read_executed(file: Path) -> Executed:
         notebook = nbformat.read(file, as_version=4)
         cells = [cell for cell in notebook.cells if BANNER not in tags(cell)]
         given = _assigned(cells, "injected-parameters")
-    except (ValueError, SyntaxError, KeyError, AttributeError, nbformat.ValidationError) as error:
+    except (*UNREADABLE, nbformat.ValidationError) as error:
         raise DataError("this is no notebook that macrec has run", file=file, fix="remove it, or run it") from error
     first = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
     name = file.name.removesuffix(".ipynb")

@@ -14,6 +14,7 @@ from typing import Any
 
 from macrec.errors import DataError
 from macrec.files import replacing
+from macrec.workbench.executed import UNREADABLE
 from macrec.workbench.runner import check_folder
 
 KEPT = {"parameters", "record"}
@@ -106,6 +107,6 @@ def _untouched(path: Path) -> bool:
 
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (ValueError, KeyError, AttributeError, nbformat.ValidationError):
+    except (*UNREADABLE, nbformat.ValidationError):
         return False
     return bool(notebook.metadata.get("macrec", {}).get("exercise") == _digest(notebook))

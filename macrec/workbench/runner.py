@@ -86,7 +86,7 @@ def declared_parameters(notebook: Path) -> Parameters:
                     for target in line.targets
                     if isinstance(target, ast.Name)
                 }
-            except (ValueError, SyntaxError, TypeError) as error:
+            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
                 what, fix = (
                     f"a parameter has no plain value ({error})",
                     "write each as name = number, text, True or False",

@@ -6,8 +6,6 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
-
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split
 from macrec.errors import DataError
@@ -15,7 +13,7 @@ from macrec.systems import Codebooks, CodebookSettings, Generative, GeneratorSet
 from macrec.training import drain
 from macrec.workbench.open_macrec import open_macrec
 from macrec.workbench.run import project_root
-from macrec.workbench.runner import Parameters, declared_parameters, find_notebooks
+from macrec.workbench.runner import Parameters, declared_parameters, find_notebooks, read_notebook
 from macrec.workbench.session import open_dataset
 
 
@@ -73,7 +71,7 @@ def parameters_of(folder: Path) -> Parameters:
     notebook = find_notebooks(["06"])[0]
     parameters, executed = declared_parameters(notebook), folder / notebook.name
     if executed.exists():
-        about = nbformat.read(executed, as_version=4).metadata.get("papermill", {})
+        about = read_notebook(executed)["metadata"].get("papermill", {})
         parameters |= declared_parameters(executed) | dict(about.get("parameters", {}))
     return parameters
 
