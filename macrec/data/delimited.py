@@ -121,9 +121,10 @@ def header_names(line: str, separator: str, quoted: bool, path: Path, row: int) 
         raise DataError(f"the header is not CSV ({error})", file=path, row=row, fix="close its quotes") from error
 
 
-def rows_of(piece: Piece, separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of every row of a piece with quotes, blank lines left out."""
-    lines = csv.reader(io.StringIO(piece.data.decode(), newline=""), delimiter=separator, strict=True)
+def rows_of(piece: Piece, separator: str, path: Path, *, spaced: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of every row of a piece with quotes, without blank lines and (`spaced`) leading spaces."""
+    text = io.StringIO(piece.data.decode(), newline="")
+    lines = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=spaced)
     while True:
         row = piece.first_line + lines.line_num
         try:

@@ -86,7 +86,7 @@ def read_items(path: Path, kind: str) -> pl.DataFrame:
 
 def chosen(columns: Sequence[str], path: Path) -> dict[str, str]:
     """Which of the columns of a table are those of `NAMES`: our name → its name."""
-    known = {column.lower(): column for column in reversed(columns)}
+    known = {column.strip().lower(): column for column in reversed(columns)}
     found = {name: known[alias] for name, aliases in NAMES.items() for alias in reversed(aliases) if alias in known}
     if "item_id" not in found:
         what = f"no column holds the items' ids (found: {', '.join(columns)})"
@@ -97,7 +97,7 @@ def chosen(columns: Sequence[str], path: Path) -> dict[str, str]:
 def table_of_text(path: Path, separator: str) -> pl.DataFrame:
     """The columns of `NAMES` of a CSV or TSV file with a header, as text; quoted fields may hold line breaks."""
     data = with_line_feeds(Piece(1, whole(existing_file(path))), path)
-    lines = rows_of(Piece(1, data), separator, path)
+    lines = rows_of(Piece(1, data), separator, path, spaced=True)
     first, header = next(lines, (1, [""]))
     if (broken := next((column for column in header if '"' in column), None)) is not None:
         raise DataError(f"the column {broken!r} has a quote", file=path, row=first, fix="close it, or take it out")
@@ -110,7 +110,7 @@ def table_of_text(path: Path, separator: str) -> pl.DataFrame:
     for row, values in lines:
         check_count(values, len(header), path, row)
         for name, place in places.items():
-            texts[name].append(values[place] or None)
+            texts[name].append(values[place].strip() or None)
     if not texts["item_id"]:
         raise DataError("the file has a header and no rows", file=path, fix="fetch or write it again")
     return pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String))

@@ -263,7 +263,9 @@ def read_object(file: Path) -> dict[str, Any]:
     try:
         value = parse_json(data, surrogates=True)
     except ValueError as error:
-        raise DataError(f"the file is not JSON ({error})", file=file, fix="fetch or write it again") from error
+        raise DataError(
+            f"the file is not readable as JSON ({error})", file=file, fix="correct it, or fetch it again"
+        ) from error
     if not isinstance(value, dict):
         raise DataError("the file does not hold a JSON object", file=file, fix='write {"id": ...}')
     return value

@@ -196,7 +196,9 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> pl.DataFra
             raise DataError(what, file=file, fix="check where it comes from, or write it again")
         return pl.read_parquet(file, columns=wanted)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
-        what = f"the file is not readable as parquet ({(str(error).splitlines() or ['damaged'])[0]})"
+        is_panic = isinstance(error, pl.exceptions.PanicException)  # its words are about the code of polars
+        reason = "its bytes are damaged" if is_panic else (str(error).splitlines() or ["damaged"])[0]
+        what = f"the file is not readable as parquet ({reason})"
         raise unseen(error, file) or DataError(what, file=file, fix="fetch or write it again") from error
 
 
