@@ -86,7 +86,7 @@ def read_items(path: Path, kind: str) -> pl.DataFrame:
 
 def chosen(columns: Sequence[str], path: Path) -> dict[str, str]:
     """Which of the columns of a table are those of `NAMES`: our name → its name."""
-    known = {column.strip().lower(): column for column in reversed(columns)}
+    known = {column.lower(): column for column in reversed(columns)}
     found = {name: known[alias] for name, aliases in NAMES.items() for alias in reversed(aliases) if alias in known}
     if "item_id" not in found:
         what = f"no column holds the items' ids (found: {', '.join(columns)})"
@@ -101,6 +101,7 @@ def table_of_text(path: Path, separator: str) -> pl.DataFrame:
     first, header = next(lines, (1, [""]))
     if (broken := next((column for column in header if '"' in column), None)) is not None:
         raise DataError(f"the column {broken!r} has a quote", file=path, row=first, fix="close it, or take it out")
+    header = [column.strip() for column in header]
     columns = chosen(header, path)
     for column in columns.values():
         if header.count(column) > 1:

@@ -22,6 +22,8 @@ def about_files(error: OSError) -> str | None:
     ):
         return None
     place = f"{error.filename}: " if error.filename is not None else ""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{place}a file stands where a folder is needed; give another name, or move the file away."
     return f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk."
 
 

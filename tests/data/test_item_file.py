@@ -124,11 +124,11 @@ def test_lists_written_by_python_and_line_breaks_in_quotes(tmp_path):
 
 
 def test_spaces_around_names_and_values_separate_as_none_do(tmp_path):
-    (tmp_path / "i.csv").write_text('brand, title, item_id\nb, "A, b", 0 \n, B c,  1\n')
+    (tmp_path / "i.csv").write_text('brand, title , item_id\nb, "A, b", 0 \n, B c,  1\n')
     items = load_items(tmp_path / "i.csv").items
     assert items["item_id"].to_list() == ["0", "1"]
     assert items["title"].to_list() == ["A, b", "B c"]
-    assert items["brand"].to_list() == ["b", None]
+    assert items["brand"].to_list() == ["b", ""]
 
 
 def test_a_dataset_may_be_given_with_its_layout(tmp_path):

@@ -262,6 +262,10 @@ def test_compare_prints_a_table_and_json_and_refuses_what_is_no_run(tmp_path):
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; check the path"),
         (OSError("No space left on device (os error 28)"), "os error 28"),
         (FileNotFoundError("No such file or directory (os error 2): x.parquet"), "x.parquet; check the path"),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "t.json"),
+            "t.json: a file stands where a folder is needed; give",
+        ),
         (CellTimeoutError("Timeout waiting for IOPub output"), None),
         (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), None),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), None),
