@@ -350,6 +350,11 @@ def test_the_footer_says_how_large_a_file_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "UNPACKED", 1 << 16)
     with pytest.raises(DataError, match=r"items.parquet: the file says it holds \d+ MB unpacked"):
         load_parquet(tmp_path)
+    write(tmp_path, {**ITEMS, "image_file": ["a", "b", "c"]}, EVENTS)
+    packed = pl.DataFrame({"item_id": ITEMS["item_id"], "bytes": [bytes([n]) * 1_000_000 for n in range(3)]})
+    packed.write_parquet(tmp_path / "images.parquet")
+    with pytest.raises(DataError, match=r"images.parquet: the file says it holds \d+ MB unpacked"):
+        load_parquet(tmp_path)
 
 
 def test_a_file_that_is_not_parquet(tmp_path):
