@@ -126,11 +126,11 @@ def hugging_face(transformers, **options):
     """A small random T5 of Hugging Face whose weights, norms and all, are none that a fresh model has."""
     shape = {"d_model": 32, "num_heads": 2, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2}
     config = transformers.T5Config(vocab_size=TOKENS, decoder_start_token_id=PAD, **(shape | options))
-    model = transformers.T5ForConditionalGeneration(config).eval()
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(5)
+        model = transformers.T5ForConditionalGeneration(config).eval()
         for parameter in model.parameters():
-            parameter.copy_(parameter.mean() + 0.3 * torch.randn(parameter.shape, generator=generator))
+            parameter.copy_(parameter.mean() + 0.3 * torch.randn(parameter.shape))
     return model
 
 
@@ -164,9 +164,12 @@ def test_training_drops_the_units_and_gives_the_gradients_of_hugging_face(transf
     assert_close(own, loss)
     loss.backward()
     own.backward()
-    assert_close(ours.embedding.weight.grad, theirs.shared.weight.grad)
-    expected = theirs.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight.grad
-    assert_close(ours.encoder.position_bias.weight.grad, expected)
+    own_bias = ours.encoder.position_bias.weight.grad
+    bias = theirs.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight.grad
+    for found, expected in ((ours.embedding.weight.grad, theirs.shared.weight.grad), (own_bias, bias)):
+        # Rounding follows the order of sums, and with it the threads; in float64 theirs still norms in float32.
+        scale = expected.abs().max()
+        assert_close(found / scale, expected / scale, 1e-4)
 
 
 @torch.no_grad()
