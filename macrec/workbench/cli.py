@@ -171,7 +171,11 @@ def report(
         Path | None, typer.Option(help="The page to write.", show_default="report.html in their folder")
     ] = None,
 ) -> None:
-    """Write one offline HTML page that can be mailed: notebooks, metrics, environment; several runs are compared."""
+    """Write one offline HTML page that can be mailed: notebooks, metrics, environment; several runs are compared.
+
+    Without a name it is the run or sweep in runs/ that ended last, by the
+    number that it bears; of older versions, by the time of its file.
+    """
     from macrec.workbench.report import newest_run, report_file, write_report
 
     folders = runs or [newest_run()]

@@ -16,7 +16,7 @@ from macrec.viz.run_board import run_board, run_table
 from macrec.viz.tables import table_html
 from macrec.workbench.compare import RunComparison, RunRecord, compare_runs
 from macrec.workbench.executed import Executed, code_html, markdown_html, output_html, read_executed, tags
-from macrec.workbench.run import Run, project_root
+from macrec.workbench.run import Run, project_root, runs_in
 
 MAILABLE = 20_000_000
 """Bytes that mail servers commonly take; plotly's script is 5 MB of them."""
@@ -56,12 +56,11 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
 
 
 def newest_run() -> Path:
-    """The folder in runs/ in which a notebook, or a sweep, has ended last. Raises DataError when there is none."""
+    """The folder in runs/ in which a notebook, or a sweep, has ended last (`runs_in`). Raises DataError without any."""
     runs = project_root() / "runs"
-    written = [*runs.glob("*/run.json"), *runs.glob("*/sweep.json")]
-    if not written:
+    if not (written := runs_in(runs)):
         raise DataError("there is no run in runs/", fix="name its folder, or make one with macrec run")
-    return max(written, key=lambda file: file.stat().st_mtime).parent
+    return written[-1].parent
 
 
 def report_file(folders: Sequence[Path]) -> Path:

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from macrec.errors import DataError
 from macrec.files import write_json
 from macrec.lock import locked
-from macrec.workbench.run_files import METRICS, RUN, SWEEP, read_object
+from macrec.workbench.run_files import METRICS, RUN, SWEEP, count, read_object
 
 PACKAGES = (
     "macrec",
@@ -100,6 +101,30 @@ class Run:
             if notebook in (found := self.metrics()):
                 del found[notebook]
                 write_json(self.folder / "metrics.json", found)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run.json and sweep.json of all runs and sweeps in a folder, that which ended last at the end.
+
+    Their own number "ended" decides; where none bears one, as in those of older versions, the time of the file, which
+    a clock that is set back or a copy can make wrong.
+    """
+    return sorted(_books(folder), key=lambda file: (_ended(file), file.stat().st_mtime))
+
+
+def next_ended(folder: Path) -> int:
+    """The number "ended" of what ends in the folder of a run now: above those of all runs beside it."""
+    return 1 + max((_ended(file) for file in _books(folder.resolve().parent)), default=0)
+
+
+def _books(folder: Path) -> list[Path]:
+    return [*folder.glob("*/run.json"), *folder.glob("*/sweep.json")]
+
+
+def _ended(file: Path) -> int:
+    with suppress(DataError, OSError):
+        return int(read_object(file, {"ended?": count}).get("ended", 0))
+    return 0  # damaged: whoever reads that run will say so
 
 
 def environment() -> dict[str, Any]:

@@ -35,6 +35,11 @@ def duration(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
+def count(value: Any) -> bool:
+    """Whether this is a whole number from 0 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def anything(value: Any) -> bool:
     """Always."""
     return True
@@ -49,10 +54,11 @@ RUN = {
     "parameters?": Every(anything),
     "seconds?": Every(duration),
     "skipped?": Every(text),
+    "ended?": count,
     "environment?": {"python": text, "system": text, "packages": Every(text_or_none), "commit": text_or_none},
 }
 METRICS = Every(Every(anything))
-SWEEP = {"points?": [{"name": text, "state": text, "error?": text_or_none}]}
+SWEEP = {"ended?": count, "points?": [{"name": text, "state": text, "error?": text_or_none}]}
 NOTEBOOK = {
     "cells": [{"source": source, "metadata": {"tags?": [text]}}],
     "metadata": {"papermill?": {"parameters?": Every(anything)}},

@@ -15,7 +15,7 @@ from macrec.files import check_replaceable, write_json
 from macrec.lock import locked
 from macrec.workbench.execution import NotebookError, Skipped, Step, Watched, execute, trust
 from macrec.workbench.file_parameters import located
-from macrec.workbench.run import Run, environment, new_folder, project_root
+from macrec.workbench.run import Run, environment, new_folder, next_ended, project_root
 from macrec.workbench.run_files import NOTEBOOK, read_object
 
 Parameters = dict[str, Any]
@@ -268,5 +268,6 @@ def execute_all(
             say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
         finally:
             unfinished.unlink(missing_ok=True)
+        manifest["ended"] = next_ended(run.folder)
         write_json(run.folder / "run.json", manifest)  # a run whose notebooks failed can be reported, too
     return failures

@@ -28,7 +28,7 @@ from macrec.lock import locked
 from macrec.workbench.execution import NotebookError
 from macrec.workbench.file_parameters import locate
 from macrec.workbench.point_process import listen, release, start, threads
-from macrec.workbench.run import Run
+from macrec.workbench.run import Run, next_ended
 from macrec.workbench.runner import (
     Parameters,
     check_parameters,
@@ -267,7 +267,8 @@ class Sweep:
         """Write sweep.json."""
         names = [path.stem for path in self.notebooks]
         points = [asdict(point) for point in self.points]
-        write_json(self.out / "sweep.json", {"notebooks": names, "grid": self.grid, "points": points})
+        about = {"notebooks": names, "grid": self.grid, "points": points, "ended": next_ended(self.out)}
+        write_json(self.out / "sweep.json", about)
 
 
 def only_differs_in(name: str, one: Point, other: Point) -> bool:

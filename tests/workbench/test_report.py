@@ -12,9 +12,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from typer.testing import CliRunner
 
 from macrec.errors import DataError
+from macrec.files import write_json
 from macrec.viz.theme import caption_html, figure_html
 from macrec.workbench.cli import app
 from macrec.workbench.report import newest_run, notebook_files, report_file, write_report
+from macrec.workbench.run import next_ended
 from macrec.workbench.runner import trust
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -266,6 +268,14 @@ def test_the_command_takes_the_newest_run_and_says_where_the_page_is(make_run, t
     (tmp_path / "runs/oldest/sweep.json").write_text("{}")
     os.utime(tmp_path / "runs/oldest/sweep.json", (2_000_000, 2_000_000))
     assert newest_run() == tmp_path / "runs/oldest"  # a sweep counts as one, too
+    write_json(tmp_path / "runs/older/run.json", {"ended": next_ended(tmp_path / "runs/older")})
+    os.utime(tmp_path / "runs/older/run.json", (0, 0))
+    assert newest_run() == tmp_path / "runs/older"  # whatever the clock says
+    write_json(tmp_path / "runs/oldest/sweep.json", {"ended": next_ended(tmp_path / "runs/oldest")})
+    os.utime(tmp_path / "runs/oldest/sweep.json", (0, 0))
+    (tmp_path / "runs/newest/run.json").write_text('{"ended": 1e9}')  # damaged
+    assert newest_run() == tmp_path / "runs/oldest"
+    write_json(tmp_path / "runs/newest/run.json", {"ended": next_ended(tmp_path / "runs/newest")})
     (tmp_path / "runs/oldest/sweep.json").unlink()
     said = CliRunner().invoke(app, ["report"])
     page = tmp_path / "runs/newest/report.html"

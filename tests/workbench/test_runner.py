@@ -385,7 +385,7 @@ WRONG = {
         '{"seconds": []}', '{"parameters": [1]}', '{"parameters": {"x": NaN}}', '{"skipped": {"01_toy": 3}}',
         '{"environment": {}}', '{"environment": {"python": 3, "system": "", "packages": {}, "commit": null}}',
         '{"seconds": {"01_toy": 1e999}}', '{"seconds": {"01_toy": NaN}}', '{"seconds": {}, "seconds": {}}', "[]",
-        "\xff",
+        "\xff", '{"ended": -1}',
     ],
     "metrics.json": [
         '{"a": 1}', '{"a": [1]}', '{"a": {"b": NaN}}', f'{{"a": {{"b": 1{"0" * 400}}}}}',
