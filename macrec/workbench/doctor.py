@@ -57,7 +57,8 @@ def device() -> str:
         return f"GPU: {torch.cuda.get_device_name()} (torch {torch.__version__})"
     if torch.backends.mps.is_available():
         return f"GPU: Apple Metal (torch {torch.__version__})"
-    return f"CPU with {torch.get_num_threads()} threads (torch {torch.__version__})"
+    count = torch.get_num_threads()
+    return f"CPU with {count} thread{'' if count == 1 else 's'} (torch {torch.__version__})"
 
 
 def folder_size(folder: Path) -> int:
