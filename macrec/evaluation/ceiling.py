@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
-from macrec.data.histories import Histories
-from macrec.data.split import Samples, train_part
+from macrec.data.split import Samples, Split, item_counts
 from macrec.evaluation.metrics import ranking_metrics
 
 
@@ -19,12 +18,13 @@ def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[st
     first `max_users` users are tested; default: as many as take seconds.
     """
     # The oracle needs histories uncut: an item already taken cannot come again, however long ago it was.
-    test = dataset.split().test
+    split = dataset.split()
+    test = split.test
     if len(test) == 0:
         return {}
     users = max_users or max(200, min(10_000, 50_000_000 // dataset.num_items))
     test = test.take(np.arange(min(users, len(test))))
-    ranks = known_ranks(dataset, test) | {"popularity": popularity_ranks(dataset.histories, test, dataset.num_items)}
+    ranks = known_ranks(dataset, test) | {"popularity": popularity_ranks(split, test, dataset.num_items)}
     return {name: ranking_metrics(found) for name, found in ranks.items()}
 
 
@@ -44,9 +44,9 @@ def known_ranks(dataset: Dataset, samples: Samples) -> dict[str, NDArray[np.int6
     }
 
 
-def popularity_ranks(histories: Histories, samples: Samples, num_items: int) -> NDArray[np.int64]:
+def popularity_ranks(split: Split, samples: Samples, num_items: int) -> NDArray[np.int64]:
     """Rank of every target when items are ordered by training events, ties by item number; history not removed."""
-    counts = train_part(histories).counts(num_items)
+    counts = item_counts(split, num_items)
     rank = np.empty(num_items, np.int64)
     rank[np.lexsort((np.arange(num_items), -counts))] = np.arange(1, num_items + 1)
     ranks: NDArray[np.int64] = rank[samples.targets]

@@ -14,14 +14,16 @@ from macrec.evaluation.metrics import ranking_metrics
 
 def test_popularity_counts_training_events_only_and_breaks_ties_by_item_number():
     # Training parts: [0, 1], [1, 4] and [4, 3, 4]; items 2 and 5 are met as held-out targets alone.
-    histories = Histories.from_lists([[0, 1, 2, 5], [1, 4, 2, 5], [4, 3, 4, 5, 2], [2, 0]])
+    histories = Histories.from_lists([[0, 1, 2, 5], [1, 4, 2, 5], [4, 3, 4, 5, 2], [2, 0], [3, 5, 2]])
+    # The last user has one training event, which is in no training sample and does not count, as for the systems.
     # Item 4 has 3 events, items 0 and 1 have 2, items 2 and 3 have 1, item 5 none.
-    test = leave_one_out(histories).test
-    assert test.targets.tolist() == [5, 5, 2]
-    assert popularity_ranks(histories, test, num_items=6).tolist() == [6, 6, 4]
+    split = leave_one_out(histories)
+    test = split.test
+    assert test.targets.tolist() == [5, 5, 2, 2]
+    assert popularity_ranks(split, test, num_items=6).tolist() == [6, 6, 4, 4]
     for item, rank in enumerate([2, 3, 4, 5, 1, 6]):
         one = dataclasses.replace(test, items=np.full_like(test.items, item))
-        assert set(popularity_ranks(histories, one, num_items=6).tolist()) == {rank}
+        assert set(popularity_ranks(split, one, num_items=6).tolist()) == {rank}
 
 
 def test_every_ranker_stands_under_its_own_name():
@@ -39,10 +41,11 @@ def test_every_ranker_stands_under_its_own_name():
 
 def test_no_more_users_are_measured_than_asked_for():
     data = curio("tiny", num_users=120)
-    test = leave_one_out(data.histories, max_history=10**6).test.take(np.arange(20))
+    split = leave_one_out(data.histories, max_history=10**6)
+    test = split.test.take(np.arange(20))
     found = ceiling(data, max_users=20)
     assert found["oracle"] == ranking_metrics(Oracle(data.world).ranks(test))
-    assert found["popularity"] == ranking_metrics(popularity_ranks(data.histories, test, data.num_items))
+    assert found["popularity"] == ranking_metrics(popularity_ranks(split, test, data.num_items))
 
 
 def toy(length):

@@ -205,7 +205,7 @@ def test_popularity_stands_where_the_ceiling_puts_it():
     list(system.fit(data, split))
     counts = item_counts(split, data.num_items)
     found = evaluate(system, split.test, counts, depth=data.num_items)
-    assert found.ranks.tolist() == popularity_ranks(data.histories, split.test, data.num_items).tolist()
+    assert found.ranks.tolist() == popularity_ranks(split, split.test, data.num_items).tolist()
 
 
 def test_the_table_of_groups_equals_metrics_of_the_users_in_them():
