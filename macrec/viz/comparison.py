@@ -34,8 +34,10 @@ CODEBOOK_MEASURES = (
 def comparison_table(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOOK_MEASURES) -> pl.DataFrame:
     """One row per variant and modality, one column per measure: mean ± standard deviation over the seeds.
 
-    `rows` has the columns variant, seed, modality and the measures. With one seed there is no deviation to give.
+    `rows` has the columns variant, seed, modality and the measures. With one seed there is no deviation to give. A
+    measure that no row has is left out: one modality alone has no information on another.
     """
+    measures = measured(rows, measures)
     return pl.DataFrame(
         [
             {"variant": variant, "modality": modality}
@@ -43,6 +45,11 @@ def comparison_table(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOO
             for (variant, modality), part in rows.group_by("variant", "modality", maintain_order=True)
         ]
     )
+
+
+def measured(rows: pl.DataFrame, measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """The measures that a row at least has a number for."""
+    return tuple(measure for measure in measures if len(rows[measure.column].drop_nulls().drop_nans()))
 
 
 def spread(values: pl.Series, form: str) -> str:
@@ -55,6 +62,7 @@ def spread(values: pl.Series, form: str) -> str:
 
 def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOOK_MEASURES) -> tuple[go.Figure, str]:
     """Every measure of every variant, one dot per seed and a bar at their mean; and the sentence."""
+    measures = measured(rows, measures)
     names = rows["variant"].unique(maintain_order=True).to_list()
     figure = make_subplots(
         rows=1, cols=len(measures), shared_yaxes=True, horizontal_spacing=0.03,

@@ -42,7 +42,9 @@ def test_the_table_has_mean_and_sample_deviation_of_every_variant_and_modality(r
 
 def test_one_seed_has_no_deviation_and_one_modality_no_information():
     alone = pl.DataFrame([row("A", 0, "text", 0.125, float("nan"))])
-    assert comparison_table(alone).rows() == [("A", "text", "12.50%", "50.0%", "12.3", "–", "0.250")]
+    assert comparison_table(alone).rows() == [("A", "text", "12.50%", "50.0%", "12.3", "0.250")]
+    some = pl.DataFrame([row("A", 0, "text", 0.125), row("B", 0, "text", 0.125, float("nan"))])
+    assert comparison_table(some).rows()[1] == ("B", "text", "12.50%", "50.0%", "12.3", "–", "0.250")
     assert spread(pl.Series([None, 0.5, float("nan")], dtype=pl.Float64), ".2f") == "0.50"
     assert spread(pl.Series([None, None]), ".2f") == "–"
     assert spread(pl.Series([-1e-16]), ".2f") == "0.00" and spread(pl.Series([-1e-16] * 2), ".2f") == "0.00 ± 0.00"
@@ -76,11 +78,12 @@ def test_the_figure_has_a_dot_per_row_and_a_tick_at_every_mean(rows, single):
         rows = rows.filter(pl.col("modality") == "text").with_columns(information=pl.lit(float("nan")))
     figure, sentence = comparison_figure(rows)
     names, modalities = ["A", "B"], rows["modality"].unique(maintain_order=True).to_list()
-    assert len(figure.data) == len(CODEBOOK_MEASURES) * len(modalities) * 2
+    measures = [measure for measure in CODEBOOK_MEASURES if not single or measure.column != "information"]
+    assert len(figure.data) == len(measures) * len(modalities) * 2
     assert figure.layout.yaxis.ticktext == ("A", "B")
     heights = set()
     traces = iter(figure.data)
-    for measure in CODEBOOK_MEASURES:
+    for measure in measures:
         for modality in modalities:
             dots, ticks = next(traces), next(traces)
             part = rows.filter(pl.col("modality") == modality)
@@ -94,6 +97,7 @@ def test_the_figure_has_a_dot_per_row_and_a_tick_at_every_mean(rows, single):
             heights |= set(ticks.y)
     assert len(heights) == 2 * len(modalities)
     assert [trace.name for trace in figure.data if trace.showlegend] == modalities
+    assert ("information" in sentence) is not single
     assert sentence.startswith("2 ways to train codebooks, 3 seeds each (dots; ticks are means), compared by conflict")
 
 
