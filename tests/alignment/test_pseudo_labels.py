@@ -32,7 +32,7 @@ def test_without_standardizing_a_long_dimension_would_decide():
     assert adjusted_rand_score(sides, KMeans(2, n_init=10, random_state=0).fit_predict(values)) < 0.5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 10**6), st.booleans())
 def test_absent_items_have_no_label_and_the_others_one_of_the_clusters(n, clusters, seed, balanced):
     rng = np.random.default_rng(seed)

@@ -14,7 +14,7 @@ from PIL import Image
 from macrec.data.amazon import load_amazon_2018, load_amazon_2023
 from macrec.errors import DataError
 
-FAST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 RATINGS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5), st.integers(0, 3)), min_size=30, max_size=60
 )

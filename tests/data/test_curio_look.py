@@ -289,7 +289,7 @@ def test_templates_and_closings_say_nothing_about_factors() -> None:
             assert max(share) - min(share) < 0.08  # 1/8 on average; 800 rows of a brand have a deviation of 0.012
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(-(2**63), 2**63 - 200_000), st.integers(2, 9))
 def test_choices_are_even_whatever_the_numbers_look_like(begin: int, count: int) -> None:
     chosen = choice(begin + np.arange(20_000, dtype=np.int64), "noun", count)

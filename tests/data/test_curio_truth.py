@@ -48,7 +48,7 @@ def test_oracle_equals_bayes_rule_written_out(world):
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_next_item_probabilities_sum_to_one_and_never_repeat(data, world):
     histories = data.draw(
         st.lists(st.lists(st.integers(0, 119), min_size=1, max_size=8, unique=True), min_size=1, max_size=4)

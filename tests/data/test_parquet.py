@@ -22,7 +22,7 @@ from macrec.data.split import leave_one_out
 from macrec.encoders.image import HogColorEncoder
 from macrec.errors import DataError
 
-FAST = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def picture(color):

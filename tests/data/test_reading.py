@@ -24,7 +24,7 @@ def read(path, schema=SCHEMA, required=("a", "n"), **options):
     return pl.concat(read_json_lines(path, schema, required=required, **options)).to_dicts()
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -48,7 +48,7 @@ def test_json_lines_come_back_whatever_the_piece_size(tmp_path, rows, packed, as
     assert read(path, piece_bytes=size) == expected
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(CELLS, st.integers(-9, 9), CELLS), min_size=1, max_size=12), st.booleans(), st.integers(1, 99)
 )

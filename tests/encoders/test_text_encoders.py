@@ -161,7 +161,7 @@ def test_texts_that_differ_never_share_a_tfidf_vector(kind: str) -> None:
     assert closest(encoder.encode(dataset, np.arange(len(titles)))) > 1e-3
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.text(alphabet="ab1é茶杯ก 🍕.", max_size=6), min_size=2, max_size=12), st.sampled_from([1, 2, 256]))
 def test_only_equal_texts_share_a_tfidf_vector_whatever_the_catalog(titles: list[str], dim: int) -> None:
     titles = [*titles, "cup of tea", "cup of tea"]  # so that there are terms in common

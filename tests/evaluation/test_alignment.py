@@ -43,7 +43,7 @@ def brute_force(first, second, tie):
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 24), st.integers(1, 5), st.integers(0, 10**6), st.sampled_from([None, 1, 2]), st.integers(1, 60))
 def test_measures_equal_brute_force_whatever_the_block(n, d, seed, levels, block):
     first, second = states(n, d, seed, levels)
@@ -58,7 +58,7 @@ def test_measures_equal_brute_force_whatever_the_block(n, d, seed, levels, block
     assert found.keys() == {*strict, "info_nce"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 30), st.integers(0, 10**6))
 def test_exchanging_the_modalities_exchanges_the_directions(n, seed):
     first, second = states(n, 3, seed)
@@ -100,7 +100,7 @@ def test_a_low_temperature_gives_a_finite_loss():
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 40), st.integers(0, 10**6))
 def test_random_items_are_never_the_item_itself_and_each_serves_once(n, seed):
     same, other = pair_distances(np.eye(n), np.eye(n), seed)

@@ -72,7 +72,7 @@ def test_a_system_with_the_ranks_of_the_specification_gets_its_values():
     assert values["MRR@12"] == pytest.approx((1 + 1 / 3 + 1 / 11 + 1 / 7) / 5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(11, 30), st.integers(2, 10))
 def test_metrics_equal_scikit_learn(seed, users, items, k):
     rng = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def test_metrics_equal_scikit_learn(seed, users, items, k):
     assert found[f"missed@{k}"] == pytest.approx(1 - found[f"HR@{k}"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 9), st.booleans())
 def test_the_batch_size_changes_nothing(seed, batch, mask_seen):
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ def ndcg(rankings, weights, samples):
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_division_is_better_than_the_one_chosen(seed):
     samples, rankings = asked(seed)
     decoder = SimpleNamespace(rankings=lambda *_: rankings, options=SimpleNamespace(fusion="union_rescore"))

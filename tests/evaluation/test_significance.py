@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
@@ -15,7 +15,6 @@ PAIRS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, 
 METRICS = st.sampled_from(["HR@1", "HR@10", "NDCG@10", "MRR@20"])
 
 
-@settings(deadline=None)
 @given(PAIRS, METRICS, st.integers(0, 100))
 def test_exchanging_the_systems_turns_the_signs(pairs, metric, seed):
     a, b = np.array(pairs).T
@@ -27,7 +26,6 @@ def test_exchanging_the_systems_turns_the_signs(pairs, metric, seed):
     assert (there.low, there.high, there.p) == (-back.high, -back.low, back.p)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=40), METRICS)
 def test_equal_systems_do_not_differ(ranks, metric):
     found = paired_bootstrap(ranks, ranks, metric, resamples=100)
@@ -35,7 +33,6 @@ def test_equal_systems_do_not_differ(ranks, metric):
     assert mcnemar(ranks, ranks) == 1.0
 
 
-@settings(deadline=None)
 @given(PAIRS, METRICS, st.randoms(use_true_random=False))
 def test_the_order_of_the_users_is_of_no_account(pairs, metric, random):
     shuffled = random.sample(pairs, len(pairs))

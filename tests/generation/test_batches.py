@@ -42,7 +42,7 @@ def written(tables, task, history, target):
 histories = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=9), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories, st.integers(1, 4), st.integers(1, 7))
 def test_batches_equal_those_written_by_hand(sequences, longest, size):
     tables = tables_of(9)

@@ -110,7 +110,7 @@ catalogs = st.integers(1, 4).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(catalogs, st.integers(0, 2**32 - 1), st.sampled_from(["children", "level"]), st.data())
 def test_a_wide_beam_equals_scoring_every_item(rows, seed, normalize, data):
     codes = np.array(rows)
@@ -139,7 +139,7 @@ def test_a_wide_beam_equals_scoring_every_item(rows, seed, normalize, data):
     np.testing.assert_allclose(-found.scores[0, : len(items)], expected, atol=1e-4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(catalogs, st.integers(0, 2**32 - 1), st.integers(1, 12), st.data())
 def test_seen_prefixes_hold_no_beam(rows, seed, width, data):
     """However narrow: as many IDs as there are beams, or all that the user has not seen; and none that they have."""
@@ -160,7 +160,7 @@ def test_seen_prefixes_hold_no_beam(rows, seed, width, data):
         assert (step.nodes >= 0).sum() == min(width, len({row[:depth] for row in open_ids}))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(catalogs)
 def test_leaf_ranges_are_the_leaves_below(rows):
     trie = CodeTrie.of(SemanticIds.from_codes(np.array(rows)))
@@ -171,7 +171,7 @@ def test_leaf_ranges_are_the_leaves_below(rows):
             assert (nodes == node).nonzero()[:, 0].tolist() == list(range(first, last))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(catalogs)
 def test_the_trie_holds_exactly_the_prefixes(rows):
     ids = SemanticIds.from_codes(np.array(rows))

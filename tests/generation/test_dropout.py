@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from macrec.generation.dropout import Dropout
 
 
-@settings(deadline=None)
 @given(st.sampled_from([0.1, 0.25, 0.5]), st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(0, 99))
 def test_a_unit_is_dropped_or_scaled_and_its_gradient_with_it(rate, shape, seed):
     torch.manual_seed(seed)

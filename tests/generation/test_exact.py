@@ -50,7 +50,7 @@ class Table:
         return other
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 4), st.integers(1, 60), st.integers(1, 40), st.sampled_from(["children", "level"]), st.data())
 def test_every_leaf_has_the_score_of_brute_force(levels, items, rows, normalize, data):
     seed = data.draw(st.integers(0, 2**32 - 1))

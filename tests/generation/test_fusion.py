@@ -76,7 +76,7 @@ users = st.integers(1, 3).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(users, st.integers(0, 1000))
 def test_mean_floor_and_candidates_equal_a_dictionary_per_user(drawn, seed):
     rng = np.random.default_rng(seed)

@@ -261,7 +261,7 @@ def test_attention_that_may_see_nothing_reads_zeros():
 
 @torch.no_grad()
 @given(st.integers(0, 4), st.integers(2, TOKENS - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_logits_do_not_depend_on_their_token_or_later_ones(place, token):
     model = tiny()
     source, mask, target = batch()
@@ -338,7 +338,7 @@ def test_columns_are_columns_of_all_logits(config):
 
 @torch.no_grad()
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 6), min_size=1, max_size=5), st.booleans(), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_decoding_with_the_cache_equals_decoding_without(seed, widths, masked, deep):
     """Beams that branch, die and change their number from step to step, against whole sequences given at once."""
     model = tiny(seed % 3, UNTIED if deep else TINY)

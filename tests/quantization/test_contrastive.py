@@ -105,7 +105,7 @@ batches = st.integers(2, 9).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches, st.booleans(), st.sampled_from([0.1, 0.5, 2]))
 def test_all_positives_equal_the_definition(batch, own, temperature):
     labels, seed = batch
@@ -116,7 +116,7 @@ def test_all_positives_equal_the_definition(batch, own, temperature):
     assert float(share) == pytest.approx(anchors)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batches)
 def test_neither_the_order_of_the_rows_nor_the_names_of_the_labels_matter(batch):
     labels, seed = batch
@@ -211,7 +211,7 @@ def test_a_drawn_positive_is_another_row_with_the_label():
     assert set(draws[:, 4].tolist()) == {5} and set(draws[:, 3].tolist()) == {-1}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-1, 5), max_size=40), st.integers(0, 10**6))
 def test_exactly_the_rows_with_a_partner_receive_one(labels, seed):
     chosen = sample_positives(torch.tensor(labels, dtype=torch.int64), generator(seed)).tolist()

@@ -130,7 +130,7 @@ def test_the_seed_decides(balanced):
     assert first.inertia == again.inertia and not torch.equal(first.labels, other.labels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_balanced_clusters_differ_by_at_most_one_row(data):
     n = data.draw(st.integers(1, 60))

@@ -256,7 +256,7 @@ def test_encoding_in_chunks_gives_the_same_codes(monkeypatch):
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_encoding_agrees_with_the_forward_pass_but_for_ties(seed):
     quantizer, z = random_quantizer().eval(), normal(200, 6, seed=seed)
     encoded, forward = quantizer.encode(z), quantizer(z).codes

@@ -119,7 +119,7 @@ def graph_by_hand(sequences, history, votes=VOTES, last=3):
     ],
     ids=["popularity", "markov", "knn", "graph"],
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sequences=SEQUENCES)
 def test_scores_equal_a_loop_over_users(system, by_hand, sequences):
     data = dataset(sequences)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf, log_softmax, softmax
 
@@ -175,7 +175,6 @@ def test_only_the_newest_items_are_read(fitted):
 # What is learned from.
 
 
-@settings(deadline=None)
 @given(SEQUENCES, st.integers(1, 6), st.integers(1, 20), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_every_target_is_asked_once_per_epoch_and_told_from_the_items_before_it(sequences, longest, cut, batch, random):
     histories = Histories.from_lists(sequences)

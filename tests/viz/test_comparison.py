@@ -50,7 +50,7 @@ def test_one_seed_has_no_deviation_and_one_modality_no_information():
     assert spread(pl.Series([-1e-16]), ".2f") == "0.00" and spread(pl.Series([-1e-16] * 2), ".2f") == "0.00 ± 0.00"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=5, unique=True), st.sampled_from([".2%", ".1f"]))
 def test_an_axis_has_two_or_three_labels_that_tell_where_they_stand(values, form):
     places, labels = ticks(pl.Series(values), form)

@@ -27,7 +27,7 @@ def some_ids(items: int, seed: int = 0, codewords: int = 3) -> SemanticIds:
     return SemanticIds.from_codes(np.random.default_rng(seed).integers(0, codewords, (items, 3)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 3))
 def test_the_boxes_that_hold_an_item_count_it_once_at_every_depth(items, seed, nodes, depth):
     ids = some_ids(items, seed)
@@ -48,7 +48,7 @@ def test_the_boxes_that_hold_an_item_count_it_once_at_every_depth(items, seed, n
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 80), st.integers(0, 10**6), st.integers(1, 80))
 def test_conflicts_are_asked_of_all_items_also_where_a_sample_is_shown(items, seed, most):
     ids = some_ids(items, seed)

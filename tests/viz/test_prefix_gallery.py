@@ -66,7 +66,7 @@ def ids(data):
     return SemanticIds.from_codes(codes, item_ids=data.items["item_id"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables)
 def test_with_room_for_all_every_prefix_stands_below_its_parent_with_its_items(ids):
     page = prefix_gallery(ids, limit=10_000)
@@ -75,7 +75,7 @@ def test_with_room_for_all_every_prefix_stands_below_its_parent_with_its_items(i
     assert f"all {len(prefixes):,} prefixes" in page and "more code" not in page
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables, st.integers(2, 30))
 def test_within_a_limit_what_is_left_out_is_counted_in_words(ids, limit):
     page = prefix_gallery(ids, limit=limit)

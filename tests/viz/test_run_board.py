@@ -69,7 +69,7 @@ def test_the_second_metric_is_the_first_of_the_other_direction():
     assert two_of(["NDCG@10", "HR@10"]) == ["NDCG@10", "HR@10"] and two_of(["loss"]) == ["loss"] and two_of([]) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
 def test_the_front_is_what_no_run_beats(pairs):
     table = pl.DataFrame(pairs, schema=["NDCG@10", "loss"], orient="row")

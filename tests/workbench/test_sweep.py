@@ -97,7 +97,7 @@ def test_the_points_are_the_product_and_are_named_by_what_varies():
     assert points[1].parameters == {"lambda_con": 0, "profile": "smoke", "seed": 2}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text(max_size=300) | st.integers() | st.floats(allow_nan=False), min_size=2, max_size=5, unique=True)
 )
