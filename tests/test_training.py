@@ -329,6 +329,14 @@ def test_patience_waits_as_long_as_anything_that_is_watched_gets_better(tmp_path
     assert events[-1].step == 20 and equal(task.weights(), expected)
 
 
+def test_patience_does_not_wait_for_what_is_only_kept():
+    """Of several numbers to keep weights by, the first is waited for: here it is best after 8 steps, the other never."""
+    plan = replace(PLAN, steps=24, keep=(Keep("score", "highest"), Keep("loss/validation")), patience=2)
+    task = Watched()
+    task.losses_told = (None, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
+    assert drain(train(task, plan)).events[-1].step == 16
+
+
 def test_an_interrupt_leaves_the_best_weights_and_a_checkpoint_that_goes_on_from_the_newest(tmp_path):
     plan = replace(PLAN, steps=20, keep=(Keep("score", "lowest"),))
     scores = [None, 5.0, 3.0, 4.0, 3.5, 2.0]

@@ -156,3 +156,12 @@ def test_what_cannot_be_compared_is_refused():
             compare([], [])
     with pytest.raises(ValueError, match="resamples"):
         paired_bootstrap([1], [2], resamples=0)
+
+
+def test_of_the_seeds_one_fewer_is_drawn_so_that_the_spread_of_their_mean_is_not_too_small():
+    """Where users agree, only the draws of seeds vary: of four, three are drawn, so the lowest 1/64 is one seed thrice."""
+    ranks = np.repeat([[10], [5], [3], [1]], 6, axis=1)
+    found = paired_bootstrap(ranks, np.zeros(6, np.int64))
+    worst, second, *_, best = gains(np.array([10, 5, 3, 1]), "NDCG@10")
+    assert found.low == pytest.approx((2 * worst + second) / 3)
+    assert found.high == pytest.approx((2 * best + gains(np.array([3]), "NDCG@10")[0]) / 3)

@@ -131,3 +131,21 @@ def test_a_plan_has_what_its_recipe_says():
 def test_without_measurements_nothing_is_waited_for():
     plan = training(leave_one_out(histories(), 5)).plan()
     assert plan.keep == plan.watch == () and plan.patience is None
+
+
+@pytest.mark.parametrize("task", range(len(TASKS)))
+def test_the_loss_of_a_sample_is_the_mean_over_its_levels_of_what_the_right_code_costs_in_its_codebook(task):
+    """Against a softmax over each codebook, level after level, from the logits of the whole pass."""
+    learner = training(leave_one_out(histories(), 5))
+    learner.module.eval()
+    row = int(np.flatnonzero(learner.samples.task.numpy() == task)[0])
+    batch = learner.samples.batch(np.array([row]))
+    with torch.no_grad():
+        logits = learner.module(batch.source, batch.mask, batch.target)[0]
+        loss = learner.generation_loss(batch).item()
+    ranges = learner.tables.vocabulary.ranges(learner.tables.ids[TASKS[task].target])
+    costs = [
+        -logits[level, columns].log_softmax(0)[int(batch.target[0, level]) - columns.start].item()
+        for level, columns in enumerate(ranges)
+    ]
+    assert loss == pytest.approx(np.mean(costs), rel=1e-5)
