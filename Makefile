@@ -10,7 +10,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo study test endure lab bench notebooks pin clean
+.PHONY: demo study test endure mutants lab bench notebooks pin clean
 
 demo: .venv/run.stamp
 	$(BIN)/macrec run --out runs/demo
@@ -33,6 +33,10 @@ endure: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks
+
+# Break the library one line at a time: do the tests notice? Half an hour; at most two of the mutants may survive.
+mutants: .venv/dev.stamp
+	$(BIN)/python tests/mutants/run.py
 
 # Take outputs and widget state out of the notebooks before a commit (cells tagged keep_output keep theirs).
 notebooks: .venv/dev.stamp

@@ -330,7 +330,7 @@ def test_patience_waits_as_long_as_anything_that_is_watched_gets_better(tmp_path
 
 
 def test_patience_does_not_wait_for_what_is_only_kept():
-    """Of several numbers to keep weights by, the first is waited for: here it is best after 8 steps, the other never."""
+    """Of several numbers to keep weights by, the first is waited for; here it is best after 8 steps."""
     plan = replace(PLAN, steps=24, keep=(Keep("score", "highest"), Keep("loss/validation")), patience=2)
     task = Watched()
     task.losses_told = (None, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0)

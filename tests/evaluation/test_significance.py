@@ -159,7 +159,7 @@ def test_what_cannot_be_compared_is_refused():
 
 
 def test_of_the_seeds_one_fewer_is_drawn_so_that_the_spread_of_their_mean_is_not_too_small():
-    """Where users agree, only the draws of seeds vary: of four, three are drawn, so the lowest 1/64 is one seed thrice."""
+    """Where users agree, only seeds vary: of four, three are drawn, so the lowest 1/64 is one seed thrice."""
     ranks = np.repeat([[10], [5], [3], [1]], 6, axis=1)
     found = paired_bootstrap(ranks, np.zeros(6, np.int64))
     worst, second, *_, best = gains(np.array([10, 5, 3, 1]), "NDCG@10")

@@ -1,0 +1,263 @@
+"""The mutations that `make mutants` tries: one change each, and the tests that must fail under it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands once in `file` and becomes `new`; `tests` must then fail. `reason`: why none can, if so."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    reason: str = ""
+
+
+def mutants(file: str, tests: str, *changes: tuple[str, ...]) -> list[Mutant]:
+    """Mutants of one file, all noticed by the same tests (names apart by blanks); a change may carry its reason."""
+    return [Mutant(file, old, new, tuple(tests.split()), *reason) for old, new, *reason in changes]
+
+
+MUTANTS = [
+    # --- quantization -------------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/quantization/contrastive.py",
+        "tests/quantization/test_contrastive.py",
+        ("both - 2 * (scaled * b)", "both - (scaled * b)"),
+        ("_log_sum_exp(scaled, b) + _log_sum_exp(b, scaled)", "_log_sum_exp(scaled, b) + _log_sum_exp(scaled, b)"),
+        ("/ count.clamp(min=1), count / len(x)", "/ len(x), count / len(x)"),
+        ("step = 1 + (draws * (size - 1)).long()", "step = (draws * size).long()"),
+        ("others = (sums[start] - wide)", "others = sums[start]"),
+        ("if not diagonal:", "if diagonal:"),
+        ("length < SHORTEST, math.inf", "length < SHORTEST, 1.0"),
+    ),
+    *mutants(
+        "macrec/quantization/residual_quantizer.py",
+        "tests/quantization/test_residual_quantizer.py",
+        ("mse_loss(word, residual.detach())", "mse_loss(word, residual)"),
+        ("mse_loss(residual, word.detach())", "mse_loss(residual, word)"),
+        ("vectors = self._through(z, words.detach())", "vectors = words"),
+        ("smooth = (mean_count + 1e-5)", "smooth = (mean_count + 1e-1)"),
+        ("rows = rows - codebook[code]", "rows = rows + codebook[code]"),
+        ("lerp_(sums, 1 - self.ema_decay)", "lerp_(sums, self.ema_decay)"),
+        ("self.initialized.fill_(True)", "self.initialized.fill_(False)"),
+    ),
+    *mutants(
+        "macrec/quantization/cross_modal.py",
+        "tests/quantization/test_cross_modal.py",
+        ("cross_modal * self.config.lambda_align", "self.config.lambda_align"),
+        ("cross_modal * weight", "weight"),
+        ("if other != name]", "]"),
+        ("x[name][labels[name] >= 0]", "x[name]"),
+        ("(labels[one] >= 0) & (labels[two] >= 0)", "(labels[one] >= 0)"),
+        ('if self.config.align_on == "encoder" else', 'if self.config.align_on == "both" else'),
+    ),
+    *mutants(
+        "macrec/quantization/conflicts.py",
+        "tests/quantization/test_conflicts.py",
+        ("order = np.lexsort((rows, error, keys[rows]))", "order = np.lexsort((rows, -error, keys[rows]))"),
+        ("return rows[np.lexsort((rows, error))]", "return rows[np.lexsort((error, rows))]"),
+        ("scores[taken] = np.inf", "pass"),
+        ("cross = 2 * first @ second.T", "cross = first @ second.T"),
+        ("if n > math.prod(sizes):", "if n >= math.prod(sizes):"),
+        ("if end - begin <= len(last):", "if end - begin < len(last):"),
+    ),
+    *mutants(
+        "macrec/quantization/health.py",
+        "tests/quantization/test_health.py macrec/quantization/health.py",
+        ("conflict_rate=(items - len(sizes)) / items", "conflict_rate=(items - len(sizes)) / len(sizes)"),
+        ("sizes[sizes > 1].sum()", "sizes[sizes > 2].sum()"),
+        ("(sizes * (sizes - 1) // 2)", "(sizes * sizes // 2)"),
+        ("np.log2(share)", "np.log(share)"),
+        ("(2 * place - k - 1)", "(2 * place - k)"),
+    ),
+    *mutants(
+        "macrec/quantization/codebook_training.py",
+        "tests/quantization/test_codebook_training.py",
+        ("round(recipe.plain * recipe.epochs) * self.per_epoch", "0"),
+        ("max(1, round(self.items / recipe.batch))", "max(1, self.items // recipe.batch + 1)"),
+    ),
+    *mutants(
+        "macrec/quantization/kmeans.py",
+        "tests/quantization/test_kmeans.py",
+        ("norms[:, None] + norms[drawn] - 2 * products", "norms[:, None] + norms[drawn] - products"),
+        ("dear - dear.min(1, keepdim=True).values", "dear - dear.max(1, keepdim=True).values"),
+        ("trials = 2 + int(math.log(k))", "trials = 1", "one trial also gives k-means++, a little worse"),
+    ),
+    # --- generation ---------------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/generation/beam.py",
+        "tests/generation/test_beam.py",
+        ("total = scores[..., None] + log_p", "total = log_p"),
+        ("parents = best // children.codes.shape[-1]", "parents = best % children.codes.shape[-1]"),
+        ('over = chosen if normalize == "children" else logits', "over = logits"),
+        ("again[:, 1:] = leaves[:, 1:] == leaves[:, :-1]", "again[:, 1:] = False"),
+        ("return until - before == end - begin", "return until > before"),
+        ("items, found = trie.expand(nodes, scores, k or width)", "items, found = trie.expand(nodes, scores, width)"),
+    ),
+    *mutants(
+        "macrec/generation/trie.py",
+        "tests/generation/test_beam.py tests/generation/test_exact.py",
+        ("new[1:] |= column[1:] != column[:-1]", "new[1:] = column[1:] != column[:-1]"),
+        ("exists = found < end[..., None]", "exists = found <= end[..., None]"),
+        ("right=True) - 1", "right=False) - 1"),
+        ("offset = place - (ends - count).gather(1, beam)", "offset = place - ends.gather(1, beam)"),
+    ),
+    *mutants(
+        "macrec/generation/fusion.py",
+        "tests/generation/test_fusion.py",
+        ("share = share / share.sum()", "share = share"),
+        ("np.where(ranked.all(2), total / 2 + 1, total)", "np.where(ranked.all(2), total / 2, total)"),
+        ("np.where(ranked, scores, np.inf).min(1", "np.where(ranked, scores, -np.inf).max(1"),
+        ("fused = np.log(np.exp(known - top) @ share) + top[..., 0]", "fused = np.log(np.exp(known - top) @ share)"),
+    ),
+    *mutants(
+        "macrec/generation/training.py",
+        "tests/generation/test_training.py tests/systems/test_generative.py",
+        ("(self.recipe.seed, epoch))", "(self.recipe.seed, 0))"),
+        ("generator_for(self.recipe.seed, ALIGNED, step)", "generator_for(self.recipe.seed, ALIGNED, 0)"),
+        ("loss = loss + self.recipe.lambda_implicit * implicit", "loss = loss + implicit"),
+        ("warmup=round(self.recipe.warmup * steps)", "warmup=0"),
+        ("clip=self.recipe.clip", "clip=None"),
+        ("weight_decay=self.recipe.weight_decay", "weight_decay=0.0"),
+        ('(Keep(self.recipe.monitor, "highest"),)', '(Keep(self.recipe.monitor, "lowest"),)'),
+        ("return total / self.tables.levels[modality]", "return total"),
+    ),
+    *mutants(
+        "macrec/generation/transformer.py",
+        "tests/generation/test_transformer.py",
+        (".triu(1)", ".triu(2)"),
+        ("buckets //= 2", "buckets //= 1"),
+        ("query.weight, std=(d_model * d_kv) ** -0.5", "query.weight, std=d_model ** -0.5"),
+        (
+            "rows = (places + (users + parents).flatten()).flatten()",
+            "rows = (places + (users + 0 * parents).flatten()).flatten()",
+        ),
+    ),
+    *mutants(
+        "macrec/generation/exact.py",
+        "tests/generation/test_exact.py",
+        ("branch = scorer.fork()", "branch = scorer"),
+        ("return float(np.mean(lacking.any(1)))", "return float(np.mean(lacking))"),
+    ),
+    # --- training -----------------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/training/plan.py",
+        "tests/test_training.py tests/training/test_optimizer.py",
+        ('value < than if self.best == "lowest"', 'value > than if self.best == "lowest"'),
+        ("else value > than", "else value >= than"),
+        ("climb = min(1.0, (step + 1) / self.warmup)", "climb = min(1.0, step / self.warmup)"),
+        ("max(1, self.steps - self.warmup)", "max(1, self.steps)"),
+        ('if self.schedule == "constant":', "if True:"),
+    ),
+    *mutants(
+        "macrec/training/state.py",
+        "tests/test_training.py tests/training/test_optimizer.py tests/training/test_resumption.py",
+        ("draw = mixed(self.plan.seed, self.step)", "draw = mixed(self.plan.seed, 0)"),
+        ("self.waited >= self.plan.patience", "self.waited > self.plan.patience"),
+        ("0 if better & awaited else self.waited + 1", "0 if better else self.waited + 1"),
+        ("self.best_weights[name] = value.clone()", "self.best_weights[name] = value"),
+    ),
+    # --- evaluation ---------------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/evaluation/metrics.py",
+        "tests/evaluation/test_metrics.py macrec/evaluation/metrics.py",
+        ("(ranks <= k)", "(ranks < k)"),
+        ("np.log2(1.0 + place)", "np.log2(2.0 + place)"),
+        ("(ranks != NOT_RANKED) & ", ""),
+        ('"MRR": 1.0 / place', '"MRR": 1.0 / (1.0 + place)'),
+    ),
+    *mutants(
+        "macrec/evaluation/significance.py",
+        "tests/evaluation/test_significance.py",
+        ("(0.025, 0.975)", "(0.05, 0.95)"),
+        ("(as_far + 1) / (resamples + 1)", "as_far / resamples"),
+        ("rng.integers(runs, size=(len(means), runs - 1))", "rng.integers(runs, size=(len(means), runs))"),
+    ),
+    # --- systems ------------------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/systems/tuned.py",
+        "tests/systems/test_baselines.py",
+        (
+            "age = np.repeat(offsets[1:], length) - np.arange(offsets[-1]) - 1",
+            "age = np.repeat(offsets[1:], length) - np.arange(offsets[-1])",
+        ),
+        ("np.minimum(samples.lengths, last)", "samples.lengths"),
+    ),
+    *mutants(
+        "macrec/systems/transition_graph.py",
+        "tests/systems/test_baselines.py",
+        ("np.full(len(place), 1.0 / gap)", "np.full(len(place), 1.0)"),
+        ("place = train.target[train.target - gap >= train.start]", "place = train.target[train.target - gap >= 0]"),
+        ("settings.reverse * counts.T", "settings.reverse * counts"),
+        ("** -power", "** power"),
+    ),
+    # --- alignment, data ----------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/data/split.py",
+        "tests/data/test_dataset.py tests/data/test_published_split.py tests/systems/test_baselines.py",
+        ("np.maximum(begin[user[target]], target - longest)", "np.maximum(begin[user[target]], target - longest - 1)"),
+        (
+            "last = histories.offsets[1:][histories.lengths >= 3]",
+            "last = histories.offsets[1:][histories.lengths >= 2]",
+        ),
+        ("parts[last - 2], parts[last - 1] = VALID, TEST", "parts[last - 2], parts[last - 1] = TEST, VALID"),
+        ("np.add.at(edges, train.target + 1, -1)", "np.add.at(edges, train.target, -1)"),
+        ("(np.diff(numbers[place]) < 0)", "(np.diff(numbers[place]) < -1)"),
+    ),
+    *mutants(
+        "macrec/data/ranking.py",
+        "tests/data/test_ranking.py macrec/data/ranking.py",
+        ("first = np.arange(scores.shape[1]) <= place", "first = np.arange(scores.shape[1]) < place"),
+        ("((theirs == own) & (out < place))", "((theirs == own) & (out > place))"),
+        ("missing |= (exclude == place).any(axis=1)", "missing |= False"),
+        ("(np.diff(out, axis=1, prepend=PADDING) != 0)", "True"),
+        ('order = np.argsort(-found, axis=1, kind="stable")', "order = np.argsort(-found, axis=1)[:, ::-1]"),
+    ),
+    *mutants(
+        "macrec/data/kcore.py",
+        "tests/data/test_kcore.py macrec/data/kcore.py",
+        (">= k)[users] &", ">= k)[users] |"),
+        ("left = left[enough]", "left = left[enough]\n        break"),
+    ),
+    *mutants(
+        "macrec/data/ordering.py",
+        "tests/data/test_ordering.py tests/data/test_movielens.py tests/data/test_recbole.py",
+        ("np.lexsort((events[by].to_numpy(), user))", "np.lexsort((-events[by].to_numpy(), user))"),
+        ("row=first_row + row,", "row=row,"),
+    ),
+    *mutants(
+        "macrec/data/text.py",
+        "tests/data/test_text.py macrec/data/text.py",
+        ('if "&" in text:', 'if "&amp;" in text:'),
+        ('kept = text[: LONGEST + 1].rpartition(" ")[0]', "kept = text[:LONGEST]"),
+        ("filter(~spilled)", "filter(spilled.is_not_null())"),
+    ),
+    *mutants(
+        "macrec/data/movielens.py",
+        "tests/data/test_movielens.py macrec/data/movielens.py",
+        ("GENRES_100K[1:]", "GENRES_100K"),
+        ("first_row=2 if release.header else 1", "first_row=1"),
+    ),
+    *mutants(
+        "macrec/alignment/implicit.py",
+        "tests/alignment/test_implicit.py",
+        ("weight.sum(1).clamp(min=1)", "mask.shape[1]"),
+        ("_padded(two, width)", "_padded(one, width)"),
+    ),
+    *mutants(
+        "macrec/alignment/pseudo_labels.py",
+        "tests/alignment/test_pseudo_labels.py",
+        ("embeddings.standardized(rows)", "embeddings.values[rows].astype(np.float32)"),
+        ("np.full(len(embeddings), -1, np.int32)", "np.full(len(embeddings), 0, np.int32)"),
+    ),
+    *mutants(
+        "macrec/evaluation/validation.py",
+        "tests/evaluation/test_validation.py",
+        ("return split.valid.take", "return split.test.take"),
+        ("default_rng([seed, PURPOSE])", "default_rng()"),
+    ),
+]
