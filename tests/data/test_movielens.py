@@ -65,12 +65,20 @@ def test_the_three_releases_read_alike(tmp_path, write):
     assert dataset.histories.timestamps.tolist() == [100, 100, 200, 50]
 
 
-def test_unknown_movie_names_the_row(tmp_path):
-    write_1m(tmp_path)
-    with (tmp_path / "ratings.dat").open("a") as stream:
-        stream.write("9::8::1::1\n")
-    with pytest.raises(DataError, match=r'ratings.dat, row 5, field "item_id": the item "8" of user "9"'):
+@pytest.mark.parametrize(
+    ("write", "line", "row"),
+    [(write_1m, "9::8::1::1", "ratings.dat, row 5"), (write_csv, "9,8,1,1", "ratings.csv, row 6")],
+)
+def test_unknown_movie_names_the_row(tmp_path, write, line, row):
+    """As an editor counts lines: the header is the first."""
+    write(tmp_path)
+    with next(tmp_path.glob("ratings.*")).open("a") as stream:
+        stream.write(f"{line}\n")
+    with pytest.raises(DataError, match=rf'{row}, field "item_id": the item "8" of user "9"'):
         load_movielens(tmp_path)
+
+
+def test_a_folder_without_ratings_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"none of u.data, ratings.dat, ratings.csv"):
         load_movielens(tmp_path / "nowhere")
 

@@ -63,6 +63,7 @@ def test_long_text_is_cut_after_a_word():
     cleaned = clean_text(text)
     assert LONGEST - 5 < len(cleaned) <= LONGEST
     assert cleaned.split() == ["word"] * len(cleaned.split())
+    assert clean_text("words " * 400) == " ".join(["words"] * 333)  # the 334th would be cut in its middle
     assert clean_text("x" * 3000) == "x" * LONGEST
     assert clean_text("x" * LONGEST + " y") == "x" * LONGEST
 
