@@ -12,6 +12,7 @@ import sys
 import textwrap
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -19,7 +20,6 @@ from page import markdown
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from macrec.files import replacing
 from macrec.viz.page import Page
 from macrec.workbench.executed import Executed, output_html, read_executed, tags
 from macrec.workbench.report import notebook_files
@@ -154,8 +154,10 @@ def take(views: dict[str, str], folder: Path, chromium: Any) -> None:
 if __name__ == "__main__":
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     installed = next((path for name in names if (path := shutil.which(name))), None)
-    with sync_playwright() as driver, replacing(Path(__file__).with_name("notebooks")) as made:
-        made.mkdir()
+    folder = Path(__file__).with_name("notebooks")
+    with sync_playwright() as driver, TemporaryDirectory() as made:
         options = ["--no-sandbox", "--enable-unsafe-swiftshader", "--hide-scrollbars"]
-        pages(Path(sys.argv[1]), made, driver.chromium.launch(executable_path=installed, args=options))
-        print(f"{sum(file.stat().st_size for file in made.rglob('*.*')) / 1e6:.2f} MB in docs/notebooks")
+        pages(Path(sys.argv[1]), Path(made), driver.chromium.launch(executable_path=installed, args=options))
+        shutil.rmtree(folder)  # git keeps what was there
+        shutil.copytree(made, folder)
+    print(f"{sum(file.stat().st_size for file in folder.rglob('*.*')) / 1e6:.2f} MB in docs/notebooks")
