@@ -20,10 +20,10 @@ import plotly.graph_objects as go
 
 from benchmarks.measure import peak
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.code_tree import code_tree
-from macrec.viz.linked import linked_items
+from macrec.viz.figures.code_tree import code_tree
+from macrec.viz.linked.linked import linked_items
+from macrec.viz.linked.prefix_explorer import PrefixExplorer
 from macrec.viz.page import Page
-from macrec.viz.prefix_explorer import PrefixExplorer
 
 POINTS, CATALOG, CODEWORDS, LEVELS = 100_000, 1_000_000, 256, 4
 ALL_NODES_OF = 1_500

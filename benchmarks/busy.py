@@ -93,7 +93,7 @@ def codebooks() -> Callable[[], object]:
     """Some epochs of the demo's cross-modal codebooks on the built-in catalog."""
     from macrec.data import load_dataset
     from macrec.encoders import Embeddings
-    from macrec.systems import Codebooks, CodebookSettings
+    from macrec.tokenizers import Codebooks, CodebookSettings
 
     data = load_dataset("curio:demo")
     values = np.random.default_rng(0).standard_normal((2, data.num_items, 384)).astype(np.float32)
@@ -110,7 +110,7 @@ def generator() -> Callable[[], object]:
     from benchmarks.paper_t5 import random_tables
     from macrec.data import leave_one_out, load_dataset
     from macrec.generation.training import GeneratorTraining
-    from macrec.generation.transformer import T5
+    from macrec.models.t5 import T5
     from macrec.systems import GeneratorSettings
     from macrec.training import train
 
@@ -135,8 +135,8 @@ def decoding() -> Callable[[], object]:
     """Beam search with 20 beams for 500 users by the demo's generator."""
     from benchmarks.paper_t5 import random_tables
     from macrec.data import leave_one_out, load_dataset
-    from macrec.generation.paths import DecodingOptions, PathDecoder
-    from macrec.generation.transformer import T5
+    from macrec.generation.decoder import DecodingOptions, PathDecoder
+    from macrec.models.t5 import T5
     from macrec.systems import GeneratorSettings
 
     data = load_dataset("curio:demo")

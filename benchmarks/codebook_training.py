@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from benchmarks.measure import peak
-from macrec.quantization.rqvae import RQVAE, RQVAEConfig
+from macrec.tokenizers.autoencoder import RQVAE, RQVAEConfig
 
 BATCH, DIM = 2048, 768
 NETWORKS = {"paper": RQVAEConfig(), "demo": RQVAEConfig(projection=None, hidden=(512, 256, 128))}

@@ -31,9 +31,9 @@ from benchmarks.paper_t5 import (
 from macrec.data.split import Samples
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize
-from macrec.generation.paths import DecodingOptions, PathDecoder, parts
-from macrec.generation.transformer import T5
-from macrec.generation.vocabulary import EOS, PAD
+from macrec.generation.decoder import DecodingOptions, PathDecoder, parts
+from macrec.models.t5 import T5
+from macrec.quantization.vocabulary import EOS, PAD
 
 ITEMS, BEAMS, BATCH, HISTORY = 10_000, 20, 64, 20
 PATH = "text→text, sequence"

@@ -134,7 +134,7 @@ def minilm() -> Any:
     """The model itself."""
     encoder = SentenceTransformerEncoder("minilm")
     folder = encoder.folder
-    from macrec.encoders.torchvision_cure import import_torchvision
+    from macrec.encoders.torchvision_compat import import_torchvision
 
     import_torchvision()
     from sentence_transformers import SentenceTransformer

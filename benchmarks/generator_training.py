@@ -37,8 +37,8 @@ from macrec.data.load import load_dataset
 from macrec.data.split import leave_one_out
 from macrec.generation.batches import TokenBatch
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.generation.transformer import T5
-from macrec.generation.vocabulary import EOS
+from macrec.models.t5 import T5
+from macrec.quantization.vocabulary import EOS
 
 BATCH = 256
 STEPS = {"ours": 12, "theirs": 4}

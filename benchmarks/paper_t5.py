@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from macrec.alignment.tasks import code_tasks
-from macrec.encoders.torchvision_cure import import_torchvision
+from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.generation.batches import CodeTables
-from macrec.generation.transformer import T5, T5Config
+from macrec.generation.tasks import code_tasks
+from macrec.models.t5 import T5, T5Config
+from macrec.models.t5_hugging_face import to_hugging_face
 from macrec.quantization.semantic_ids import SemanticIds
 
 CONFIG = T5Config.named("paper")
@@ -57,7 +58,7 @@ def hugging_face(model: T5) -> Any:
     """A `transformers.T5ForConditionalGeneration` with the weights of `model`."""
     import_torchvision()
     with tempfile.TemporaryDirectory() as folder:
-        model.to_hugging_face(folder)
+        to_hugging_face(model, folder)
         return import_module("transformers").T5ForConditionalGeneration.from_pretrained(folder)
 
 

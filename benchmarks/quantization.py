@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measure import peak
+from macrec.published.conflicts import resolve_official
 from macrec.quantization.conflicts import pack, resolve_conflicts
-from macrec.quantization.conflicts_official import resolve_official
-from macrec.quantization.contrastive import sample_positives, supervised_contrastive
-from macrec.quantization.kmeans import chunks
+from macrec.quantization.nearest import chunks
 from macrec.quantization.residual_kmeans import ResidualKMeans
+from macrec.tokenizers.contrastive import sample_positives, supervised_contrastive
 
 DIM, SIZES, ITERATIONS = 768, (256, 256, 256), 10
 BATCH, CLUSTERS = 2048, 512

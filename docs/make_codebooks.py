@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from page import markdown, rewrite
 
-from macrec.viz.comparison import comparison_table, verdict
+from macrec.viz.figures.comparison import comparison_table, verdict
 
 ALLOWED = 0.03
 """The share by which a cross-modal weight may raise the reconstruction error, in either modality and from any seed."""

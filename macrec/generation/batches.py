@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from macrec.alignment.tasks import CodeTask
 from macrec.data.split import Samples
-from macrec.generation.vocabulary import EOS, PAD, Vocabulary
+from macrec.generation.tasks import CodeTask
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.vocabulary import EOS, PAD, Vocabulary
 
 
 class TokenBatch(NamedTuple):

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from macrec.alignment.implicit import implicit_alignment, misaligned, pooled
-from macrec.alignment.tasks import CodeTask
 from macrec.data.split import Samples
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
-from macrec.generation.transformer import T5
+from macrec.generation.implicit import implicit_alignment, misaligned, pooled
+from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
-from macrec.generation.vocabulary import EOS, PAD
+from macrec.models.t5 import T5
+from macrec.quantization.vocabulary import EOS, PAD
 from macrec.training import VALIDATION_LOSS, Decay, Keep, Plan, Usage, Watch, generator_for
 
 TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")

@@ -97,7 +97,7 @@ class CodeTrie:
             begin, end = start[begin], start[end]
         return begin.long(), end.long()
 
-    def ended(self) -> CodeTrie:
+    def with_eos(self) -> CodeTrie:
         """The same trie with one more level, of one codeword: the token that ends a sequence, after every leaf."""
         leaves = torch.arange(self.num_leaves + 1, dtype=torch.int32, device=self.first.device)
         code = (*self.code, torch.zeros_like(leaves[1:]))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from macrec.quantization.kmeans import Codewords, Rows, check_finite, chunks, kmeans, unit
+from macrec.quantization.kmeans import kmeans, unit
+from macrec.quantization.nearest import Codewords, Rows, check_finite, chunks
 
 Metric = Literal["l2", "cosine"]
 Residual = Literal["subtract", "project"]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, normalize
 
-from macrec.quantization.kmeans import chunks, kmeans, nearest_codeword
+from macrec.quantization.kmeans import kmeans
+from macrec.quantization.nearest import chunks, nearest_codeword
 
 ResidualGrad = Literal["encoder", "codebook", "both", "none"]
 

@@ -1,9 +1,7 @@
 """One short file per recommender: all learn with `fit` and answer with a ranking. And the codebooks that they share."""
 
 from macrec.evaluation.system import ScoringSystem, System
-from macrec.systems.codebooks import Codebooks, CodebookSettings
 from macrec.systems.generative import Generative, GeneratorSettings
-from macrec.systems.ids import GivenIds, LearnedIds
 from macrec.systems.item_knn import ItemKNN
 from macrec.systems.late_fusion import LateFusion
 from macrec.systems.macrec import MACRec
@@ -17,14 +15,10 @@ from macrec.systems.transition_graph import TransitionGraph
 
 __all__ = [
     "TIGER",
-    "CodebookSettings",
-    "Codebooks",
     "Generative",
     "GeneratorSettings",
-    "GivenIds",
     "ItemKNN",
     "LateFusion",
-    "LearnedIds",
     "MACRec",
     "MQL4GRec",
     "Markov",

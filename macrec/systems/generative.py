@@ -15,22 +15,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macrec.alignment.tasks import CodeTask
 from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split
 from macrec.errors import DataError
-from macrec.evaluation.fusion_weights import tuned_weights
-from macrec.evaluation.states import StateSnapshots, item_states
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.batches import CodeTables, TaskSamples
-from macrec.generation.paths import DecodingOptions, PathDecoder
+from macrec.generation.decoder import DecodingOptions, PathDecoder
+from macrec.generation.fusion_weights import tuned_weights
+from macrec.generation.states import StateSnapshots, item_states
+from macrec.generation.tasks import CodeTask
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.generation.transformer import T5, T5Config
+from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems.ids import Ids
+from macrec.tokenizers.ids import Ids
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 SIZES = {

@@ -8,10 +8,10 @@ from dataclasses import replace
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split
-from macrec.evaluation.fusion_weights import tuned_weights
 from macrec.evaluation.validation import validation_users
+from macrec.generation.decoder import DecodingOptions, rankings_of
 from macrec.generation.fusion import best, fuse
-from macrec.generation.paths import DecodingOptions, rankings_of
+from macrec.generation.fusion_weights import tuned_weights
 from macrec.systems.generative import Generative
 from macrec.training import Event
 

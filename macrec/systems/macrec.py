@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from macrec.alignment.tasks import code_tasks
 from macrec.encoders import Embeddings
-from macrec.systems.codebooks import CodebookSettings
+from macrec.generation.tasks import code_tasks
 from macrec.systems.generative import Generative, GeneratorSettings
-from macrec.systems.ids import LearnedIds
+from macrec.tokenizers.codebooks import CodebookSettings
+from macrec.tokenizers.ids import LearnedIds
 
 Term = Literal["contrastive", "reconstructed", "implicit", "explicit"]
 """What MACRec is made of: L_con and L_align of the codebooks, L_implicit and the tasks between modalities."""

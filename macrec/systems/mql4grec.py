@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from macrec.alignment.tasks import code_tasks
 from macrec.encoders import Embeddings
-from macrec.systems.codebooks import CodebookSettings
+from macrec.generation.tasks import code_tasks
 from macrec.systems.generative import Generative, GeneratorSettings
-from macrec.systems.ids import LearnedIds
+from macrec.tokenizers.codebooks import CodebookSettings
+from macrec.tokenizers.ids import LearnedIds
 
 
 class MQL4GRec(Generative):

@@ -1,29 +1,17 @@
 """What the eye sees: theme, figures, hovers. Figures are pure functions: data in, figure and one sentence out."""
 
-from macrec.viz.alignment_figures import alignment_map, distance_figure, retrieval_figure
-from macrec.viz.audit_figures import gradient_figure, positives_figure, resolver_figure
-from macrec.viz.beam_trace import beam_trace
-from macrec.viz.code_tree import code_tree, code_tree_figure
-from macrec.viz.codebook_distances import codebook_distances
-from macrec.viz.codebook_figures import code_agreement, residual_figure, residual_norms, usage_heatmap
+from macrec.encoders.layout import umap_layouts
 from macrec.viz.coded_items import item_rows, items_in
-from macrec.viz.comparison import comparison_figure, comparison_table, verdict
-from macrec.viz.conflict_explorer import conflict_explorer
-from macrec.viz.data_figures import card_figure, ceiling_figure
 from macrec.viz.efforts import effort_table
-from macrec.viz.embedding_figures import agreement_figure, modality_map, purity_figure
-from macrec.viz.explorers import ItemExplorer, LinkedItems, explore
-from macrec.viz.histories import history_strip, personas
-from macrec.viz.layout import umap_layouts
-from macrec.viz.linked import linked_items
-from macrec.viz.live import LiveBoard, board_svg
-from macrec.viz.nearest_codewords import nearest_codewords
-from macrec.viz.neighborhoods import examples, factors_of, neighbor_strips, purity_table
-from macrec.viz.pictures import Gallery, picture_grid
-from macrec.viz.prefix_explorer import PrefixExplorer
-from macrec.viz.prefix_gallery import prefix_gallery
-from macrec.viz.replay import replay
-from macrec.viz.results import (
+from macrec.viz.figures.alignment import alignment_map, distance_figure, retrieval_figure
+from macrec.viz.figures.audit import gradient_figure, positives_figure, resolver_figure
+from macrec.viz.figures.code_tree import code_tree, code_tree_figure
+from macrec.viz.figures.codebook_distances import codebook_distances
+from macrec.viz.figures.codebooks import code_agreement, residual_figure, residual_norms, usage_heatmap
+from macrec.viz.figures.comparison import comparison_figure, comparison_table, verdict
+from macrec.viz.figures.data import card_figure, ceiling_figure
+from macrec.viz.figures.embeddings import agreement_figure, modality_map, purity_figure
+from macrec.viz.figures.results import (
     ablation_figure,
     ablation_table,
     differences_figure,
@@ -31,12 +19,24 @@ from macrec.viz.results import (
     results_figure,
     results_table,
 )
-from macrec.viz.run_board import run_board, run_table
-from macrec.viz.stand_ins import nearest_stand_ins
+from macrec.viz.figures.training import training_figure
+from macrec.viz.linked.explorers import ItemExplorer, LinkedItems, explore
+from macrec.viz.linked.linked import linked_items
+from macrec.viz.linked.prefix_explorer import PrefixExplorer
+from macrec.viz.live.board import LiveBoard, board_svg
+from macrec.viz.pictures import Gallery, picture_grid
 from macrec.viz.tables import table_html
-from macrec.viz.task_examples import task_examples
 from macrec.viz.theme import show, show_html
-from macrec.viz.training_figures import training_figure
+from macrec.viz.views.beam_trace import beam_trace
+from macrec.viz.views.code_centroids import nearest_code_centroids
+from macrec.viz.views.conflicts import conflict_explorer
+from macrec.viz.views.histories import history_strip, personas
+from macrec.viz.views.nearest_codewords import nearest_codewords
+from macrec.viz.views.neighborhoods import examples, factors_of, neighbor_strips, purity_table
+from macrec.viz.views.prefix_gallery import prefix_gallery
+from macrec.viz.views.replay import replay
+from macrec.viz.views.run_board import run_board, run_table
+from macrec.viz.views.task_examples import task_examples
 
 __all__ = [
     "Gallery",
@@ -72,8 +72,8 @@ __all__ = [
     "items_in",
     "linked_items",
     "modality_map",
+    "nearest_code_centroids",
     "nearest_codewords",
-    "nearest_stand_ins",
     "neighbor_strips",
     "personas",
     "picture_grid",

@@ -1,12 +1,5 @@
-"""Running notebooks, keeping runs, the command line."""
+"""Running notebooks and keeping their runs."""
 
 from macrec.workbench.run import Run
-from macrec.workbench.session import (
-    built_in_note,
-    embedding_table,
-    encode_modalities,
-    open_dataset,
-    shown_modality,
-)
 
-__all__ = ["Run", "built_in_note", "embedding_table", "encode_modalities", "open_dataset", "shown_modality"]
+__all__ = ["Run"]

@@ -19,14 +19,14 @@ from macrec.quantization.health import about_sizes, codebook_health
 from macrec.quantization.id_files import check_numbering
 from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
-from macrec.viz.code_tree import code_tree_figure
-from macrec.viz.codebook_figures import code_agreement, usage_heatmap
 from macrec.viz.coded_items import item_rows, items_in
-from macrec.viz.conflict_explorer import conflict_explorer
+from macrec.viz.figures.code_tree import code_tree_figure
+from macrec.viz.figures.codebooks import code_agreement, usage_heatmap
 from macrec.viz.page import Page, check_page
 from macrec.viz.pictures import Gallery
-from macrec.viz.prefix_gallery import prefix_gallery
 from macrec.viz.tables import table_html
+from macrec.viz.views.conflicts import conflict_explorer
+from macrec.viz.views.prefix_gallery import prefix_gallery
 from macrec.workbench.explore_reasons import attempt, made_of, reasons_sections, section
 
 NODES, PICTURES = 1_600, 2_400

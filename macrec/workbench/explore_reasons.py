@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings, EmbeddingStore
+from macrec.encoders.layout import FEWEST, umap_layouts
 from macrec.encoders.store import cache_folder
 from macrec.errors import DataError
+from macrec.experiments.session import encoder_for
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import item_rows
-from macrec.viz.conflict_explorer import conflict_groups
-from macrec.viz.layout import FEWEST, umap_layouts
-from macrec.viz.linked import linked_items
+from macrec.viz.linked.linked import linked_items
 from macrec.viz.page import Page
-from macrec.viz.stand_ins import first_code_fit, nearest_stand_ins
-from macrec.workbench.session import encoder_for
+from macrec.viz.views.code_centroids import first_code_fit, nearest_code_centroids
+from macrec.viz.views.conflicts import conflict_groups
 
 Made = TypeVar("Made")
 
@@ -111,7 +111,7 @@ def reasons(page: Page, name: str, ids: SemanticIds, data: Dataset, found: Embed
     page.text(sentence)
     for what, item in chosen.items():
         page.text(what)
-        page.html(nearest_stand_ins(item, ids, embedded, present, data))
+        page.html(nearest_code_centroids(item, ids, embedded, present, data))
 
 
 def why_not(data: Dataset | None) -> str:

@@ -12,9 +12,9 @@ import polars as pl
 
 from macrec.errors import DataError
 from macrec.viz.page import Page, check_page
-from macrec.viz.run_board import run_board, run_table
 from macrec.viz.tables import table_html
-from macrec.workbench.compare import RunComparison, RunRecord, compare_runs
+from macrec.viz.views.run_board import run_board, run_table
+from macrec.workbench.compare_runs import RunComparison, RunRecord, compare_runs
 from macrec.workbench.executed import Executed, code_html, markdown_html, output_html, read_executed, tags
 from macrec.workbench.run import Run, project_root, runs_in
 

@@ -27,7 +27,6 @@ from macrec.files import replacing, write_json
 from macrec.lock import locked
 from macrec.workbench.execution import NotebookError
 from macrec.workbench.file_parameters import locate
-from macrec.workbench.point_process import listen, release, start, threads
 from macrec.workbench.run import Run, next_ended
 from macrec.workbench.runner import (
     Parameters,
@@ -36,6 +35,7 @@ from macrec.workbench.runner import (
     is_finished,
     parse_parameters,
 )
+from macrec.workbench.sweep_worker import listen, release, start, threads
 
 Grid = dict[str, list[Any]]
 
@@ -213,8 +213,8 @@ class Sweep:
     def work(self, point: Point) -> None:
         """Run one point to its end, good or bad."""
         folder = self.out / point.name
-        for donor in self.donors(point):
-            hand_on(self.out / donor.name / "artifacts", folder / "artifacts")
+        for donor in self.finished_before(point):
+            reuse_checkpoints(self.out / donor.name / "artifacts", folder / "artifacts")
         left = [str(path) for path in self.left(point)]
         job = {"notebooks": left, "out": str(folder), "parameters": point.parameters}
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
@@ -240,7 +240,7 @@ class Sweep:
         point.error = error
         self.change(point, "done" if error is None else "failed")
 
-    def donors(self, point: Point) -> list[Point]:
+    def finished_before(self, point: Point) -> list[Point]:
         """For every parameter a finished point that differs in nothing else.
 
         It has made all trainings that do not depend on that parameter: among them are all that can be shared.
@@ -276,7 +276,7 @@ def only_differs_in(name: str, one: Point, other: Point) -> bool:
     return one.parameters | {name: None} == other.parameters | {name: None}
 
 
-def hand_on(donor: Path, receiver: Path) -> None:
+def reuse_checkpoints(donor: Path, receiver: Path) -> None:
     """Give one run's trainings to another that lacks them, as hard links where the file system has them.
 
     Two processes never train in one folder; and as every file of a training is replaced by renaming, never written

@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from macrec.workbench.demo.serve import answers
+from macrec.demo.serve import answers
 
 pytestmark = [
     pytest.mark.browser,
@@ -28,7 +28,7 @@ def address(small_run, tmp_path_factory, chromium_path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from macrec.workbench.cli import main; main()", "demo-page", "--no-browser"]
+    command = [sys.executable, "-c", "from macrec.cli import main; main()", "demo-page", "--no-browser"]
     with said.open("w") as log:
         server = subprocess.Popen(
             [*command, f"--run={small_run}", f"--port={port}"], stdout=log, stderr=log, start_new_session=True

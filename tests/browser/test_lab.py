@@ -44,7 +44,7 @@ def lab(tmp_path_factory, chromium_path) -> Iterator[str]:
     options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token="]
     with (project / "lab.log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-c", "from macrec.workbench.cli import main; main()", "lab", *options],
+            [sys.executable, "-c", "from macrec.cli import main; main()", "lab", *options],
             cwd=project,
             env={**os.environ, "JUPYTERLAB_WORKSPACES_DIR": str(project / "workspaces")},
             stdout=log,

@@ -6,7 +6,7 @@ import pytest
 from macrec.data.curio import curio
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import PrefixExplorer, linked_items
-from macrec.viz.linked import linked_js
+from macrec.viz.linked.linked import linked_js
 
 pytestmark = [
     pytest.mark.browser,

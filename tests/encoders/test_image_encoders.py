@@ -10,7 +10,7 @@ from macrec.data.dataset import Dataset
 from macrec.encoders import EmbeddingStore, HogColorEncoder, OpenClipEncoder
 from macrec.encoders.image import color_histogram, color_table
 from macrec.encoders.rotation import rotation
-from macrec.encoders.torchvision_cure import import_torchvision
+from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.errors import DataError
 
 PRESENT = np.array([0, 1, 2, 3, 5])

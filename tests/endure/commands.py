@@ -20,7 +20,7 @@ import psutil
 from macrec.errors import DataError
 from macrec.files import WORKPLACES
 from macrec.lock import Lock
-from macrec.workbench.compare import compare_runs, is_run
+from macrec.workbench.compare_runs import compare_runs, is_run
 from macrec.workbench.report import write_report
 from macrec.workbench.run import Run
 from macrec.workbench.runner import was_executed
@@ -40,7 +40,7 @@ class Command:
         self.folder, self.mark = folder, uuid.uuid4().hex
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._said = folder.with_name(f"{folder.name}-{self.mark[:6]}.txt")
-        code = "from macrec.workbench.cli import main; main()"
+        code = "from macrec.cli import main; main()"
         with self._said.open("wb") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code, *words, "--out", str(folder)],

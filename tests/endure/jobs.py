@@ -19,9 +19,9 @@ from macrec.data.dataset import Dataset, from_events
 from macrec.data.lcrec import save_lcrec
 from macrec.data.parquet import save_parquet
 from macrec.encoders import Embeddings, EmbeddingStore
-from macrec.quantization.codebook_training import CodebookRecipe, CodebookTask
-from macrec.quantization.cross_modal import CrossModalConfig, CrossModalRQVAE
-from macrec.quantization.rqvae import RQVAEConfig
+from macrec.tokenizers.autoencoder import RQVAEConfig
+from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.tokenizers.training import CodebookRecipe, CodebookTask
 from macrec.training import drain, train
 
 ITEMS = 96
@@ -75,7 +75,7 @@ def codebooks(folder: Path) -> None:
     }  # fmt: skip
     rqvae = RQVAEConfig(projection=None, hidden=(8,), width=4, sizes=(6, 5), dropout=0.1)
     config = CrossModalConfig(rqvae, lambda_con=(0.0, 0.01), lambda_align=0.01)
-    recipe = CodebookRecipe(epochs=6, batch=48, learning_rate=5e-3, plain=0.2)
+    recipe = CodebookRecipe(epochs=6, batch=48, learning_rate=5e-3, warmup_share=0.2)
     module = CrossModalRQVAE({name: found.dim for name, found in vectors.items()}, config, recipe.seed)
     task = CodebookTask(module, vectors, dict.fromkeys(vectors, groups.astype(np.int32)), recipe)
     plan = task.plan(reports=12, measurements=4)

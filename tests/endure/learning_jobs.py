@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset
-from macrec.generation.transformer import T5Config
+from macrec.generation.tasks import code_tasks
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import Generative, GeneratorSettings, SASRec, SASRecRecipe
 from macrec.systems import generative as generative_module

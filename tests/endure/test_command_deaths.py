@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 PARAMETERS = "profile = 'demo'\ndataset = 'curio'\nseed = 0\nout = ''"
 LOOK = """
-from macrec.workbench import Run, open_dataset
+from macrec.workbench import Run
+from macrec.experiments import open_dataset
 data = open_dataset(dataset, profile)
 Run.open(out).record("01_look", items=data.num_items, events=data.num_events)
 """

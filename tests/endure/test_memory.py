@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import psutil
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.split import Samples
 from macrec.generation.batches import CodeTables
-from macrec.generation.paths import DecodingOptions, PathDecoder
+from macrec.generation.decoder import DecodingOptions, PathDecoder
+from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.generation.transformer import T5, T5Config
+from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import train
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from macrec.evaluation import alignment
 from macrec.evaluation.alignment import alignment_measures, mean_distances, pair_distances
-from macrec.quantization.contrastive import info_nce
+from macrec.tokenizers.contrastive import info_nce
 
 RECALLS = [f"recall@{k}/{direction}" for direction in ("text→image", "image→text") for k in (1, 10)]
 

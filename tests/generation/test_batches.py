@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.histories import Histories
 from macrec.data.split import leave_one_out
 from macrec.generation.batches import CodeTables, TaskSamples
-from macrec.generation.vocabulary import EOS, PAD
+from macrec.generation.tasks import code_tasks
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.vocabulary import EOS, PAD
 
 
 def tables_of(items, seed=0, levels=(3, 2)):

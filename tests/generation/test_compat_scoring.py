@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.split import Samples
-from macrec.encoders.torchvision_cure import import_torchvision
+from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.generation.batches import CodeTables
-from macrec.generation.paths import DecodingOptions, PathDecoder
-from macrec.generation.transformer import T5, T5Config
-from macrec.generation.vocabulary import EOS, PAD
+from macrec.generation.decoder import DecodingOptions, PathDecoder
+from macrec.generation.tasks import code_tasks
+from macrec.models.t5 import T5, T5Config
+from macrec.models.t5_hugging_face import to_hugging_face
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.vocabulary import EOS, PAD
 
 ITEMS, USERS, LEVELS = 50, 6, 4
 PLAIN = ("text→text, sequence", "image→image, sequence")
@@ -40,7 +41,7 @@ def generated(setting, tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     model, tables, samples = setting
     folder = tmp_path_factory.mktemp("t5")
-    model.to_hugging_face(folder)
+    to_hugging_face(model, folder)
     theirs = transformers.T5ForConditionalGeneration.from_pretrained(folder).eval()
 
     def ask(path, beams):

@@ -8,16 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples
 from macrec.errors import DataError
-from macrec.generation import exact, paths
+from macrec.generation import decoder as paths
+from macrec.generation import exact
 from macrec.generation.batches import CodeTables
+from macrec.generation.decoder import DecodingOptions, PathDecoder, PathScorer
 from macrec.generation.exact import beam_error, leaf_scores
-from macrec.generation.paths import DecodingOptions, PathDecoder, PathScorer
-from macrec.generation.transformer import T5, T5Config
+from macrec.generation.tasks import code_tasks
 from macrec.generation.trie import CodeTrie
+from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 
 

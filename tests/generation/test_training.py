@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data import Histories, leave_one_out
 from macrec.generation.batches import CodeTables, TaskSamples
+from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.generation.transformer import T5, T5Config
+from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.generative import SIZES, GeneratorSettings
 

@@ -24,8 +24,8 @@ def mutants(file: str, tests: str, *changes: tuple[str, ...]) -> list[Mutant]:
 MUTANTS = [
     # --- quantization -------------------------------------------------------------------------------------------------
     *mutants(
-        "macrec/quantization/contrastive.py",
-        "tests/quantization/test_contrastive.py",
+        "macrec/tokenizers/contrastive.py",
+        "tests/tokenizers/test_contrastive.py",
         ("both - 2 * (scaled * b)", "both - (scaled * b)"),
         ("_log_sum_exp(scaled, b) + _log_sum_exp(b, scaled)", "_log_sum_exp(scaled, b) + _log_sum_exp(scaled, b)"),
         ("/ count.clamp(min=1), count / len(x)", "/ len(x), count / len(x)"),
@@ -46,8 +46,8 @@ MUTANTS = [
         ("self.initialized.fill_(True)", "self.initialized.fill_(False)"),
     ),
     *mutants(
-        "macrec/quantization/cross_modal.py",
-        "tests/quantization/test_cross_modal.py",
+        "macrec/tokenizers/cross_modal.py",
+        "tests/tokenizers/test_cross_modal.py",
         ("cross_modal * self.config.lambda_align", "self.config.lambda_align"),
         ("cross_modal * weight", "weight"),
         ("if other != name]", "]"),
@@ -75,9 +75,9 @@ MUTANTS = [
         ("(2 * place - k - 1)", "(2 * place - k)"),
     ),
     *mutants(
-        "macrec/quantization/codebook_training.py",
-        "tests/quantization/test_codebook_training.py",
-        ("round(recipe.plain * recipe.epochs) * self.per_epoch", "0"),
+        "macrec/tokenizers/training.py",
+        "tests/tokenizers/test_training.py",
+        ("round(recipe.warmup_share * recipe.epochs) * self.per_epoch", "0"),
         ("max(1, round(self.items / recipe.batch))", "max(1, self.items // recipe.batch + 1)"),
     ),
     *mutants(
@@ -127,11 +127,15 @@ MUTANTS = [
         ("return total / self.tables.levels[modality]", "return total"),
     ),
     *mutants(
-        "macrec/generation/transformer.py",
-        "tests/generation/test_transformer.py",
+        "macrec/models/t5.py",
+        "tests/models/test_t5.py",
         (".triu(1)", ".triu(2)"),
-        ("buckets //= 2", "buckets //= 1"),
         ("query.weight, std=(d_model * d_kv) ** -0.5", "query.weight, std=d_model ** -0.5"),
+    ),
+    *mutants("macrec/models/relative_positions.py", "tests/models/test_t5.py", ("buckets //= 2", "buckets //= 1")),
+    *mutants(
+        "macrec/models/kv_cache.py",
+        "tests/models/test_t5.py",
         (
             "rows = (places + (users + parents).flatten()).flatten()",
             "rows = (places + (users + 0 * parents).flatten()).flatten()",
@@ -243,14 +247,14 @@ MUTANTS = [
         ("first_row=2 if release.header else 1", "first_row=1"),
     ),
     *mutants(
-        "macrec/alignment/implicit.py",
-        "tests/alignment/test_implicit.py",
+        "macrec/generation/implicit.py",
+        "tests/generation/test_implicit.py",
         ("weight.sum(1).clamp(min=1)", "mask.shape[1]"),
         ("_padded(two, width)", "_padded(one, width)"),
     ),
     *mutants(
-        "macrec/alignment/pseudo_labels.py",
-        "tests/alignment/test_pseudo_labels.py",
+        "macrec/tokenizers/pseudo_labels.py",
+        "tests/tokenizers/test_pseudo_labels.py",
         ("embeddings.standardized(rows)", "embeddings.values[rows].astype(np.float32)"),
         ("np.full(len(embeddings), -1, np.int32)", "np.full(len(embeddings), 0, np.int32)"),
     ),

@@ -12,9 +12,9 @@ from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
 from macrec.data.images import NoImages
 from macrec.data.parquet import save_parquet
+from macrec.experiments.compare_systems import SIMPLE
+from macrec.experiments.results import MASKED, METRICS, masked
 from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks
-from macrec.workbench.system_comparison import SIMPLE
-from macrec.workbench.system_results import MASKED, METRICS, masked
 
 NOTEBOOKS = find_notebooks()
 FORMS = ("published", "corrected")

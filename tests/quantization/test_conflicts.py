@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macrec.errors import DataError
+from macrec.published.conflicts import resolve_official
 from macrec.quantization.conflicts import errors, pack, resolve_conflicts, unpack
-from macrec.quantization.conflicts_official import resolve_official
 
 TOY = np.array([[0.1], [-0.2], [0.4], [10.05], [0.9]])
 TOY_BOOKS = [np.array([[0.0], [10.0], [20.0]]), np.array([[-1.0], [0.0], [1.0]])]

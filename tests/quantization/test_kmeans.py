@@ -10,8 +10,9 @@ from sklearn.cluster import KMeans as Oracle
 from sklearn.datasets import make_blobs
 
 from macrec.errors import DataError
-from macrec.quantization import kmeans as module
-from macrec.quantization.kmeans import balanced_labels, kmeans, nearest_codeword
+from macrec.quantization import nearest as module
+from macrec.quantization.kmeans import balanced_labels, kmeans
+from macrec.quantization.nearest import nearest_codeword
 
 
 def normal(*shape, seed=0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from macrec.errors import DataError
-from macrec.quantization import kmeans as module
+from macrec.quantization import nearest as module
 from macrec.quantization.kmeans import kmeans
 from macrec.quantization.residual_kmeans import ResidualKMeans
 

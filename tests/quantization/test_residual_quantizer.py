@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from macrec.quantization import kmeans
-from macrec.quantization.contrastive import supervised_contrastive
+from macrec.quantization import kmeans, nearest
 from macrec.quantization.residual_quantizer import ResidualQuantizer, sinkhorn
+from macrec.tokenizers.contrastive import supervised_contrastive
 
 Z = torch.tensor([[0.9, 0.4], [0.2, 1.1], [1.2, -0.3], [-0.8, 0.5]], dtype=torch.float64)
 FIRST = torch.tensor([[1.0, 0], [0, 1], [-1, 0]], dtype=torch.float64)
@@ -249,8 +249,8 @@ def test_initialization_with_fewer_distinct_vectors_than_codewords_reconstructs_
 def test_encoding_in_chunks_gives_the_same_codes(monkeypatch):
     quantizer, z = random_quantizer(), normal(500, 6)
     whole = quantizer.encode(z)
-    monkeypatch.setattr(kmeans, "BUDGET", 4 * 22 * 7)  # seven rows at a time
-    parts = [len(rows) for _, rows in kmeans.chunks(z, 16, z.device)]
+    monkeypatch.setattr(nearest, "BUDGET", 4 * 22 * 7)  # seven rows at a time
+    parts = [len(rows) for _, rows in nearest.chunks(z, 16, z.device)]
     assert len(parts) > 50
     assert torch.equal(quantizer.encode(z), whole)
 

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.curio import curio
 from macrec.data.ranking import Ranking
 from macrec.errors import DataError
 from macrec.evaluation.metrics import ndcg
 from macrec.evaluation.validation import validation_users
 from macrec.generation.fusion import fuse
+from macrec.generation.tasks import code_tasks
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import Generative, GeneratorSettings, GivenIds, LateFusion, Popularity
+from macrec.systems import Generative, GeneratorSettings, LateFusion, Popularity
 from macrec.systems.budget import PROBE, budget_of, effort, matched, pace
+from macrec.tokenizers import GivenIds
 from macrec.training import drain
 
 GENERATOR = replace(GeneratorSettings.of("smoke", beams=12), validate_users=20, measurements=2)
@@ -91,11 +92,11 @@ def test_a_pace_is_measured_once_and_kept(tmp_path, data, split, monkeypatch):
 def test_a_pace_is_the_median_of_steps(tmp_path, data, split, monkeypatch):
     system = generator(tmp_path, data, "text")
     spent = np.cumsum([9.0, *[1.0] * (PROBE - 2), 100.0])  # the first and the last step are slow
-    monkeypatch.setattr("macrec.systems.budget.train", lambda *_: [Told(seconds) for seconds in spent])
+    monkeypatch.setattr("macrec.systems.budget.train", lambda *_: [ProgressSink(seconds) for seconds in spent])
     assert pace(system, data, split) == 1.0
 
 
-class Told:
+class ProgressSink:
     def __init__(self, seconds):
         self.cpu_seconds = seconds
 

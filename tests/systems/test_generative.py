@@ -7,21 +7,22 @@ import polars as pl
 import pytest
 import torch
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.curio import curio
 from macrec.data.images import NoImages
 from macrec.data.split import leave_one_out
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
-from macrec.evaluation.states import item_states
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.batches import CodeTables
+from macrec.generation.states import item_states
+from macrec.generation.tasks import code_tasks
 from macrec.generation.training import TABLES, GeneratorRecipe, GeneratorTraining
-from macrec.generation.transformer import T5, T5Config
-from macrec.quantization.codebook_training import CodebookTask
+from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import TIGER, Codebooks, CodebookSettings, Generative, GeneratorSettings, GivenIds, MACRec, MQL4GRec
+from macrec.systems import TIGER, Generative, GeneratorSettings, MACRec, MQL4GRec
 from macrec.systems import generative as module
+from macrec.tokenizers import Codebooks, CodebookSettings, GivenIds
+from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain, train
 
 UNCUT = 10**6

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data import from_events
+from macrec.generation.tasks import code_tasks
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import Generative, GeneratorSettings, GivenIds, ItemKNN, Markov, SASRec, SASRecRecipe
+from macrec.systems import Generative, GeneratorSettings, ItemKNN, Markov, SASRec, SASRecRecipe
+from macrec.tokenizers import GivenIds
 from macrec.training import drain
 
 ITEMS, MET = 200, 150

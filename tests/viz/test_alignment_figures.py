@@ -7,7 +7,7 @@ import pytest
 from macrec.data.curio import curio
 from macrec.evaluation.alignment import alignment_measures, pair_distances
 from macrec.viz import Gallery, theme
-from macrec.viz.alignment_figures import alignment_map, distance_figure, retrieval_figure
+from macrec.viz.figures.alignment import alignment_map, distance_figure, retrieval_figure
 from macrec.viz.theme import IMAGE, TEXT
 
 

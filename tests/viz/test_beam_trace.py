@@ -15,7 +15,7 @@ from macrec.generation.beam import Trace, beam_search
 from macrec.generation.trie import CodeTrie
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import Gallery
-from macrec.viz.beam_trace import MOST, beam_trace, levels_of, percent, way_of
+from macrec.viz.views.beam_trace import MOST, beam_trace, levels_of, percent, target_path
 
 USERS = 3
 
@@ -92,7 +92,7 @@ def test_the_way_of_every_item_is_where_its_prefixes_stand(ids):
     kept = [prefixes(levels, number) for number in range(3)]
     fates = set()
     for item, codes in enumerate(map(tuple, ids.codes.tolist())):
-        way = way_of(item, levels, trie, ids)
+        way = target_path(item, levels, trie, ids)
         expected = []
         for number in range(3):
             if codes[: number + 1] not in kept[number]:
@@ -115,7 +115,7 @@ def test_the_way_of_every_item_is_where_its_prefixes_stand(ids):
 def test_a_target_that_was_masked_is_said_to_be_left_out(ids):
     target = 7
     trie, trace, _ = searched(ids, 400, seen=torch.tensor([[target]] * USERS))
-    words = way_of(target, levels_of(trace, 0), trie, ids).words
+    words = target_path(target, levels_of(trace, 0), trie, ids).words
     assert "fell out at level 2" in words and "told to leave it out" in words
 
 
@@ -136,7 +136,7 @@ def test_the_page_shows_the_beams_the_items_and_the_target(data, ids, gallery):
     beams = re.findall(r'<li class="beam([^"]*)"', page)
     assert len(beams) == sum(len(level.nodes) for level in levels)
     assert beams.count(" target") == 3  # one per level
-    ways = way_of(target, levels, trie, ids).places
+    ways = target_path(target, levels, trie, ids).places
     assert beams.count(" dead") == sum(int((~level.alive).sum()) for level in levels)
     assert page.count("<path") == sum(len(level.nodes) for level in levels[1:])
     assert page.count('<path class="target"') == 2 and f'<path class="target" data-to="2-{ways[2]}"' in page
@@ -148,7 +148,7 @@ def test_the_page_shows_the_beams_the_items_and_the_target(data, ids, gallery):
 def test_a_lost_target_is_told_and_nothing_is_marked(data, ids, gallery):
     trie, trace, _ = searched(ids, 4)
     levels = levels_of(trace, 0)
-    lost = next(k for k in range(data.num_items) if not way_of(k, levels, trie, ids).places)
+    lost = next(k for k in range(data.num_items) if not target_path(k, levels, trie, ids).places)
     page = beam_trace(trace, trie, ids, 0, gallery, lost)
     assert "fell out at level 0" in page and '<li class="beam target"' not in page and "✓" not in page
     assert alts(page)[0] == data.items["title"][lost]
@@ -199,7 +199,7 @@ def test_titles_are_text_and_never_markup(data, ids):
 def test_a_search_of_one_level_has_no_way_to_tell(data):
     ids = SemanticIds.from_codes(np.arange(data.num_items)[:, None])
     trie, trace, _ = searched(ids, 400)
-    way = way_of(3, levels_of(trace, 0), trie, ids)
+    way = target_path(3, levels_of(trace, 0), trie, ids)
     assert way.words.endswith("%.") and "on the way" not in way.words
     assert "<path" not in beam_trace(trace, trie, ids, 0, Gallery(data, np.arange(2)), 3)
 

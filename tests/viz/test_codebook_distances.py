@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import codebook_distances
-from macrec.viz.codebook_distances import REDUNDANT, clustered, cosines, shared_space
+from macrec.viz.figures.codebook_distances import REDUNDANT, clustered, cosines, shared_space
 
 
 @pytest.fixture

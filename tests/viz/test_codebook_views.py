@@ -30,11 +30,11 @@ from macrec.viz import (
     residual_norms,
     usage_heatmap,
 )
-from macrec.viz.code_tree import commonest, faded, title_words, told
-from macrec.viz.codebook_figures import joint_counts, normalized_information
 from macrec.viz.coded_items import aligned, spelled
-from macrec.viz.conflict_explorer import conflict_groups
-from macrec.viz.nearest_codewords import codeword_distances
+from macrec.viz.figures.code_tree import commonest, faded, title_words, told
+from macrec.viz.figures.codebooks import joint_counts, normalized_information
+from macrec.viz.views.conflicts import conflict_groups
+from macrec.viz.views.nearest_codewords import codeword_distances
 
 tables = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.integers(0, 4)).map(
     lambda codes: SemanticIds.from_codes(codes[:, :5])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.viz import comparison_figure, comparison_table, verdict
-from macrec.viz.comparison import CODEBOOK_MEASURES, spread, ticks, wrapped
+from macrec.viz.figures.comparison import CODEBOOK_MEASURES, spread, ticks, wrapped
 
 
 def row(variant, seed, modality, conflict_rate, information=0.5, reconstruction=0.25):

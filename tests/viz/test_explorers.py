@@ -8,7 +8,8 @@ import pytest
 from macrec.data.curio import curio
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz import ItemExplorer, LinkedItems, PrefixExplorer, explore, explorers
+from macrec.viz import ItemExplorer, LinkedItems, PrefixExplorer, explore
+from macrec.viz.linked import explorers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -14,6 +14,7 @@ from macrec.data.curio import curio
 from macrec.data.dataset import Dataset
 from macrec.data.histories import Histories
 from macrec.encoders import Embeddings
+from macrec.encoders.layout import umap_layout
 from macrec.encoders.neighbors import Agreement, agreement, neighborhoods
 from macrec.evaluation.ceiling import ceiling
 from macrec.viz import (
@@ -26,9 +27,8 @@ from macrec.viz import (
     purity_table,
     umap_layouts,
 )
-from macrec.viz.data_figures import popularity_curve
-from macrec.viz.embedding_figures import narrow, on_grid, top_levels
-from macrec.viz.layout import umap_layout
+from macrec.viz.figures.data import popularity_curve
+from macrec.viz.figures.embeddings import narrow, on_grid, top_levels
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from macrec.data.curio import curio
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import linked_items
-from macrec.viz.code_tree import code_tree
-from macrec.viz.linked import linked
+from macrec.viz.figures.code_tree import code_tree
+from macrec.viz.linked.linked import linked
 
 
 def unpacked(text: str, kind: str) -> np.ndarray:

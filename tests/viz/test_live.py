@@ -15,8 +15,19 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from macrec.training import Event
 from macrec.viz import LiveBoard, board_svg, training_figure
-from macrec.viz.curves import Curves, Line, Panel, duration, modality_colors, panels, round_values, share, spread, thin
-from macrec.viz.live import STRIP, perplexity
+from macrec.viz.live.board import STRIP, perplexity
+from macrec.viz.live.curves import (
+    Curves,
+    Line,
+    Panel,
+    duration,
+    modality_colors,
+    panels,
+    round_values,
+    share,
+    spread,
+    thin,
+)
 from macrec.viz.theme import CONFLICT, FUSED, IMAGE, INK, MODALITY, MUTED, TEXT
 
 SVG = "{http://www.w3.org/2000/svg}"

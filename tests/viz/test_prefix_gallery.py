@@ -15,8 +15,8 @@ from macrec.data.curio import curio
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import prefix_gallery
-from macrec.viz.code_tree import code_tree
-from macrec.viz.prefix_gallery import common_words, examples_of, pool
+from macrec.viz.figures.code_tree import code_tree
+from macrec.viz.views.prefix_gallery import common_words, examples_of, pool
 
 tables = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.integers(0, 4)).map(
     lambda codes: SemanticIds.from_codes(codes[:, :4])

@@ -18,7 +18,7 @@ from macrec.errors import DataError
 from macrec.viz import Gallery
 from macrec.viz.cards import Cards
 from macrec.viz.pictures import thumbnail
-from macrec.viz.replay import LAST, MOST_USERS, replay
+from macrec.viz.views.replay import LAST, MOST_USERS, replay
 
 
 @pytest.fixture(scope="module")

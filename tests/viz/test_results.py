@@ -8,7 +8,7 @@ from macrec.data.ranking import NOT_RANKED
 from macrec.errors import DataError
 from macrec.evaluation.evaluate import Evaluation
 from macrec.evaluation.significance import Comparison, paired_bootstrap
-from macrec.viz.results import (
+from macrec.viz.figures.results import (
     MARKS,
     ablation_figure,
     ablation_table,

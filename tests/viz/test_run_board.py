@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.viz.page import Page
-from macrec.viz.run_board import lower_is_better, pareto, run_board, run_table, two_of
+from macrec.viz.views.run_board import lower_is_better, pareto, run_board, run_table, two_of
 
 METRICS = ["NDCG@10", "conflict_rate/text", "HR@10"]
 

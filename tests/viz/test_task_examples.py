@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from macrec.alignment.tasks import code_tasks
 from macrec.data.curio import curio
 from macrec.data.split import leave_one_out
 from macrec.generation.batches import CodeTables, TaskSamples
+from macrec.generation.tasks import code_tasks
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import level_names
-from macrec.viz.task_examples import task_examples
+from macrec.viz.views.task_examples import task_examples
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
+from macrec.cli import app
 from macrec.errors import DataError
-from macrec.workbench.cli import app
 from macrec.workbench.exercises import KEPT, TAG, exercise, write_exercises
 from macrec.workbench.runner import declared_parameters, find_notebooks
 

@@ -135,7 +135,7 @@ def fails(*_, **__):
         (room, ["codebook_health", "usage_heatmap", "code_tree_figure", "prefix_gallery", "conflict_explorer"], 5),
         (room, ["Gallery"], 1),
         (reasons, ["encoder_for"], 2),
-        (reasons, ["nearest_stand_ins", "umap_layouts"], 2),
+        (reasons, ["nearest_code_centroids", "umap_layouts"], 2),
     ],
 )
 def test_a_page_loses_a_section_and_never_itself(files, tmp_path, monkeypatch, module, names, lost):

@@ -11,10 +11,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
+from macrec.cli import app
 from macrec.errors import DataError
 from macrec.files import write_json
 from macrec.viz.theme import caption_html, figure_html
-from macrec.workbench.cli import app
 from macrec.workbench.report import newest_run, notebook_files, report_file, write_report
 from macrec.workbench.run import next_ended
 from macrec.workbench.runner import trust

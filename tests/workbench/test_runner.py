@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from macrec.errors import DataError
 from macrec.lock import locked
 from macrec.workbench import run as run_module
-from macrec.workbench.compare import compare_runs
+from macrec.workbench.compare_runs import compare_runs
 from macrec.workbench.execution import NotebookError
 from macrec.workbench.report import write_report
 from macrec.workbench.run import Run, environment, new_folder, project_root

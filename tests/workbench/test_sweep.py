@@ -17,18 +17,18 @@ from nbformat.v4 import new_code_cell, new_notebook
 from macrec.errors import DataError
 from macrec.lock import Lock
 from macrec.workbench.execution import NotebookError
-from macrec.workbench.point_process import listen, release, start, threads
 from macrec.workbench.sweep import (
     Point,
     Sweep,
     default_name,
     grid_points,
-    hand_on,
     parse_grid,
+    reuse_checkpoints,
     run_sweep,
     split_values,
     value_names,
 )
+from macrec.workbench.sweep_worker import listen, release, start, threads
 
 TOY = "import json, pathlib\n(pathlib.Path(out) / 'metrics.json').write_text(json.dumps({'toy': {'y': 1 / (x - 2)}}))"
 
@@ -240,7 +240,7 @@ def test_trainings_are_handed_on_and_what_either_run_replaces_stays_its_own(tmp_
     training(tmp_path / "a", "two")
     training(tmp_path / "b", "two", "mine")
     (tmp_path / "a" / "artifacts" / "text.sids.json").write_text("a result, no training")
-    hand_on(tmp_path / "a" / "artifacts", tmp_path / "b" / "artifacts")
+    reuse_checkpoints(tmp_path / "a" / "artifacts", tmp_path / "b" / "artifacts")
     held = tmp_path / "b" / "artifacts" / "systems"
     assert (held / "one" / "step.safetensors").read_text() == "weights"
     assert (held / "two" / "step.safetensors").read_text() == "mine"
@@ -256,10 +256,10 @@ def test_donors_differ_in_one_parameter_and_are_finished(tmp_path):
     grid = {"a": [1, 2], "b": [1, 2], "c": [5]}
     points = grid_points(grid)
     sweep = Sweep([], grid, tmp_path, points, 1, str)
-    assert sweep.donors(points[3]) == []
+    assert sweep.finished_before(points[3]) == []
     for point in points[:3]:
         point.state = "done"
-    assert sweep.donors(points[3]) == [points[1], points[2]]
+    assert sweep.finished_before(points[3]) == [points[1], points[2]]
 
 
 def test_jobs_share_the_cores_unless_the_environment_says_otherwise():

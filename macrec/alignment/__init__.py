@@ -1,1 +1,0 @@
-"""What ties the modalities of an item together before and while their codebooks learn."""

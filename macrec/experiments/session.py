@@ -1,0 +1,147 @@
+"""What the first cells of a notebook do: open the dataset of its parameters and get its embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from IPython.display import Markdown, display
+
+from macrec.data.card import text_keys
+from macrec.data.curio import Curio
+from macrec.data.dataset import Dataset
+from macrec.data.load import load_dataset
+from macrec.data.subsample import drawn, subsample
+from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
+from macrec.encoders.distinct import confusion_note
+from macrec.encoders.layout import FEWEST
+from macrec.errors import DataError, NotApplicable
+
+CURIO_SIZE = {"smoke": "tiny", "demo": "demo", "study": "demo", "paper": "demo"}
+"""The size of the built-in catalog in each profile, where the parameter does not name one."""
+
+MOST = {"smoke": (2_000, 20_000), "demo": (5_000, 50_000), "study": (20_000, 200_000), "paper": None}
+"""Users and events that each profile takes of a large dataset unless told otherwise; "paper" takes all."""
+
+SHARE = {"tour": 0.3, "train": 1.0, "count": 100.0}
+"""How much of that a notebook takes: the tour less, one that only counts far more than one that trains."""
+
+AUTO = -1
+"""The number of users that stands for "as many as the profile takes"."""
+
+
+def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0, purpose: str = "train") -> Dataset:
+    """The dataset a notebook's parameters name. `profile` chooses the size of "curio" when none is given.
+
+    `users` drawn at random are kept: 0 is all, `AUTO` as many as `MOST` allows for the profile and the `purpose`, a key
+    of `SHARE`; the name of the result says how many of how many. The `newest` events of each are kept where that is not
+    0. Raises DataError for an unknown profile and for everything that `load_dataset` and `subsample` refuse.
+    """
+    if profile not in CURIO_SIZE:
+        raise DataError(f'there is no profile "{profile}"', fix=f"choose one of {', '.join(CURIO_SIZE)}")
+    found = load_dataset(f"curio:{CURIO_SIZE[profile]}" if dataset == "curio" else dataset)
+    most = MOST[profile]
+    if users == AUTO:
+        users = 0 if most is None else affordable(found, newest, *(int(SHARE[purpose] * number) for number in most))
+        if users:
+            print(f"{users:,} of {found.num_users:,} users, so that this takes minutes; sample_users = 0 takes all.")
+    return subsample(found, users, newest)
+
+
+def affordable(dataset: Dataset, newest: int, most_users: int, most_events: int) -> int:
+    """How many users `subsample` may draw for so many users and events at most, in round numbers; 0 when all fit."""
+    lengths = dataset.histories.lengths[drawn(dataset.num_users)]
+    events = np.minimum(lengths, newest or lengths.max()).cumsum()
+    if dataset.num_users <= most_users and events[-1] <= most_events:
+        return 0
+    users = min(most_users, max(1, int(np.searchsorted(events, most_events, side="right"))))
+    unit = 10 ** max(0, len(str(users)) - 2)
+    return int(users // unit * unit)
+
+
+def encode_modalities(
+    dataset: Dataset, text: str, image: str, progress: bool = False, least: int = 1
+) -> dict[str, Embeddings]:
+    """Text and image embeddings by the encoders of these names, from the store; modality → Embeddings.
+
+    `progress` shows a bar while they are computed. A modality that fewer than 8 items have is left out, which is
+    printed, as are items that differ and have one vector. Raises NotApplicable when that leaves fewer than `least`
+    modalities.
+    """
+    having = {"text": text_keys(dataset.items).count(), "image": int(dataset.images.present.sum())}
+    specs = {"text": text, "image": image}
+    store, found = EmbeddingStore(), {}
+    for modality, spec in specs.items():
+        if spec.startswith("npy:") or having[modality] >= FEWEST:
+            vectors = store.get(dataset, encoder_for(spec, modality), progress)
+            having[modality] = int(vectors.present.sum())
+            if having[modality] >= FEWEST:
+                found[modality] = vectors
+    lacking = [modality for modality in specs if modality not in found]
+    few = " and ".join(
+        f"{having[name] or 'none'} of the items ha{'s' if having[name] == 1 else 've'} {WORDS[name]}"
+        for name in lacking
+    )
+    if len(found) < least:
+        what = f"{few}, where {'both are' if least > 1 else 'one or the other is'} needed of {FEWEST} items or more"
+        options = " or ".join(f"{modality}_encoder=npy:FILE" for modality in lacking)
+        fix = f"add them to the dataset, or give vectors made elsewhere as {options}"
+        raise NotApplicable(what, file=dataset.name.partition(" (")[0], fix=fix)
+    if lacking:
+        print(f"Left out: {' and '.join(lacking)}, as {few}.")
+    for vectors in found.values():
+        if note := confusion_note(dataset, vectors):
+            print(note)
+    return found
+
+
+WORDS = {"text": "a text", "image": "a picture"}
+"""What an item has of each modality."""
+
+
+def shown_modality(modality: str, embeddings: Mapping[str, Embeddings]) -> str:
+    """`modality` where there are embeddings of it, else the one there is, and a line that says so.
+
+    Raises DataError for a name that is no modality.
+    """
+    if modality not in WORDS:
+        raise DataError(f'there is no modality "{modality}"', field="modality", fix=f"choose one of {', '.join(WORDS)}")
+    if modality in embeddings:
+        return modality
+    other = next(iter(embeddings))
+    print(f"Shown is {other}, as there are no {modality} embeddings.")
+    return other
+
+
+def built_in_note(data: Dataset, words: str) -> None:
+    """Show `words`, Markdown, where `data` is the built-in catalog: they need not be true of any other."""
+    if isinstance(data, Curio):
+        display(Markdown(words))
+
+
+def encoder_for(spec: str, modality: str) -> Any:
+    """The encoder that `spec` names, held to a modality. Raises DataError when it encodes another one."""
+    encoder = make_encoder(spec, modality=modality) if spec.startswith("npy:") else make_encoder(spec)
+    if encoder.modality != modality:
+        raise DataError(f'the encoder "{spec}" makes {encoder.modality} embeddings', fix=f"name one for {modality}")
+    return encoder
+
+
+def embedding_table(embeddings: dict[str, Embeddings]) -> pl.DataFrame:
+    """One row per modality: which encoder ran, the width, and how many items have the modality."""
+    return pl.DataFrame(
+        [
+            {
+                "modality": modality,
+                "encoder": found.encoder,
+                "width": found.values.shape[1],
+                "items": int(found.present.sum()),
+                "missing": int((~found.present).sum()),
+                "mean norm": round(float(np.linalg.norm(found.values[found.present], axis=1).mean()), 3),
+                "exact duplicates": int(found.present.sum()) - len(np.unique(found.values[found.present], axis=0)),
+            }
+            for modality, found in embeddings.items()
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Networks: a model maps tensors to tensors and knows neither files nor training."""

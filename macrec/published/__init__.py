@@ -1,0 +1,1 @@
+"""What released code of the papers does, where it differs from ours."""

@@ -1,0 +1,187 @@
+"""Cross-modal RQ-VAE: one RQ-VAE per modality, tied together by two losses and nothing else (MACRec, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from macrec.tokenizers.autoencoder import RQVAE, RQVAEConfig, RQVAEOutput
+from macrec.tokenizers.contrastive import Positives, info_nce, supervised_contrastive
+
+AlignOn = Literal["both", "encoder", "codebook"]
+
+
+@dataclass(frozen=True)
+class CrossModalConfig:
+    """What ties the modalities: the weights of the terms and the form they take. Zero weights leave RQ-VAEs alone.
+
+    How the default weights were set, and what they cost: docs/codebooks.md.
+
+    `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `lambda_align`: of the
+    alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the
+    "codebook" or to "both". `temperature`, `normalize`, `positives`, `self_in_denominator`: see
+    `supervised_contrastive`.
+    """
+
+    rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
+    lambda_con: tuple[float, ...] = (0.0, 0.0, 0.003, 0.003)
+    lambda_align: float = 0.001
+    align_on: AlignOn = "both"
+    temperature: float = 0.1
+    normalize: bool = True
+    positives: Positives = "all"
+    self_in_denominator: bool = False
+
+    def __post_init__(self) -> None:
+        levels = len(self.rqvae.sizes)
+        if len(self.lambda_con) != levels or min(self.lambda_con) < 0 or self.lambda_align < 0:
+            raise ValueError(
+                f"lambda_con needs {levels} weights of 0 or more and lambda_align one, got {self.lambda_con} and "
+                f"{self.lambda_align}"
+            )
+        if self.align_on not in get_args(AlignOn):
+            raise ValueError(f"align_on must be one of {get_args(AlignOn)}, got {self.align_on!r}")
+
+    def independent(self) -> CrossModalConfig:
+        """The same RQ-VAEs without any cross-modal term."""
+        return replace(self, lambda_con=(0.0,) * len(self.rqvae.sizes), lambda_align=0.0)
+
+    def compat(self) -> CrossModalConfig:
+        """What the published code computes (specification 3.4 and 3.6), whatever its options say.
+
+        No gradient through residuals; every anchor its own positive, kept in the denominator; weight 1 on every level,
+        averaged over them; alignment by the straight-through latents only, with weight 0.001.
+        """
+        levels = len(self.rqvae.sizes)
+        return replace(
+            self,
+            rqvae=replace(self.rqvae, residual_grad="none", ema_decay=None, rotation=False, sinkhorn=None),
+            lambda_con=(1.0 / levels,) * levels,
+            lambda_align=0.001,
+            align_on="encoder",
+            temperature=0.1,
+            normalize=True,
+            positives="self",
+            self_in_denominator=True,
+        )
+
+
+class CrossModalRQVAE(nn.Module):
+    """RQ-VAEs for any number of modalities, one or more, and the terms that make them learn from each other.
+
+    In the branch of modality m the contrastive term draws together items that share the pseudo-label of *another*
+    modality: text residuals become close where pictures are alike, and the other way around. With more than two
+    modalities it is the mean over the others. The alignment term draws the reconstructed latents of one item together
+    across each pair of modalities.
+    """
+
+    def __init__(self, dims: Mapping[str, int], config: CrossModalConfig, seed: int = 0) -> None:
+        super().__init__()
+        if not dims:
+            raise ValueError("at least one modality is needed")
+        self.config = config
+        self.branches = nn.ModuleDict(
+            {name: RQVAE(dim, config.rqvae, seed + 1000 * number) for number, (name, dim) in enumerate(dims.items())}
+        )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The names of the branches, in order."""
+        return tuple(self.branches)
+
+    def branch(self, modality: str) -> RQVAE:
+        """The RQ-VAE of one modality."""
+        branch = self.branches[modality]
+        assert isinstance(branch, RQVAE)
+        return branch
+
+    def forward(
+        self, x: Mapping[str, Tensor], labels: Mapping[str, Tensor] | None = None, quantize: bool = True
+    ) -> dict[str, RQVAEOutput]:
+        """Run every branch on its standardized vectors `[B, dim]`.
+
+        With `labels` (see `losses`) a branch runs on the rows that have its modality, so that nothing is learned from
+        what is not there; a modality that no row has is left out.
+        """
+        if labels is not None:
+            x = {name: x[name][labels[name] >= 0] for name in self.modalities}
+        return {name: self.branch(name)(x[name], quantize) for name in self.modalities if len(x[name])}
+
+    def losses(
+        self,
+        outputs: Mapping[str, RQVAEOutput],
+        labels: Mapping[str, Tensor],
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The terms of the loss by name, unweighted; a term whose weight is zero is not computed.
+
+        `outputs` are those of a pass over the same `labels`: modality → pseudo-labels `[B]`, -1 for an item that lacks
+        the modality. Outputs of a pass without codebooks have only their reconstruction. Raises ValueError when rows
+        and labels do not fit.
+        """
+        for name, output in outputs.items():
+            if len(output.latent) != (labelled := int((labels[name] >= 0).sum())):
+                raise ValueError(f"{name} has {len(output.latent)} rows for {labelled} labels: pass forward the labels")
+        terms: dict[str, Tensor] = {}
+        for name, output in outputs.items():
+            terms[f"reconstruction/{name}"] = output.reconstruction_loss
+            if output.quantized is not None:
+                terms[f"quantization/{name}"] = output.quantization_loss
+        if any(output.quantized is None for output in outputs.values()):
+            return terms
+        for name, output in outputs.items():
+            rows = labels[name] >= 0
+            others = [labels[other][rows] for other in self.modalities if other != name]
+            for level, weight in enumerate(self.config.lambda_con):
+                if weight and others:
+                    terms[f"contrastive/{name}/{level}"] = self._contrast(output, others, level, generator)
+        pairs = list(combinations(outputs, 2))
+        if pairs and self.config.lambda_align:
+            terms["alignment"] = torch.stack([self._align(outputs, labels, one, two) for one, two in pairs]).sum()
+        return terms
+
+    def weights(self, cross_modal: float = 1.0) -> dict[str, float]:
+        """The weight of every term by the name `losses` gives it; `cross_modal` scales those between modalities."""
+        weights: dict[str, float] = {}
+        for name in self.modalities:
+            weights |= {f"reconstruction/{name}": 1.0, f"quantization/{name}": 1.0}
+            for level, weight in enumerate(self.config.lambda_con):
+                weights[f"contrastive/{name}/{level}"] = cross_modal * weight
+        return weights | {"alignment": cross_modal * self.config.lambda_align}
+
+    def _contrast(
+        self, output: RQVAEOutput, others: list[Tensor], level: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """The contrastive term on the residuals entering `level`, mean over the other modalities' labels."""
+        assert output.quantized is not None
+        residual = output.quantized.residuals[level]
+        terms = [
+            supervised_contrastive(
+                residual, labels, self.config.temperature, normalize=self.config.normalize,
+                positives=self.config.positives, self_in_denominator=self.config.self_in_denominator,
+                generator=generator,
+            )[0]
+            for labels in others
+        ]  # fmt: skip
+        return torch.stack(terms).mean()
+
+    def _align(self, outputs: Mapping[str, RQVAEOutput], labels: Mapping[str, Tensor], one: str, two: str) -> Tensor:
+        """InfoNCE between the reconstructed latents of two modalities, over the items that have both."""
+        both = (labels[one] >= 0) & (labels[two] >= 0)
+        if not both.any():
+            return outputs[one].latent.sum() * 0
+        first, second = (self._aligned(outputs[name])[both[labels[name] >= 0]] for name in (one, two))
+        return info_nce(first, second, self.config.temperature, self.config.normalize)
+
+    def _aligned(self, output: RQVAEOutput) -> Tensor:
+        """Σ e `[B, width]`, with the gradient that `align_on` asks for."""
+        assert output.quantized is not None
+        if self.config.align_on == "codebook":
+            return output.quantized.words
+        through, words = output.quantized.vectors, output.quantized.words
+        return through if self.config.align_on == "encoder" else through + words - words.detach()

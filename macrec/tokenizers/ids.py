@@ -1,0 +1,83 @@
+"""Where generative systems have their semantic IDs from: given by somebody, or learned from embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from macrec.data.dataset import Dataset
+from macrec.encoders import Embeddings
+from macrec.evaluation.system import learned
+from macrec.quantization.id_matching import match_items
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.tokenizers.codebooks import Codebooks, CodebookSettings
+from macrec.training import Event
+
+
+class Ids(Protocol):
+    """Where a generative system has its semantic IDs from."""
+
+    def learn(self, data: Dataset) -> Iterator[Event]:
+        """Learn them, if they are learned."""
+
+    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+        """One ID per modality and item of the catalog, in the order of the item table."""
+
+
+@dataclass(frozen=True)
+class GivenIds:
+    """IDs that somebody has made: tables by modality, of any order and with further items.
+
+    Each modality has tokens of its own, also where the tables call their codebooks by the same names.
+    """
+
+    ids: Mapping[str, SemanticIds]
+
+    def learn(self, data: Dataset) -> Iterator[Event]:
+        """Nothing."""
+        return iter(())
+
+    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+        """The rows of the catalog's items. Raises DataError for an item without an ID."""
+        found = {}
+        for modality, table in self.ids.items():
+            names = tuple(f"{modality}_{name.removeprefix(f'{modality}_')}" for name in table.codebooks)
+            found[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
+        return found
+
+    def matched(self, data: Dataset) -> list[str]:
+        """How the items of every table are found among those of the catalog, a sentence each."""
+        found = {name: match_items(table.item_ids, data.items["item_id"]) for name, table in self.ids.items()}
+        return [f"{name} IDs: {matching.sentence}" for name, matching in found.items()]
+
+
+class LearnedIds:
+    """IDs from codebooks over embeddings, kept in `folder`; those of `modalities` (default: of all that were learned).
+
+    Codebooks of several modalities may so serve systems that use one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        embeddings: Mapping[str, Embeddings],
+        settings: CodebookSettings,
+        modalities: tuple[str, ...] = (),
+    ) -> None:
+        self.folder, self.embeddings, self.settings, self.modalities = folder, embeddings, settings, modalities
+        self._books: Codebooks | None = None
+
+    def learn(self, data: Dataset) -> Generator[Event, None, None]:
+        """The training of the codebooks."""
+        self._books = Codebooks(self.folder, data, self.embeddings, self.settings)
+        yield from self._books.events()
+
+    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+        """The resolved IDs of the codebooks as they are; when nothing was learned for `data` yet, it is now."""
+        if self._books is None or self._books.data is not data:
+            for _ in self.learn(data):
+                pass
+        found = learned(self._books, "LearnedIds").resolved(absent=True)[0]
+        return {name: found[name] for name in self.modalities or found}

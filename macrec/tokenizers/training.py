@@ -1,0 +1,308 @@
+"""Training a cross-modal RQ-VAE on a catalog: batches, warm-up, codebook initialization, revival, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrec.encoders.embeddings import Embeddings
+from macrec.errors import DataError
+from macrec.quantization.health import codebook_health, mutual_information
+from macrec.quantization.semantic_ids import SemanticIds, level_names
+from macrec.tokenizers.cross_modal import CrossModalRQVAE
+from macrec.training import Decay, Keep, Plan, Usage, generator_for
+
+POSITIVES, SHUFFLE, REVIVE, SAMPLE = range(4)
+"""What a random draw is for; see `generator_for`."""
+
+
+@dataclass(frozen=True)
+class CodebookRecipe:
+    """How long and in which order things happen; the defaults follow section 3.7 of the specification.
+
+    `epochs` over all items in batches of about `batch`; `warmup_share`: the share of them at the start in which the
+    autoencoder learns without codebooks, which then start by k-means of all latents (`kmeans_init` "data"), of the
+    first batch ("batch", as the published code does) or stay random ("none"). `ramp`: the share of the steps over
+    which the cross-modal weights climb from zero. `revive`: dead codewords move to random residuals after every epoch,
+    but for the last 5 percent. `standardize`: scale every dimension to mean 0 and deviation 1.
+    """
+
+    epochs: int = 200
+    batch: int = 2048
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    decay: Decay = "matrices"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_share: float = 0.05
+    kmeans_init: Literal["data", "batch", "none"] = "data"
+    ramp: float = 0.25
+    revive: bool = True
+    standardize: bool = True
+    keep: Literal["last", "two_best"] = "last"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ValueError(f"epochs and batch must be 1 or more, got {self.epochs} and {self.batch}")
+        if not (0 <= self.warmup_share < 1 and 0 <= self.ramp <= 1):
+            raise ValueError(
+                f"warmup_share must be from 0 to below 1 and ramp from 0 to 1, got {self.warmup_share} and {self.ramp}"
+            )
+
+    def compat(self) -> CodebookRecipe:
+        """As the published code trains: raw inputs, codebooks from one batch, no ramp, no revival, a constant rate.
+
+        It keeps two checkpoints: text codes come from the epoch with the fewest text conflicts, image codes from the
+        one with the fewest image conflicts.
+        """
+        return CodebookRecipe(
+            epochs=self.epochs, batch=self.batch, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
+            decay="all",
+            schedule="constant", warmup_share=0.0, kmeans_init="batch", ramp=0.0, revive=False, standardize=False,
+            keep="two_best", seed=self.seed,
+        )  # fmt: skip
+
+
+class CodebookTask:
+    """A `Task` for `macrec.training.train`: a cross-modal RQ-VAE, the vectors of a catalog and its pseudo-labels.
+
+    `embeddings`: modality → vectors of N items; `labels`: modality → pseudo-labels `[N]`, -1 for an absent item, as
+    `macrec.tokenizers.pseudo_labels` makes them. An item without a modality takes no part in its branch: neither in
+    training nor in what is measured. Measures the catalog, or `sample` random items of it.
+
+    Raises ValueError where embeddings and labels differ in length, and DataError for a modality that no item has.
+    """
+
+    def __init__(
+        self,
+        module: CrossModalRQVAE,
+        embeddings: Mapping[str, Embeddings],
+        labels: Mapping[str, NDArray[np.int32]],
+        recipe: CodebookRecipe,
+        sample: int = 100_000,
+    ) -> None:
+        self.module, self.recipe = module, recipe
+        self.x: dict[str, Tensor] = {}
+        self.unit: dict[str, Tensor] = {}
+        device = next(module.parameters()).device
+        for name in module.modalities:
+            first = embeddings[module.modalities[0]]
+            if not len(labels[name]) == len(embeddings[name]) == len(first):
+                counts = f"{len(embeddings[name])} vectors and {len(labels[name])} labels"
+                raise ValueError(f"{name} has {counts} for {len(first)} items")
+            if not (labels[name] >= 0).any():
+                raise DataError(f"no item has the modality {name}", field="modality", fix="leave it out")
+            if recipe.standardize:
+                module.branch(name).standardize_like(embeddings[name])
+                vectors = embeddings[name].standardized()
+            else:
+                vectors = np.array(embeddings[name].values, np.float32)  # a copy: the store maps files read-only
+            self.x[name] = torch.from_numpy(vectors).to(device)
+            std = torch.from_numpy(embeddings[name].std).to(device)
+            self.unit[name] = torch.ones_like(std) if recipe.standardize else std
+        self.labels = {name: torch.from_numpy(labels[name]).long().to(device) for name in module.modalities}
+        self.items = len(self.x[module.modalities[0]])
+        self.per_epoch = max(1, round(self.items / recipe.batch))
+        self.steps = recipe.epochs * self.per_epoch
+        self.warmup_steps = round(recipe.warmup_share * recipe.epochs) * self.per_epoch
+        chosen = torch.arange(self.items)
+        if self.items > sample:
+            chosen = torch.randperm(self.items, generator=generator_for(recipe.seed, SAMPLE))[:sample].sort().values
+        self.measured = chosen.to(device)
+        self._order: tuple[int, Tensor] | None = None
+        self._latents: dict[str, Tensor] = {}
+
+    def plan(self, reports: int = 200, measurements: int = 25) -> Plan:
+        """The plan of this training, with about so many events and measurements."""
+        keep = tuple(
+            Keep(f"conflict_rate/{name}", "lowest", f"branches.{name}.") for name in self.module.modalities
+        )  # fmt: skip
+        return Plan(
+            steps=self.steps,
+            report_every=max(1, self.steps // reports),
+            measure_every=max(1, self.steps // measurements),
+            learning_rate=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            decay=self.recipe.decay,
+            tables=("codebooks",),
+            schedule=self.recipe.schedule,
+            keep=keep if self.recipe.keep == "two_best" else (),
+            seed=self.recipe.seed,
+        )
+
+    def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss of one batch and its terms; contrastive terms are reported as the sum over levels."""
+        rows = self.batch(step)
+        quantize = step >= self.warmup_steps
+        if quantize:
+            self._start_codebooks(rows)
+        labels = {name: label[rows] for name, label in self.labels.items()}
+        outputs = self.module({name: x[rows] for name, x in self.x.items()}, labels, quantize)
+        terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, POSITIVES, step))
+        weights = self.module.weights(self.ramp(step))
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        self._latents = {}
+        for name, output in outputs.items():
+            if output.quantized is not None:
+                self.module.branch(name).quantizer.observe(output.quantized)
+                self._latents[name] = output.latent.detach()
+        return loss, summed_over_levels(terms)
+
+    def batch_size(self, step: int) -> int:
+        """Items in the batch of `step`."""
+        return len(self.batch(step))
+
+    def stepped(self, step: int) -> None:
+        """At the end of an epoch, let dead codewords start anew."""
+        done = (step + 1) / self.steps
+        if not self.recipe.revive or (step + 1) % self.per_epoch or done > 0.95:
+            return
+        for number, (name, latents) in enumerate(self._latents.items()):
+            self.module.branch(name).quantizer.revive(latents, generator_for(self.recipe.seed, REVIVE, step, number))
+
+    def measure(self) -> tuple[dict[str, float], Usage]:
+        """Conflict rate, dead codes, and per level utilization and perplexity, of every modality's own codes.
+
+        Nothing before the codebooks are set: codes would mean nothing yet.
+        """
+        measured: dict[str, float] = {}
+        usage: Usage = {}
+        if self.recipe.kmeans_init != "none" and not all(
+            self.module.branch(name).quantizer.initialized for name in self.module.modalities
+        ):
+            return measured, usage
+        for name, ids in self.semantic_ids(rows=self.measured if len(self.measured) < self.items else None).items():
+            health = codebook_health(ids)
+            measured[f"conflict_rate/{name}"] = health.conflict_rate
+            measured[f"dead_codes/{name}"] = float(sum(level.dead_codes for level in health.levels))
+            for level, found in enumerate(health.levels):
+                measured[f"utilization/{name}/{level}"] = found.utilization
+                measured[f"perplexity/{name}/{level}"] = found.perplexity
+            columns = zip(ids.codes.T, ids.sizes, strict=True)
+            usage[name] = tuple(np.bincount(column, minlength=size) for column, size in columns)
+        return measured, usage
+
+    def batch(self, step: int) -> Tensor:
+        """The rows of the batch of `step`: every epoch is one random order of all items, cut into equal parts."""
+        epoch, part = divmod(step, self.per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            order = torch.randperm(self.items, generator=generator_for(self.recipe.seed, SHUFFLE, epoch))
+            self._order = epoch, order.to(self.measured.device)
+        return self._order[1].tensor_split(self.per_epoch)[part]
+
+    def ramp(self, step: int) -> float:
+        """The factor of the cross-modal weights at `step`."""
+        climb = self.recipe.ramp * self.steps
+        return min(1.0, max(0, step - self.warmup_steps + 1) / climb) if climb else 1.0
+
+    def rows_with(self, modality: str, rows: Tensor | None = None) -> Tensor:
+        """The row numbers of the items that have `modality`, of `rows` or of all."""
+        if rows is None:
+            return (self.labels[modality] >= 0).nonzero().flatten()
+        return rows[self.labels[modality][rows] >= 0]
+
+    @torch.no_grad()
+    def latents(self, rows: Tensor | None = None, absent: bool = False) -> dict[str, Tensor]:
+        """The encoder outputs `[n, width]` of every modality, for the items that have it, of `rows` or of all.
+
+        With `absent` for the others too, whose standardized vector is the mean.
+        """
+        self.module.eval()
+        return {
+            name: torch.cat(
+                [
+                    self.module.branch(name).encoder(x[part])
+                    for part in torch.split(self._chosen(name, rows, absent), 1 << 16)
+                ]
+            )
+            for name, x in self.x.items()
+        }
+
+    def semantic_ids(
+        self, item_ids: pl.Series | None = None, rows: Tensor | None = None, absent: bool = False
+    ) -> dict[str, SemanticIds]:
+        """The codes of every modality for the items that have it, as they stand, conflicts and all; see `latents`.
+
+        `item_ids` `[N]` names the items; the default are their row numbers. Codebooks are named like "text_a".
+        """
+        if item_ids is None:
+            item_ids = pl.int_range(self.items, eager=True).cast(pl.String)
+        found = {}
+        for name, latents in self.latents(rows, absent).items():
+            quantizer = self.module.branch(name).quantizer
+            codes = quantizer.encode(latents).cpu().numpy()
+            names = tuple(f"{name}_{letter}" for letter in level_names(codes.shape[1]))
+            chosen = item_ids.gather(self._chosen(name, rows, absent).cpu().numpy())
+            found[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, chosen)
+        return found
+
+    @torch.no_grad()
+    def reconstruction(self) -> dict[str, float]:
+        """The mean squared error of the decoded codes over items and dimensions, modality by modality.
+
+        In units of each dimension's deviation, whether the model was trained on standardized vectors or on raw ones.
+        """
+        found = {}
+        for name, latents in self.latents().items():
+            branch, unit = self.module.branch(name), self.unit[name]
+            words = branch.quantizer.decode(branch.quantizer.encode(latents))
+            total = torch.zeros((), dtype=torch.float64, device=words.device)
+            for part, rows in zip(torch.split(words, 1 << 16), torch.split(self.rows_with(name), 1 << 16), strict=True):
+                total += ((branch.decoder(part) - self.x[name][rows]) / unit).square().double().sum()
+            found[name] = float(total) / (len(words) * len(unit))
+        return found
+
+    def _chosen(self, modality: str, rows: Tensor | None, absent: bool) -> Tensor:
+        if not absent:
+            return self.rows_with(modality, rows)
+        return rows if rows is not None else torch.arange(self.items, device=self.measured.device)
+
+    def _start_codebooks(self, rows: Tensor) -> None:
+        if self.recipe.kmeans_init == "none":
+            return
+        quantizers = {name: self.module.branch(name).quantizer for name in self.module.modalities}
+        if all(quantizer.initialized for quantizer in quantizers.values()):
+            return
+        latents = self.latents(None if self.recipe.kmeans_init == "data" else rows)
+        self.module.train()
+        for number, (name, quantizer) in enumerate(quantizers.items()):
+            if not quantizer.initialized and len(latents[name]):  # else a later batch will have the modality
+                quantizer.initialize(latents[name], self.recipe.seed + 100 * number)
+
+
+def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Terms named TERM/MODALITY/LEVEL added up over their levels; the others as they are."""
+    found: dict[str, Tensor] = {}
+    for name, value in terms.items():
+        short = "/".join(name.split("/")[:2])
+        found[short] = found[short] + value if short in found else value
+    return found
+
+
+def cross_modal_information(
+    ids: SemanticIds, modality: str, labels: Mapping[str, NDArray[np.int32]], seed: int = 0, shuffles: int = 5
+) -> list[float]:
+    """Per level, what the codes of `modality` tell about the pseudo-labels of the others, in nats above chance.
+
+    Many codes and many labels on few items share information by accident: the mean over `shuffles` random orders of
+    the labels is taken off. `ids` has the items whose label of `modality` is not -1; `labels` `[N]` have all. The mean
+    over the others.
+    """
+    rng = np.random.default_rng(seed)
+    found = np.zeros(ids.num_levels)
+    others = [other for name, other in labels.items() if name != modality]
+    for other in others:
+        other = other[labels[modality] >= 0]  # the rows that `ids` has
+        both = other >= 0
+        orders = [rng.permutation(other[both]) for _ in range(shuffles)]
+        for level, column in enumerate(ids.codes[both].T):
+            chance = np.mean([mutual_information(column, order) for order in orders])
+            found[level] += (mutual_information(column, other[both]) - chance) / len(others)
+    return found.tolist()

@@ -1,1 +1,0 @@
-"""The demo page: history → recommendation → why, as widgets, and how Voila serves them."""
