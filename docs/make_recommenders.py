@@ -17,7 +17,8 @@ from page import markdown
 
 from macrec.experiments.results import METRICS, masked
 from macrec.viz.efforts import effort_table
-from macrec.viz.figures.results import MARKS, results_table
+from macrec.viz.figures.results import results_table
+from macrec.viz.figures.system_rows import MARKS
 
 PAGE = Path(__file__).with_name("recommenders.md")
 DATA = PAGE.with_suffix(".json")

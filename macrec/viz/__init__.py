@@ -3,6 +3,7 @@
 from macrec.encoders.layout import umap_layouts
 from macrec.viz.coded_items import item_rows, items_in
 from macrec.viz.efforts import effort_table
+from macrec.viz.figures.ablation import ablation_figure, ablation_table
 from macrec.viz.figures.alignment import alignment_map, distance_figure, retrieval_figure
 from macrec.viz.figures.audit import gradient_figure, positives_figure, resolver_figure
 from macrec.viz.figures.code_tree import code_tree, code_tree_figure
@@ -10,15 +11,10 @@ from macrec.viz.figures.codebook_distances import codebook_distances
 from macrec.viz.figures.codebooks import code_agreement, residual_figure, residual_norms, usage_heatmap
 from macrec.viz.figures.comparison import comparison_figure, comparison_table, verdict
 from macrec.viz.figures.data import card_figure, ceiling_figure
+from macrec.viz.figures.differences import differences_figure
 from macrec.viz.figures.embeddings import agreement_figure, modality_map, purity_figure
-from macrec.viz.figures.results import (
-    ablation_figure,
-    ablation_table,
-    differences_figure,
-    groups_figure,
-    results_figure,
-    results_table,
-)
+from macrec.viz.figures.groups import groups_figure
+from macrec.viz.figures.results import results_figure, results_table
 from macrec.viz.figures.training import training_figure
 from macrec.viz.linked.explorers import ItemExplorer, LinkedItems, explore
 from macrec.viz.linked.linked import linked_items

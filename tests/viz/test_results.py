@@ -8,16 +8,11 @@ from macrec.data.ranking import NOT_RANKED
 from macrec.errors import DataError
 from macrec.evaluation.evaluate import Evaluation
 from macrec.evaluation.significance import Comparison, paired_bootstrap
-from macrec.viz.figures.results import (
-    MARKS,
-    ablation_figure,
-    ablation_table,
-    differences_figure,
-    groups_figure,
-    results_figure,
-    results_table,
-    system_looks,
-)
+from macrec.viz.figures.ablation import ablation_figure, ablation_table
+from macrec.viz.figures.differences import differences_figure
+from macrec.viz.figures.groups import groups_figure
+from macrec.viz.figures.results import results_figure, results_table
+from macrec.viz.figures.system_rows import MARKS, system_looks
 from macrec.viz.theme import CATEGORICAL, FUSED, IMAGE, MUTED, TEXT
 
 

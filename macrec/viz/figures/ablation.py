@@ -1,0 +1,66 @@
+"""What a model loses without each of its parts, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import polars as pl
+
+from macrec.viz.figures.result_rows import checked, gains_over, seeds_each, spread, values_of
+from macrec.viz.figures.system_rows import add_seeds, name_rows
+from macrec.viz.theme import FUSED, INK, REFERENCE
+
+
+def ablation_table(rows: pl.DataFrame, full: str, metrics: Sequence[str]) -> pl.DataFrame:
+    """The metrics of the model `full`, and for every other system what it has more (+) or less (-): mean ± deviation.
+
+    `rows` as in `results_table`; differences are taken seed by seed, over the seeds that both have, and where there are
+    none stands a dash. Raises DataError as there, and when there is no system `full`.
+    """
+    systems = checked(rows, metrics, full)
+    order = [full, *(name for name in systems if name != full)]
+    table: dict[str, list[str]] = {"system": order}
+    for metric in metrics:
+        others = (spread(gains_over(rows, name, full, metric)[1], "+") for name in order[1:])
+        table[metric] = [spread(values_of(rows, full, metric)), *others]
+    return pl.DataFrame(table)
+
+
+def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> tuple[go.Figure, str]:
+    """What every variant has more or less than the model `full`: a dot per seed, a tick at the mean; and the sentence.
+
+    Systems stand in order of first appearance; the line at zero is the full model, seed by seed. It stands alone where
+    no variant has a seed in common with it.
+    """
+    found = {name: gains_over(rows, name, full, metric) for name in checked(rows, [metric], full) if name != full}
+    found = {name: gains for name, gains in found.items() if len(gains[1])}
+    alone = not found
+    if alone:
+        found = {full: gains_over(rows, full, full, metric)}
+    figure = go.Figure()
+    marker = {"color": FUSED, "symbol": "circle", "line": {"color": INK, "width": 0}}
+    for height, (name, (seeds, gains)) in enumerate(found.items()):
+        add_seeds(figure, height, gains, seeds, name, "%{x:+.4f} " + metric + f" against {full}", marker)
+    figure.add_vline(
+        x=0, line={"color": REFERENCE, "width": 1.2}, annotation_text=f"{full} {spread(values_of(rows, full, metric))}",
+        annotation_position="top", annotation_font={"size": 11, "color": "#555555"},
+    )  # fmt: skip
+    figure.update_xaxes(title=f"{metric} minus that of {full}", tickformat="+.3~f")
+    name_rows(figure, list(found))
+    if alone:
+        figure.update_layout(height=190, margin={"t": 80}, title="No variant was trained")
+        return figure, f"Only {full} was trained: {metric} {spread(values_of(rows, full, metric))}."
+    worst = min(found, key=lambda name: found[name][1].mean())
+    figure.update_layout(
+        height=150 + 38 * len(found),
+        margin={"t": 80},
+        title=f"{metric} falls most for “{worst}”: {found[worst][1].mean():+.4f}"
+        if found[worst][1].mean() < 0
+        else f"{metric}: no variant is below {full}",
+    )
+    listed = ", ".join(f"{name} {spread(gains, '+')}" for name, (_, gains) in found.items())
+    return figure, (
+        f"{metric} of each variant minus that of {full} with the same seed, "
+        f"{seeds_each([len(gains) for _, gains in found.values()])} (dots; ticks are means): {listed}."
+    )
