@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 from nbclient.exceptions import CellTimeoutError
 
-from macrec.cli import Log, main
-from macrec.workbench.endings import about_files
+from macrec.cli import main
+from macrec.cli.endings import about_files
+from macrec.cli.notebooks import Log
 from macrec.workbench.execution import Step
 
 

@@ -46,12 +46,31 @@ def test_make_and_conda_install_the_same_extras():
     assert '".[dev]"' in (ROOT / "Makefile").read_text()
 
 
-def test_importing_the_library_is_light():
-    # Whoever reads a dataset should not wait for torch: heavy packages are imported where they are first used.
-    heavy = "{'torch', 'transformers', 'open_clip', 'umap', 'numba', 'skimage', 'sklearn', 'papermill'}"
-    code = f"import sys, macrec.data.load, macrec.encoders, macrec.workbench; print({heavy} & set(sys.modules))"
+HEAVY = {"torch", "transformers", "open_clip", "umap", "numba", "skimage", "sklearn", "papermill"}
+LIGHT = {
+    "macrec.data.load, macrec.encoders, macrec.workbench.run": HEAVY,
+    "macrec.cli": HEAVY | {"plotly", "polars", "numpy", "scipy", "IPython", "nbformat", "jupyterlab"},
+}
+"""What is imported, and what must not be imported with it: heavy packages wait until they are first used."""
+
+
+@pytest.mark.parametrize("modules", LIGHT)
+def test_an_import_loads_nothing_heavy(modules):
+    code = f"import sys, {modules}; print({LIGHT[modules]} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(option):
+    code = (
+        "import sys\nfrom macrec.cli import main\n"
+        f"sys.argv = ['macrec', {option!r}]\n"
+        "try: main()\n"
+        f"finally: print({LIGHT['macrec.cli']} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "set()"
 
 
 def test_the_version_is_said_once():

@@ -364,7 +364,7 @@ def test_records_that_are_made_at_once_are_all_kept(tmp_path):
 def test_a_run_that_is_told_to_end_leaves_nothing_behind(notebook, tmp_path):
     path = notebook("import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))\ntime.sleep(600)")
     code = (
-        "from pathlib import Path\nfrom macrec.workbench.endings import stoppable\n"
+        "from pathlib import Path\nfrom macrec.cli.endings import stoppable\n"
         "from macrec.workbench.runner import run_notebooks\nstoppable()\n"
         f"run_notebooks([Path({str(path)!r})], Path({str(tmp_path / 'run')!r}), {{}}, progress=False)"
     )

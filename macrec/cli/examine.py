@@ -1,0 +1,112 @@
+"""Commands that look at data, IDs and the installation: `datasets`, `diagnose`, `sids`, `explore`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from macrec.cli.app import AsJson, app
+
+
+@app.command()
+def datasets(
+    path: Annotated[str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]].")] = "curio",
+    layout: Annotated[
+        str | None, typer.Option(help="The layout of the files, where it is not recognized: recbole, s3rec, …")
+    ] = None,
+    as_json: AsJson = False,
+    decode: Annotated[int, typer.Option(help="Decode at most so many pictures to see that they are whole.")] = 20_000,
+) -> None:
+    """Print the card of a dataset: the built-in catalog, or what lies in a folder."""
+    from macrec.data.card import dataset_card
+    from macrec.data.load import load_dataset
+    from macrec.evaluation.ceiling import ceiling
+
+    dataset = load_dataset(path, layout)
+    card = dataset_card(dataset, decode_images=decode)
+    reachable = ceiling(dataset)
+    if as_json:
+        typer.echo(json.dumps(card.to_json() | {"ceiling": reachable}, indent=2, ensure_ascii=False))
+        return
+    typer.echo(str(card))
+    for name, metrics in reachable.items():
+        typer.echo(f"{name:10}  " + "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
+
+
+@app.command()
+def diagnose(
+    path: Annotated[str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]].")] = "curio",
+    layout: Annotated[str | None, typer.Option(help="The layout of the files, where it is not recognized.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what shortcuts reach on a dataset, and what a learned model has to beat there."""
+    from macrec.data.load import load_dataset
+    from macrec.experiments.diagnose import diagnose as measure
+
+    found = measure(load_dataset(path, layout))
+    typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else str(found))
+
+
+@app.command()
+def sids(
+    file: Annotated[Path, typer.Argument(help="Semantic IDs as .parquet, .json, .jsonl, .csv, .tsv or .npy.")],
+    as_json: AsJson = False,
+    size: Annotated[int | None, typer.Option(help="Codewords per level, where the file does not say.")] = None,
+) -> None:
+    """Print the health of anybody's semantic IDs: conflicts, utilization, perplexity, prefixes.
+
+    Where neither the file nor --size says how large the codebooks are, the
+    largest code of each stands for its size, and the output says so.
+    """
+    from macrec.quantization.health import codebook_health
+    from macrec.quantization.id_files import check_numbering
+    from macrec.quantization.semantic_ids import load_semantic_ids
+
+    ids = load_semantic_ids(file, size)
+    check_numbering(ids.item_ids, file)
+    health = codebook_health(ids)
+    typer.echo(json.dumps(health.to_json(), indent=2) if as_json else str(health))
+
+
+@app.command()
+def explore(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Semantic IDs as .parquet, .json, .jsonl, .csv, .tsv or .npy."),
+    ],
+    items: Annotated[
+        str | None,
+        typer.Option(help="Their items: a dataset, or a table (.parquet, .csv, .json, .jsonl) of ids and titles."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("explore.html"),
+    size: Annotated[int | None, typer.Option(help="Codewords per level, where the files do not say.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write a page that shows anybody's semantic IDs: tree, usage, conflicts, agreement, and what a code means.
+
+    IDs belong to items by item id; or, where the keys are exactly 0 to N-1 and
+    the items are called otherwise, by row. The output says which it was.
+    """
+    from macrec.workbench.explore import explore as write_page
+
+    start = time.perf_counter()
+    matched: list[str] = []
+    write_page(files, items, out, size, matched.append)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
+    for sentence in matched:
+        typer.echo(sentence)
+    if show:
+        typer.launch(str(out.resolve()))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, what is missing and what would be used."""
+    from macrec.workbench.doctor import examine, sentences
+
+    report = examine()
+    typer.echo(json.dumps(report, indent=2) if as_json else "\n".join(sentences(report)))
