@@ -19,8 +19,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from benchmarks.measure import peak
+from macrec.quantization.prefix_tree import prefix_tree
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.figures.code_tree import code_tree
 from macrec.viz.linked.linked import linked_items
 from macrec.viz.linked.prefix_explorer import PrefixExplorer
 from macrec.viz.page import Page
@@ -210,7 +210,7 @@ def our_tree() -> dict[str, Any]:
 def their_tree() -> dict[str, Any]:
     """plotly's icicle of every prefix of a small catalog, and a click into its largest first code."""
     ids, _ = catalog(ALL_NODES_OF)
-    tree = code_tree(ids, limit=10**6, depth=LEVELS)
+    tree = prefix_tree(ids, limit=10**6, depth=LEVELS)
     figure = go.Figure(
         go.Icicle(
             ids=[str(node) for node in range(len(tree))],

@@ -13,7 +13,7 @@ ORDER = (
     "models", "tokenizers", "generation", "published", "systems", "experiments", "viz", "workbench", "demo", "cli",
 )  # fmt: skip
 """A package imports from those before it."""
-LONG = ("viz.figures.code_tree", "viz.views.beam_trace")
+LONG = ("viz.views.beam_trace",)
 """Files still to be divided."""
 
 

@@ -1,7 +1,8 @@
-"""How healthy a set of semantic IDs is: conflicts, how the codebooks are used, how prefixes branch."""
+"""How healthy semantic IDs are: conflicts, how codebooks are used, how prefixes branch, what two tables share."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from macrec.quantization.semantic_ids import SemanticIds, SizesFrom
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,17 @@ def codebook_health(ids: SemanticIds, inputs: NDArray[np.floating] | None = None
     )
 
 
+def conflict_groups(ids: SemanticIds) -> list[Ints]:
+    """The rows of the items of every ID that several items share, the largest group first, then in lexical order."""
+    group = ids.prefix_groups()[:, -1]
+    sizes = np.bincount(group)
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(sizes)
+    shared = np.flatnonzero(sizes > 1)
+    largest = shared[np.argsort(-sizes[shared], kind="stable")]
+    return [order[ends[g] - sizes[g] : ends[g]] for g in largest]
+
+
 def level_health(codebook: str, size: int, counts: NDArray[np.int64], groups: NDArray[np.int64]) -> LevelHealth:
     """One level from the counts of the codewords that occur, in a codebook of `size`, and the prefix groups `[N]`.
 
@@ -174,3 +187,37 @@ def mutual_information(first: NDArray[np.integer], second: NDArray[np.integer]) 
     of_row, of_column = np.bincount(row) / len(row), np.bincount(column) / len(column)
     independent = of_row[joint // (column.max() + 1)] * of_column[joint % (column.max() + 1)]
     return max(0.0, float((share * np.log(share / independent)).sum()))
+
+
+def normalized_information(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
+    """Mutual information of two labelings `[N]` over the mean of their entropies: 0 unrelated, 1 the same partition.
+
+    Two labelings of one label each count as the same.
+    """
+    entropies = math.log(2) * sum(entropy_bits(np.unique_counts(codes).counts) for codes in (first, second))
+    return 1.0 if entropies == 0 else 2 * mutual_information(first, second) / entropies
+
+
+def joint_counts(
+    first: NDArray[np.integer], second: NDArray[np.integer], most: int
+) -> tuple[Ints, list[int], list[int]]:
+    """Items per pair of codes `[A, B]`, and the codes of its rows and columns.
+
+    Rows: the `most` used codes of `first`, most used first. Columns: the `most` used of `second`, ordered by the row
+    that they go with most, then by how much: (joint - expected) / sqrt(expected) where rows and columns were unrelated.
+    """
+    used, kept = [], []
+    for codes in (first, second):
+        values, at, counts = np.unique(codes, return_inverse=True, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:most]
+        used.append(values[order])
+        place = np.full(len(counts), -1, np.int64)
+        place[order] = np.arange(len(order))
+        kept.append(place[at])
+    both = (kept[0] >= 0) & (kept[1] >= 0)
+    shape = (len(used[0]), len(used[1]))
+    joint = np.bincount(kept[0][both] * shape[1] + kept[1][both], minlength=shape[0] * shape[1]).reshape(shape)
+    expected = np.outer(joint.sum(1), joint.sum(0)) / max(int(joint.sum()), 1)
+    together = (joint - expected) / np.sqrt(np.maximum(expected, 1e-12))
+    columns = np.lexsort((-together.max(0), together.argmax(0)))
+    return joint[:, columns], used[0].tolist(), used[1][columns].tolist()

@@ -168,6 +168,14 @@ class SemanticIds:
         return {item: list(tokens) for item, tokens in zip(self.item_ids, zip(*columns, strict=True), strict=True)}
 
 
+def common_rows(first: SemanticIds, second: SemanticIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows `[n]` in either table of the items that both have, in the order of the first."""
+    keys = second.item_ids.to_frame("id").with_row_index("row")
+    found = number_of(first.item_ids, keys)
+    both = found.is_not_null()
+    return both.arg_true().cast(pl.Int64).to_numpy(), found.filter(both).cast(pl.Int64).to_numpy()
+
+
 def holds_ids(file: Path) -> bool:
     """Whether a file looks like a table of semantic IDs, so that another may take its place."""
     if file.suffix == ".json":

@@ -6,9 +6,9 @@ from macrec.viz.efforts import effort_table
 from macrec.viz.figures.ablation import ablation_figure, ablation_table
 from macrec.viz.figures.alignment import alignment_map, distance_figure, retrieval_figure
 from macrec.viz.figures.audit import gradient_figure, positives_figure, resolver_figure
-from macrec.viz.figures.code_tree import code_tree, code_tree_figure
+from macrec.viz.figures.code_tree import code_tree_figure
 from macrec.viz.figures.codebook_distances import codebook_distances
-from macrec.viz.figures.codebooks import code_agreement, residual_figure, residual_norms, usage_heatmap
+from macrec.viz.figures.codebooks import code_agreement, residual_figure, usage_heatmap
 from macrec.viz.figures.comparison import comparison_figure, comparison_table, verdict
 from macrec.viz.figures.data import card_figure, ceiling_figure
 from macrec.viz.figures.differences import differences_figure
@@ -49,7 +49,6 @@ __all__ = [
     "card_figure",
     "ceiling_figure",
     "code_agreement",
-    "code_tree",
     "code_tree_figure",
     "codebook_distances",
     "comparison_figure",
@@ -79,7 +78,6 @@ __all__ = [
     "purity_table",
     "replay",
     "residual_figure",
-    "residual_norms",
     "resolver_figure",
     "results_figure",
     "results_table",

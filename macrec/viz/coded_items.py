@@ -37,14 +37,6 @@ def item_rows(ids: SemanticIds, data: Dataset) -> Rows:
     )
 
 
-def aligned(first: SemanticIds, second: SemanticIds) -> tuple[Rows, Rows]:
-    """The rows `[n]` in either table of the items that both have, in the order of the first."""
-    keys = second.item_ids.to_frame("id").with_row_index("row")
-    found = number_of(first.item_ids, keys)
-    both = found.is_not_null()
-    return both.arg_true().cast(pl.Int64).to_numpy(), found.filter(both).cast(pl.Int64).to_numpy()
-
-
 def level_names(ids: SemanticIds) -> list[str]:
     """A short name per level: of codebooks "text_a", "text_b" only "a", "b", unless that mixes levels up."""
     short = [name.rsplit("_", 1)[-1] for name in ids.codebooks]

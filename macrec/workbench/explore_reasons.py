@@ -16,12 +16,13 @@ from macrec.encoders.layout import FEWEST, umap_layouts
 from macrec.encoders.store import cache_folder
 from macrec.errors import DataError
 from macrec.experiments.session import encoder_for
+from macrec.quantization.code_centroids import first_code_fit
+from macrec.quantization.health import conflict_groups
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import item_rows
 from macrec.viz.linked.linked import linked_items
 from macrec.viz.page import Page
-from macrec.viz.views.code_centroids import first_code_fit, nearest_code_centroids
-from macrec.viz.views.conflicts import conflict_groups
+from macrec.viz.views.code_centroids import nearest_code_centroids
 
 Made = TypeVar("Made")
 

@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import mutual_info_score
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
-from macrec.quantization.health import codebook_health, entropy_bits, gini, mutual_information
+from macrec.quantization.health import (
+    codebook_health,
+    conflict_groups,
+    entropy_bits,
+    gini,
+    joint_counts,
+    mutual_information,
+    normalized_information,
+)
 from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
 
 
@@ -98,3 +107,41 @@ def test_duplicates_among_the_inputs_are_a_floor():
 def test_mutual_information_equals_scikit_learn(pairs):
     first, second = np.array(pairs).T
     assert mutual_information(first, second) == pytest.approx(mutual_info_score(first, second), abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=50))
+def test_normalized_information_is_that_of_scikit_learn(pairs):
+    first, second = np.array(pairs).T
+    assert normalized_information(first, second) == pytest.approx(normalized_mutual_info_score(first, second), abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=50))
+def test_joint_counts_count_every_pair_of_codes(pairs):
+    first, second = np.array(pairs).T
+    joint, rows, columns = joint_counts(first, second, most=10)
+    counted = Counter(pairs)
+    assert {(a, b): int(joint[i, j]) for i, a in enumerate(rows) for j, b in enumerate(columns) if joint[i, j]} == (
+        counted
+    )
+    assert (np.diff(joint.sum(1)) <= 0).all()
+
+
+def test_codes_that_agree_are_ordered_into_a_diagonal():
+    rng = np.random.default_rng(0)
+    first = rng.choice(6, 600, p=[0.3, 0.22, 0.18, 0.13, 0.1, 0.07])
+    second = np.array([3, 5, 0, 1, 4, 2])[first]
+    joint, _, _ = joint_counts(first, second, most=6)
+    assert (joint == np.diag(joint.diagonal())).all()
+    assert joint_counts(first, second, most=2)[0].shape == (2, 2)
+
+
+@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.integers(0, 4)))
+def test_conflict_groups_are_the_items_with_equal_codes(codes):
+    ids = SemanticIds.from_codes(codes[:, :5])
+    groups = conflict_groups(ids)
+    rows = {}
+    for row, codes in enumerate(map(tuple, ids.codes.tolist())):
+        rows.setdefault(codes, []).append(row)
+    assert sorted(group.tolist() for group in groups) == sorted(group for group in rows.values() if len(group) > 1)
+    sizes = [len(group) for group in groups]
+    assert sizes == sorted(sizes, reverse=True)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macrec.errors import DataError
+from macrec.quantization import code_centroids
+from macrec.quantization.code_centroids import code_means, first_code_fit
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import nearest_code_centroids
-from macrec.viz.views import code_centroids
-from macrec.viz.views.code_centroids import code_means, first_code_fit
 
 
 @given(st.integers(0, 1000), st.integers(2, 25), st.integers(1, 5))

@@ -6,9 +6,9 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from macrec.errors import DataError
+from macrec.quantization.codewords import REDUNDANT, clustered, cosines, shared_space
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import codebook_distances
-from macrec.viz.figures.codebook_distances import REDUNDANT, clustered, cosines, shared_space
 
 
 @pytest.fixture

@@ -2,43 +2,31 @@
 
 import dataclasses
 import re
-from collections import Counter
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from sklearn.metrics import normalized_mutual_info_score
 
 from macrec.data.curio import curio
 from macrec.data.images import NoImages
 from macrec.errors import DataError
+from macrec.quantization.codewords import codeword_distances, residual_norms
 from macrec.quantization.conflicts import resolve_conflicts
-from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.prefix_tree import majority_accuracy, prefix_tree
+from macrec.quantization.semantic_ids import SemanticIds, common_rows
 from macrec.viz import (
     code_agreement,
-    code_tree,
     code_tree_figure,
     conflict_explorer,
     item_rows,
     items_in,
     nearest_codewords,
     residual_figure,
-    residual_norms,
     usage_heatmap,
 )
-from macrec.viz.coded_items import aligned, spelled
-from macrec.viz.figures.code_tree import commonest, faded, title_words, told
-from macrec.viz.figures.codebooks import joint_counts, normalized_information
-from macrec.viz.views.conflicts import conflict_groups
-from macrec.viz.views.nearest_codewords import codeword_distances
-
-tables = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.integers(0, 4)).map(
-    lambda codes: SemanticIds.from_codes(codes[:, :5])
-)
+from macrec.viz.coded_items import spelled
+from macrec.viz.figures.code_tree import faded
 
 
 @pytest.fixture(scope="module")
@@ -61,128 +49,14 @@ def quantized(data):
     return latents, books, ids
 
 
-@given(tables)
-def test_a_tree_with_room_for_all_has_every_prefix_with_its_items(ids):
-    tree = code_tree(ids, limit=10_000, depth=8)
-    prefixes = Counter(tuple(row[:length]) for row in ids.codes.tolist() for length in range(1, ids.num_levels + 1))
-    whole = Counter(map(tuple, ids.codes.tolist()))
-    found = {}
-    for node in range(1, len(tree)):
-        prefix = tuple(ids.codes[tree.examples[node], : tree.depths[node]].tolist())
-        found[prefix] = int(tree.counts[node])
-        members = [key for key in ids.codes.tolist() if tuple(key[: len(prefix)]) == prefix]
-        assert tree.conflicts[node] == pytest.approx(np.mean([whole[tuple(key)] > 1 for key in members]))
-        parent = tree.parents[node]
-        assert parent < node and tree.depths[parent] == len(prefix) - 1
-        assert tuple(ids.codes[tree.examples[node], : tree.depths[parent]].tolist()) == prefix[:-1]
-        longer = {key for key in prefixes if len(key) == len(prefix) + 1 and key[:-1] == prefix}
-        assert tree.below[node] == len(longer)
-    assert found == prefixes and not tree.merged.any()
-    assert (tree.counts[0], tree.parents[0], tree.depths[0]) == (len(ids), -1, 0)
-
-
-@given(tables, st.integers(2, 40))
-def test_a_cut_tree_keeps_the_limit_the_sums_and_the_largest(ids, limit):
-    tree, whole = code_tree(ids, limit, depth=8), code_tree(ids, 10_000, depth=8)
-    assert len(tree) <= limit
-    assert len(tree) >= min(len(whole), limit - 1)
-    for parent in np.unique(tree.parents[1:]):
-        assert tree.counts[tree.parents == parent].sum() == tree.counts[parent]
-    for depth, column in enumerate(tree.node_of.T, start=1):
-        np.testing.assert_array_equal(
-            np.bincount(column[column >= 0], minlength=len(tree)), np.where(tree.depths == depth, tree.counts, 0)
-        )
-    prefixes = tree.merged == 0
-    kept = np.sort(tree.counts[prefixes])[::-1]
-    assert kept.tolist() == np.sort(whole.counts)[::-1][: len(kept)].tolist()
-    # A merged node stands for exactly the siblings that are not shown.
-    for node in np.flatnonzero(~prefixes):
-        parent = tree.parents[node]
-        assert tree.merged[node] == tree.below[parent] - ((tree.parents == parent) & prefixes).sum() >= 1
-
-
-@given(tables, st.data())
-def test_examples_belong_to_their_node_and_are_preferred_ones_where_there_are_any(ids, drawn):
-    preferred = np.array(drawn.draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids))))
-    tree = code_tree(ids, limit=12, preferred=preferred)
-    for node in range(1, len(tree)):
-        members = np.flatnonzero(tree.node_of[:, tree.depths[node] - 1] == node)
-        assert tree.examples[node] in members
-        assert preferred[tree.examples[node]] == preferred[members].any()
-
-
-def test_a_tree_of_nothing_is_an_error():
-    with pytest.raises(ValueError, match="at least 2 nodes, got 0 and 5"):
-        code_tree(SemanticIds.from_codes(np.zeros((0, 2), int)), 5)
-    with pytest.raises(ValueError, match="got 1 and 1"):
-        code_tree(SemanticIds.from_codes(np.zeros((1, 2), int)), 1)
-
-
-def test_commonest_values_and_words_of_a_toy_tree():
-    ids = SemanticIds.from_codes(np.array([[0, 0], [0, 1], [0, 1], [1, 0]]))
-    tree = code_tree(ids)
-    name = {node: tuple(ids.codes[tree.examples[node], : tree.depths[node]].tolist()) for node in range(len(tree))}
-    table = commonest(tree, pl.Series(["red", "blue", "blue", ""]))
-    assert {name[node]: (value, share) for node, value, share in table.iter_rows()} == {
-        (): ("blue", 0.5),
-        (0,): ("blue", pytest.approx(2 / 3)),
-        (0, 0): ("red", 1),
-        (0, 1): ("blue", 1),
-    }
-    assert told(np.array([0, 0, 0, 1]), pl.Series(["a", "a", "b", "b"])) == (0.75, 0.5)
-    assert told(np.array([0, 1]), pl.Series(["", ""])) == (0, 0)
-
-
-def words_of(first_codes, titles, **options):
-    """The words of each first code."""
-    tree = code_tree(SemanticIds.from_codes(np.array(first_codes)[:, None]))
-    found = title_words(tree, pl.Series(titles), **options).iter_rows()
-    return {first_codes[tree.examples[node]] if node else None: words for node, words in found}
-
-
-def test_the_words_of_a_prefix_are_those_of_its_items_and_not_of_the_others():
-    titles = ["red cup", "red mug", "red cup", *["blue cup", "blue mug"] * 6]
-    assert words_of([0] * 3 + [1] * 12, titles) == {0: "red"}  # "blue" is only 1.25 times as common, "cup" as elsewhere
-    # 2 ln(8) of 16: "lamp" before "oak", which one more has elsewhere; what one of two items has may be chance.
-    titles = ["oak lamp one", "oak lamp", "oak chair", *["pine chair"] * 13]
-    assert words_of([0, 0, *[1] * 14], titles, top=1)[0] == "lamp"
-    assert words_of([0, 0, *[1] * 14], titles)[0] == "lamp, oak, one"
-    assert words_of([0, 0, 0, 0, 1, 1], ["ash"] * 2 + ["fir"] * 4) == {}
-
-
-def test_the_small_words_of_titles_that_capitalize_the_others_do_not_count():
-    titles = ["Lamp for the Office", "Desk for the Office", *["Pine Chair", "Oak Chair"] * 6]
-    assert words_of([0, 0, *[1] * 12], titles)[0] == "office, desk, lamp"
-    assert "the" in words_of([0, 0, *[1] * 12], [title.lower() for title in titles], top=9)[0]
-    assert words_of([0, 1, 1], ["", "", ""]) == {} == words_of([0], ["Alone"])
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.sampled_from("ABCD"))), min_size=1, max_size=40))
-def test_the_words_of_prefixes_are_those_of_a_plain_count(items):
-    codes, words = [code for code, _ in items], [found for _, found in items]
-    expected = {}
-    for code in set(codes):
-        here = [found for at, found in items if at == code]
-        n, total, scores = len(here), len(items), {}
-        for word in sorted(set().union(*here)):
-            having, share = sum(word in found for found in here), sum(word in found for found in words) / total
-            deviation = np.sqrt(n * share * (1 - share) * (total - n) / max(1, total - 1))
-            if having >= 1.5 * n * share - 1e-9 and having > n * share + 2 * deviation + 1e-9:
-                scores[word * 3] = having * np.log(having / (n * share))
-        if scores:
-            expected[code] = set(scores)
-    found = words_of(codes, [" ".join(word * 3 for word in sorted(each)) for each in words], top=9)
-    assert {code: {word.upper() for word in listed.split(", ")} for code, listed in found.items()} == expected
-
-
 def test_the_tree_figure_names_prefixes_and_pictures_and_says_what_the_first_code_tells(data, quantized):
     ids = quantized[2]
     figure, sentence = code_tree_figure(ids, data)
     trace = figure.data[0]
-    tree = code_tree(ids, preferred=data.images.present)
+    tree = prefix_tree(ids, preferred=data.images.present)
     assert len(trace.ids) == len(trace.parents) == len(tree) and trace.parents[0] == ""
     assert list(trace.values) == tree.counts.tolist() and trace.branchvalues == "total"
-    right, blind = told(ids.codes[:, 0], data.items["purpose"])
+    right, blind = majority_accuracy(ids.codes[:, 0], data.items["purpose"])
     assert f"commonest purpose of its first code is right for {right:.0%}" in sentence and f"{blind:.0%}" in sentence
     assert set(items_in(figure)) == set(tree.examples) and right > 2 * blind
     for button in figure.layout.updatemenus[0].buttons:
@@ -257,32 +131,6 @@ def test_residual_norms_of_a_toy():
             residual_norms(latents, books, bad)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=50))
-def test_normalized_information_is_that_of_scikit_learn(pairs):
-    first, second = np.array(pairs).T
-    assert normalized_information(first, second) == pytest.approx(normalized_mutual_info_score(first, second), abs=1e-9)
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=50))
-def test_joint_counts_count_every_pair_of_codes(pairs):
-    first, second = np.array(pairs).T
-    joint, rows, columns = joint_counts(first, second, most=10)
-    counted = Counter(pairs)
-    assert {(a, b): int(joint[i, j]) for i, a in enumerate(rows) for j, b in enumerate(columns) if joint[i, j]} == (
-        counted
-    )
-    assert (np.diff(joint.sum(1)) <= 0).all()
-
-
-def test_codes_that_agree_are_ordered_into_a_diagonal():
-    rng = np.random.default_rng(0)
-    first = rng.choice(6, 600, p=[0.3, 0.22, 0.18, 0.13, 0.1, 0.07])
-    second = np.array([3, 5, 0, 1, 4, 2])[first]
-    joint, _, _ = joint_counts(first, second, most=6)
-    assert (joint == np.diag(joint.diagonal())).all()
-    assert joint_counts(first, second, most=2)[0].shape == (2, 2)
-
-
 def test_agreement_matches_items_by_id_and_knows_chance():
     rng = np.random.default_rng(1)
     codes, other = rng.integers(0, 8, (2, 400, 2))
@@ -290,7 +138,7 @@ def test_agreement_matches_items_by_id_and_knows_chance():
     order = rng.permutation(400)[:300]
     text = SemanticIds.from_codes(codes, item_ids=names)
     same = SemanticIds.from_codes(codes[order], item_ids=names.gather(order))
-    here, there = aligned(text, same)
+    here, there = common_rows(text, same)
     assert (text.item_ids.gather(here) == same.item_ids.gather(there)).all() and len(here) == 300
     figure, sentence = code_agreement({"text": text, "image": same})
     assert (
@@ -303,17 +151,6 @@ def test_agreement_matches_items_by_id_and_knows_chance():
     assert not figure.data and "No item has both" in sentence
     with pytest.raises(ValueError, match="from 0 to 1, got 2"):
         code_agreement({"text": text, "image": same}, level=2)
-
-
-@given(tables)
-def test_conflict_groups_are_the_items_with_equal_codes(ids):
-    groups = conflict_groups(ids)
-    rows = {}
-    for row, codes in enumerate(map(tuple, ids.codes.tolist())):
-        rows.setdefault(codes, []).append(row)
-    assert sorted(group.tolist() for group in groups) == sorted(group for group in rows.values() if len(group) > 1)
-    sizes = [len(group) for group in groups]
-    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_the_conflict_explorer_says_what_became_of_every_item(data, quantized):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from macrec.data.curio import curio
 from macrec.errors import DataError
+from macrec.quantization.prefix_tree import prefix_tree
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import linked_items
-from macrec.viz.figures.code_tree import code_tree
 from macrec.viz.linked.linked import linked
 
 
@@ -43,7 +43,7 @@ def test_the_boxes_that_hold_an_item_count_it_once_at_every_depth(items, seed, n
     assert tree["names"][1:] == [
         f"{merged} more" if merged else f"{'abc'[at - 1]}_{ids.codes[example, at - 1]}"
         for merged, example, at in list(
-            zip(tree["merged"], code_tree(ids, nodes, depth).examples, tree["depths"], strict=True)
+            zip(tree["merged"], prefix_tree(ids, nodes, depth).examples, tree["depths"], strict=True)
         )[1:]
     ]
 

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from macrec.data.curio import curio
 from macrec.errors import DataError
+from macrec.quantization.prefix_tree import prefix_tree
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import prefix_gallery
-from macrec.viz.figures.code_tree import code_tree
 from macrec.viz.views.prefix_gallery import common_words, examples_of, pool
 
 tables = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.integers(0, 4)).map(
@@ -88,7 +88,7 @@ def test_within_a_limit_what_is_left_out_is_counted_in_words(ids, limit):
 
 @given(tables, st.integers(1, 20), st.data())
 def test_the_pool_keeps_its_limit_and_gives_every_prefix_an_example_while_there_is_room(ids, limit, drawn):
-    tree = code_tree(ids, 60)
+    tree = prefix_tree(ids, 60)
     order = np.array(drawn.draw(st.permutations(range(len(ids)))), np.int64)
     wanted = [3] * tree.node_of.shape[1]
     kept = pool(tree, order, wanted, limit)
@@ -122,7 +122,7 @@ def test_titles_and_ids_stand_in_where_there_are_no_pictures(ids, data):
 
 
 def test_what_the_items_of_a_prefix_have_in_common_is_what_the_code_was_made_from(ids, data):
-    tree = code_tree(ids)
+    tree = prefix_tree(ids)
     words = common_words(tree, data, np.arange(data.num_items))
     for node in np.flatnonzero((tree.depths == 1) & (tree.merged == 0)).tolist():
         assert f"purpose: {data.items['purpose'][int(tree.examples[node])]} (100%)" in words[node]

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import pdist, squareform
 
 from macrec.errors import DataError
-from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.coded_items import aligned, level_names
+from macrec.quantization.codewords import REDUNDANT, Codebooks, clustered, cosines, shared_space
+from macrec.quantization.semantic_ids import SemanticIds, common_rows
+from macrec.viz.coded_items import level_names
 from macrec.viz.theme import CONFLICT, DIVERGING, SEQUENTIAL
 
 Floats = NDArray[np.float64]
-Books = Mapping[str, Sequence[NDArray[np.floating]]]
-
-REDUNDANT = 0.25
-"""Two codewords nearer than this share of their level's median distance do the same work."""
-
-SAMPLE = 20_000
-"""Items by which two modalities are compared, at most."""
 
 MOST = 256
 """Codewords drawn per book at most, the most used ones."""
 
 
 def codebook_distances(
-    codebooks: Books, ids: Mapping[str, SemanticIds] | None = None, *, most: int = MOST
+    codebooks: Codebooks, ids: Mapping[str, SemanticIds] | None = None, *, most: int = MOST
 ) -> tuple[go.Figure, str]:
     """Distances between the codewords of each level, a level from a menu; and what they say.
 
@@ -114,59 +106,8 @@ def codebook_distances(
     return figure, _sentence(codebooks, ids, among, redundant, nearest, pair if crossed else None)
 
 
-def clustered(codewords: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-    """Codewords `[K, d]` in an order that puts near ones beside each other: the order `[K]`, their distances in percent
-    of the median in that order `[K, K]` (at most 255), and the places of redundant pairs `[P, 2]`.
-
-    Average linkage on Euclidean distances, leaves ordered so that neighbors are as near as can be (Bar-Joseph et al.,
-    Bioinformatics 2001), through scipy. Codebooks whose codewords are mostly equal have a median of 0: then everything
-    at 0 is redundant, and all that is not stands at 255.
-    """
-    words = np.asarray(codewords, np.float64)
-    if len(words) < 2:
-        return np.arange(len(words)), np.zeros((len(words),) * 2, np.uint8), np.zeros((0, 2), np.int64)
-    distances = pdist(words)
-    order = leaves_list(linkage(distances, "average", optimal_ordering=True)).astype(np.int64)
-    median = float(np.median(distances))
-    square = squareform(distances)[np.ix_(order, order)]
-    relative = np.divide(square, median, out=np.where(square > 0, np.inf, 0.0), where=median > 0)
-    first, second = np.nonzero(np.triu(relative < REDUNDANT, 1))
-    return order, np.minimum(np.round(100 * relative), 255).astype(np.uint8), np.stack([first, second], 1)
-
-
-def cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats:
-    """Cosines `[A, B]` between rows `[A, d]` and `[B, d]`; 0 with a row of zeros."""
-    a, b = (np.asarray(words, np.float64) for words in (first, second))
-    a, b = (words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12) for words in (a, b))
-    product: Floats = a @ b.T
-    return product
-
-
-def shared_space(
-    codebooks: Books, ids: Mapping[str, SemanticIds], levels: Sequence[int], seed: int = 0
-) -> tuple[float, float]:
-    """Mean cosine between what the first two modalities decode one item to, over `levels`, and between what they decode
-    two different items to: equal numbers mean that they share no space in which anything could be compared.
-
-    Of more than `SAMPLE` items with both IDs a sample is taken. Nan where fewer than two items have both.
-    """
-    (one, first), (two, second) = [(name, ids[name]) for name in list(codebooks)[:2]]
-    both = np.stack(aligned(first, second))
-    rng = np.random.default_rng(seed)
-    rows, columns = both[:, rng.permutation(both.shape[1])[:SAMPLE]]
-    if (n := len(rows)) < 2:
-        return float("nan"), float("nan")
-    a = np.sum([np.asarray(codebooks[one][level], np.float64)[first.codes[rows, level]] for level in levels], axis=0)
-    b = np.sum(
-        [np.asarray(codebooks[two][level], np.float64)[second.codes[columns, level]] for level in levels], axis=0
-    )
-    a, b = (words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12) for words in (a, b))
-    own = float((a * b).sum())
-    return own / n, (float(a.sum(0) @ b.sum(0)) - own) / (n * (n - 1))  # over all ordered pairs of two items
-
-
 def _sentence(
-    codebooks: Books,
+    codebooks: Codebooks,
     ids: Mapping[str, SemanticIds] | None,
     among: str,
     redundant: dict[str, list[int]],
@@ -183,7 +124,7 @@ def _sentence(
     if pair is None:
         return text + (" The codewords of the modalities differ in width: no comparing." if len(codebooks) > 1 else "")
     text += " Distances hold inside one book: each modality has an encoder, and with it a space, of its own."
-    if ids is None or len(aligned(ids[pair[0]], ids[pair[1]])[0]) < 2:
+    if ids is None or len(common_rows(ids[pair[0]], ids[pair[1]])[0]) < 2:
         return text + " Cosines across modalities mean something only if training drew the two spaces together."
     levels = range(len(codebooks[pair[0]]))
     each = ", ".join(_compared(shared_space(codebooks, ids, [level])) for level in levels)
@@ -213,7 +154,7 @@ def _title(level: int, nearest: dict[str, list[int | None]]) -> str:
     return f"Level {level}: nearest codewords at {listed} of the median"
 
 
-def _check(codebooks: Books, ids: Mapping[str, SemanticIds] | None) -> None:
+def _check(codebooks: Codebooks, ids: Mapping[str, SemanticIds] | None) -> None:
     """Raise DataError for codebooks that cannot be drawn, and for IDs that are not theirs."""
     shapes = {name: [np.shape(words) for words in books] for name, books in codebooks.items()}
     whole = all(len(shape) == 2 and min(shape) > 0 for found in shapes.values() for shape in found)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,10 +10,9 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from macrec.data.dataset import Dataset
-from macrec.errors import DataError
-from macrec.quantization.health import codebook_health, entropy_bits, mutual_information
-from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.coded_items import aligned, item_rows, level_names
+from macrec.quantization.health import codebook_health, joint_counts, normalized_information
+from macrec.quantization.semantic_ids import SemanticIds, common_rows
+from macrec.viz.coded_items import item_rows, level_names
 from macrec.viz.theme import FUSED, INK, MODALITY, MUTED, SEQUENTIAL, empty_figure
 
 Floats = NDArray[np.float64]
@@ -97,45 +95,6 @@ def usage_heatmap(tables: Mapping[str, SemanticIds], data: Dataset | None = None
     )
 
 
-def residual_norms(
-    latents: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]], codes: NDArray[np.integer]
-) -> Floats:
-    """What is left of each latent `[N, d]` after every level, as a share of its norm: `[n, L + 1]`, 1 in column 0.
-
-    `codebooks`: one `[K_l, d]` per level; `codes` `[N, L]`. Latents of zeros, which have no share, are left out.
-    Raises DataError for arrays that do not fit each other.
-    """
-    check_quantized(latents, codebooks, codes)
-    rest = np.asarray(latents, np.float64)
-    norms = [np.linalg.norm(rest, axis=1)]
-    for level, codewords in enumerate(codebooks):
-        rest = rest - codewords[codes[:, level]]
-        norms.append(np.linalg.norm(rest, axis=1))
-    left = np.stack(norms, 1)
-    left = left[left[:, 0] > 0]
-    shares: Floats = left / left[:, :1]
-    return shares
-
-
-def check_quantized(
-    latents: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]], codes: NDArray[np.integer]
-) -> None:
-    """Raise DataError unless latents `[N, d]`, codebooks `[K_l, d]` and codes `[N, L]` belong together."""
-    shapes = [np.shape(codewords) for codewords in codebooks]
-    if codes.shape != (len(latents), len(shapes)) or any(shape[1:] != latents.shape[1:] for shape in shapes):
-        raise DataError(
-            f"latents {latents.shape}, codes {codes.shape} and codebooks {shapes} do not fit each other",
-            fix="take all three from the same quantizer",
-        )
-    beyond = codes.max(0, initial=0) >= [shape[0] for shape in shapes]
-    if beyond.any():
-        level = int(beyond.argmax())
-        raise DataError(
-            f"level {level} has a code {codes[:, level].max()} beyond its {shapes[level][0]} codewords",
-            fix="take codes and codebooks from the same quantizer",
-        )
-
-
 def residual_figure(norms: Mapping[str, Floats]) -> tuple[go.Figure, str]:
     """Boxes of the share of the norm that every level leaves, per modality; and the sentence.
 
@@ -164,15 +123,6 @@ def residual_figure(norms: Mapping[str, Floats]) -> tuple[go.Figure, str]:
     )
 
 
-def normalized_information(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
-    """Mutual information of two labelings `[N]` over the mean of their entropies: 0 unrelated, 1 the same partition.
-
-    Two labelings of one label each count as the same.
-    """
-    entropies = math.log(2) * sum(entropy_bits(np.unique_counts(codes).counts) for codes in (first, second))
-    return 1.0 if entropies == 0 else 2 * mutual_information(first, second) / entropies
-
-
 def code_agreement(
     tables: Mapping[str, SemanticIds], level: int = 0, seed: int = 0, most: int = 128
 ) -> tuple[go.Figure, str]:
@@ -186,7 +136,7 @@ def code_agreement(
     if len(tables) < 2:
         return empty_figure("Nothing to compare"), f"There are only {', '.join(tables)} IDs."
     names, (first, second) = list(tables)[:2], list(tables.values())[:2]
-    rows, columns = aligned(first, second)
+    rows, columns = common_rows(first, second)
     if not len(rows):
         return empty_figure("Nothing to compare"), f"No item has both a {names[0]} and a {names[1]} ID."
     if not 0 <= level < min(first.num_levels, second.num_levels):
@@ -244,31 +194,6 @@ def code_agreement(
         f"{found[level, level]:.2f}, and {chance[level, level]:.2f} (in italics) when items are shuffled; "
         f"greener is further from chance."
     )
-
-
-def joint_counts(
-    first: NDArray[np.integer], second: NDArray[np.integer], most: int
-) -> tuple[Ints, list[int], list[int]]:
-    """Items per pair of codes `[A, B]`, and the codes of its rows and columns.
-
-    Rows: the `most` used codes of `first`, most used first. Columns: the `most` used of `second`, ordered by the row
-    that they go with most, then by how much: (joint - expected) / sqrt(expected) where rows and columns were unrelated.
-    """
-    used, kept = [], []
-    for codes in (first, second):
-        values, at, counts = np.unique(codes, return_inverse=True, return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:most]
-        used.append(values[order])
-        place = np.full(len(counts), -1, np.int64)
-        place[order] = np.arange(len(order))
-        kept.append(place[at])
-    both = (kept[0] >= 0) & (kept[1] >= 0)
-    shape = (len(used[0]), len(used[1]))
-    joint = np.bincount(kept[0][both] * shape[1] + kept[1][both], minlength=shape[0] * shape[1]).reshape(shape)
-    expected = np.outer(joint.sum(1), joint.sum(0)) / max(int(joint.sum()), 1)
-    together = (joint - expected) / np.sqrt(np.maximum(expected, 1e-12))
-    columns = np.lexsort((-together.max(0), together.argmax(0)))
-    return joint[:, columns], used[0].tolist(), used[1][columns].tolist()
 
 
 def _to(color: str) -> list[tuple[float, str]]:

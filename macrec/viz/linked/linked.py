@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.errors import DataError
+from macrec.quantization.health import conflict_groups
+from macrec.quantization.prefix_tree import PrefixTree, majority_accuracy, prefix_tree
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.cards import Cards
 from macrec.viz.coded_items import Rows, counted, item_rows, level_names, spelled
-from macrec.viz.figures.code_tree import CodeTree, code_tree, told
 from macrec.viz.figures.embeddings import OTHER, on_grid, top_levels
 from macrec.viz.pictures import Gallery, script_json
 from macrec.viz.theme import CATEGORICAL, CONFLICT, FONT, INK, MODALITY, MUTED, OUTLINE, SKY, SYMBOLS, TEXT
-from macrec.viz.views.conflicts import conflict_groups
 from macrec.viz.views.neighborhoods import factors_of
 
 Layouts = Mapping[str, tuple[NDArray[np.integer], NDArray[np.floating]]]
@@ -129,7 +129,7 @@ def linked(
     in_conflict[conflicted] = True
 
     pictured = np.empty(0, np.int64) if data is None else _pictured(data, rows[members], conflicted, pictures)
-    tree = code_tree(shown, nodes, depth, np.isin(np.arange(len(shown)), pictured))
+    tree = prefix_tree(shown, nodes, depth, np.isin(np.arange(len(shown)), pictured))
     narrow = np.uint8 if max(ids.sizes) <= 2**8 else np.uint16 if max(ids.sizes) <= 2**16 else np.uint32
     sample = "" if len(members) == len(ids) else f", a sample of {len(ids):,}"
     sentence = (
@@ -157,7 +157,7 @@ def linked(
     return Linked(members, about)
 
 
-def tree_about(ids: SemanticIds, tree: CodeTree) -> dict[str, Any]:
+def tree_about(ids: SemanticIds, tree: PrefixTree) -> dict[str, Any]:
     """A tree as the script draws it: parent, items, name, depth and share of conflicts of every box."""
     names = ["all items"]
     nodes = zip(tree.merged.tolist(), tree.examples.tolist(), tree.depths.tolist(), strict=True)
@@ -237,7 +237,7 @@ def _colorings(
             what = f'"{name}" has {len(values):,} values for {data.num_items:,} items'
             raise DataError(what, field="factors", fix="give one value per item of the dataset")
     here = {name: values.gather(rows) for name, values in chosen.items()}
-    gain = {name: float(np.subtract(*told(ids.codes[:, 0], values))) for name, values in here.items()}
+    gain = {name: float(np.subtract(*majority_accuracy(ids.codes[:, 0], values))) for name, values in here.items()}
     colorings = []
     for name in sorted(here, key=lambda name: -gain[name]):
         kept, level_of = top_levels(here[name])
@@ -278,7 +278,7 @@ def _titles(ids: SemanticIds, data: Dataset | None, rows: Rows) -> pl.Series:
     return pl.select(pl.when(titles == "").then(names).otherwise(short).alias("title"))["title"]
 
 
-def _deepest(tree: CodeTree) -> NDArray[np.int32]:
+def _deepest(tree: PrefixTree) -> NDArray[np.int32]:
     """The deepest box `[n]` that holds each item; the root where none does."""
     node = np.zeros(len(tree.node_of), np.int32)
     for level in tree.node_of.T:

@@ -11,9 +11,9 @@ import polars as pl
 
 from macrec.data.dataset import Dataset
 from macrec.errors import DataError
+from macrec.quantization.prefix_tree import prefix_tree
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import counted, item_cards, item_rows, level_names, spelled
-from macrec.viz.figures.code_tree import code_tree
 from macrec.viz.linked.explorers import Status, drawn, item_frame
 from macrec.viz.linked.linked import THEME, page_view, tree_about
 
@@ -96,7 +96,7 @@ class PrefixExplorer:
         below = SemanticIds(
             self._sorted[self._range, done:], names[done:], self.ids.sizes[done:], self.ids.item_ids.gather(members)
         )
-        tree = code_tree(below, self.nodes, self.depth)
+        tree = prefix_tree(below, self.nodes, self.depth)
         shared = int((self._same_id[members] > 1).sum())
         name = " ".join(f"{names[level]}_{code}" for level, code in enumerate(self.prefix)) or "all items"
         sentence = (

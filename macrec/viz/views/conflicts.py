@@ -9,23 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.quantization.codewords import check_quantized
 from macrec.quantization.conflicts import errors
-from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.coded_items import Rows, aligned, item_cards, item_rows, spelled
-from macrec.viz.figures.codebooks import check_quantized
+from macrec.quantization.health import conflict_groups
+from macrec.quantization.semantic_ids import SemanticIds, common_rows
+from macrec.viz.coded_items import Rows, item_cards, item_rows, spelled
 from macrec.viz.pictures import labelled
 from macrec.viz.theme import CONFLICT, FONT
-
-
-def conflict_groups(ids: SemanticIds) -> list[Rows]:
-    """The rows of the items of every ID that several items share, the largest group first, then in lexical order."""
-    group = ids.prefix_groups()[:, -1]
-    sizes = np.bincount(group)
-    order = np.argsort(group, kind="stable")
-    ends = np.cumsum(sizes)
-    shared = np.flatnonzero(sizes > 1)
-    largest = shared[np.argsort(-sizes[shared], kind="stable")]
-    return [order[ends[g] - sizes[g] : ends[g]] for g in largest]
 
 
 def conflict_explorer(
@@ -54,7 +44,7 @@ def conflict_explorer(
     after = None
     if resolved is not None:
         after = np.full(len(ids), -1, np.int64)
-        here, there = aligned(ids, resolved)
+        here, there = common_rows(ids, resolved)
         after[here] = there
     rows = item_rows(ids, data) if data is not None else None
 

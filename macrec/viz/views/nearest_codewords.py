@@ -11,28 +11,13 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.errors import DataError
+from macrec.quantization.codewords import check_quantized, codeword_distances
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import Rows, item_cards, item_rows, level_names, spelled
-from macrec.viz.figures.codebooks import check_quantized
 from macrec.viz.pictures import item_label, labelled, picture_tag
 from macrec.viz.theme import FONT, FUSED
 
 Floats = NDArray[np.float64]
-
-
-def codeword_distances(
-    latent: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]], codes: NDArray[np.integer]
-) -> list[Floats]:
-    """Distances of one item's residual to all codewords, one array `[K_l]` per level.
-
-    `latent` `[d]`; the residual of a level is what the item's own `codes` `[L]` of the levels before leave.
-    """
-    rest = np.asarray(latent, np.float64)
-    distances = []
-    for codewords, code in zip(codebooks, codes, strict=True):
-        distances.append(np.linalg.norm(codewords - rest, axis=1))
-        rest = rest - codewords[code]
-    return distances
 
 
 def nearest_codewords(

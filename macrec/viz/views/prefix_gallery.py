@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.quantization.prefix_tree import APART, PrefixTree, most_common_values, prefix_tree, title_words
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import Rows, counted, item_rows, spelled
-from macrec.viz.figures.code_tree import APART, CodeTree, code_tree, commonest, title_words
 from macrec.viz.pictures import Gallery, item_label
 from macrec.viz.theme import CONFLICT, FONT, FUSED, INK
 from macrec.viz.views.neighborhoods import factors_of
@@ -38,13 +38,13 @@ def prefix_gallery(
 
     Each prefix tells its items, how many codes follow, the share of items without an ID of their own, with a dataset
     what its items have in common, and shows up to `examples` of them (half as many below the first code): pictures
-    where there are any, else titles, else ids. At most `limit` prefixes, the largest (`code_tree`), and `pictures`
+    where there are any, else titles, else ids. At most `limit` prefixes, the largest (`prefix_tree`), and `pictures`
     different pictures; what is left out is said in words. Raises DataError for items that the dataset does not have.
     """
     rows = item_rows(ids, data) if data is not None else None
     pictured = None if data is None or rows is None else data.images.present[rows]
     with_pictures = pictured is not None and bool(pictured.any())
-    tree = code_tree(ids, limit, depth, pictured)
+    tree = prefix_tree(ids, limit, depth, pictured)
     # Shuffled, that examples are not what happens to stand first in the catalog; those with a picture come first.
     order = np.random.default_rng(0).permutation(len(ids))
     if pictured is not None and with_pictures:
@@ -66,7 +66,7 @@ def prefix_gallery(
     )
 
 
-def pool(tree: CodeTree, order: Rows, wanted: list[int], limit: int) -> Rows:
+def pool(tree: PrefixTree, order: Rows, wanted: list[int], limit: int) -> Rows:
     """At most `limit` items whose pictures a page carries, in `order` `[N]`: one per prefix, then the first of each
     prefix, level by level, until each has as many as `wanted` `[depth]` or the pool is full."""
     place = np.empty(len(order), np.int64)
@@ -81,7 +81,7 @@ def pool(tree: CodeTree, order: Rows, wanted: list[int], limit: int) -> Rows:
     return kept[np.argsort(place[kept])]
 
 
-def examples_of(tree: CodeTree, order: Rows, wanted: list[int]) -> dict[int, Rows]:
+def examples_of(tree: PrefixTree, order: Rows, wanted: list[int]) -> dict[int, Rows]:
     """The first items of each node among those in `order` `[n]`, as many as `wanted` `[depth]` at its depth."""
     return {
         node: members
@@ -102,7 +102,7 @@ def _first(column: NDArray[np.integer], order: Rows, k: int) -> list[tuple[int, 
     return [(int(node), group[:k]) for node, group in zip(found, groups, strict=True)]
 
 
-def common_words(tree: CodeTree, data: Dataset | None, rows: Rows | None, most: int = 2) -> dict[int, str]:
+def common_words(tree: PrefixTree, data: Dataset | None, rows: Rows | None, most: int = 2) -> dict[int, str]:
     """What the items of each node have in common: levels of factors that most of them share and that are less common
     elsewhere, and the words that set their titles apart."""
     if data is None or rows is None:
@@ -111,7 +111,7 @@ def common_words(tree: CodeTree, data: Dataset | None, rows: Rows | None, most: 
     for name, values in factors_of(data).items():
         of_items = values.gather(rows).cast(pl.String).fill_null("")
         overall = dict(of_items.value_counts(name="n").select(pl.first(), pl.col("n") / len(of_items)).iter_rows())
-        for node, value, share in commonest(tree, of_items).iter_rows():
+        for node, value, share in most_common_values(tree, of_items).iter_rows():
             if node and share >= 0.5 and share >= APART * overall[value]:
                 parts.setdefault(node, []).append((overall[value] - share, f"{name}: {value} ({share:.0%})"))
     words = {node: [text for _, text in sorted(found)[:most]] for node, found in parts.items()}
@@ -150,7 +150,7 @@ class Sheet:
 
 class _View:
     def __init__(
-        self, ids: SemanticIds, data: Dataset | None, rows: Rows | None, tree: CodeTree, shown: dict[int, Rows],
+        self, ids: SemanticIds, data: Dataset | None, rows: Rows | None, tree: PrefixTree, shown: dict[int, Rows],
         sheet: Sheet | None,
     ) -> None:  # fmt: skip
         self.ids, self.data, self.rows, self.tree, self.shown, self.sheet = ids, data, rows, tree, shown, sheet
