@@ -21,12 +21,13 @@ import numpy as np
 import polars as pl
 
 from benchmarks.measure import peak
-from macrec.data.amazon import load_amazon_2018, load_amazon_2023
 from macrec.data.dataset import Dataset
-from macrec.data.lcrec import load_lcrec
-from macrec.data.movielens import load_movielens
-from macrec.data.parquet import load_parquet
-from macrec.data.recbole import load_recbole
+from macrec.data.formats.amazon2018 import load_amazon_2018
+from macrec.data.formats.amazon2023 import load_amazon_2023
+from macrec.data.formats.lcrec import load_lcrec
+from macrec.data.formats.movielens import load_movielens
+from macrec.data.formats.parquet import load_parquet
+from macrec.data.formats.recbole import load_recbole
 
 Counts = tuple[int, int, int]
 

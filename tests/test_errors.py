@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macrec.checkpoint import Checkpoint
-from macrec.data.parquet import read_table
+from macrec.data.reading.parquet_table import read_table
 from macrec.encoders.embeddings import open_npy
 from macrec.encoders.store import read_json
 from macrec.errors import DataError, printable

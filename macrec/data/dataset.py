@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from macrec.data.columns import check_id_column, kind_name, list_column, says_nothing, text_column
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
+from macrec.data.reading.columns import check_id_column, kind_name, list_column, says_nothing, text_column
 from macrec.data.split import Split, published_split, split_histories
 from macrec.errors import DataError
 

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrec.data.decoding import LARGEST_BYTES, decode
+from macrec.data.reading.decoding import LARGEST_BYTES, decode
 from macrec.errors import DataError
 
 DECODING_VERSION = b"2"

@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 
 from macrec.data.dataset import Dataset, item_table
-from macrec.data.delimited import check_count, rows_of, with_line_feeds
+from macrec.data.formats.parquet import EVENT_FILES, in_rows, whole_pictures
 from macrec.data.histories import Histories
 from macrec.data.images import ImageSource, NoImages
 from macrec.data.load import layout_and_path, load_dataset
-from macrec.data.parquet import EVENT_FILES, in_rows, read_table, whole_pictures
-from macrec.data.reading import Piece, existing_file, is_given, parse_json, whole
-from macrec.data.values import as_id, as_text, as_texts, is_absent
+from macrec.data.reading.delimited import check_count, rows_of, with_line_feeds
+from macrec.data.reading.parquet_table import read_table
+from macrec.data.reading.text_files import Piece, existing_file, is_given, parse_json, whole
+from macrec.data.reading.values import as_id, as_text, as_texts, is_absent
 from macrec.errors import DataError
 
 NAMES: dict[str, tuple[str, ...]] = {

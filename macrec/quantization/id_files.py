@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import first_true
 from macrec.data.item_file import NAMES
-from macrec.data.parquet import read_table
-from macrec.data.reading import existing_file, parse_json, pieces
+from macrec.data.reading.parquet_table import read_table
+from macrec.data.reading.text_files import existing_file, parse_json, pieces
 from macrec.errors import DataError, unseen
 from macrec.quantization.id_matching import first_gap
 from macrec.quantization.id_tokens import Place, check_names, codes_of, column_of, matrix

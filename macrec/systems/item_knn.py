@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, diags_array
 
 from macrec.data.dataset import Dataset
-from macrec.data.sparse_scores import SparseScores
 from macrec.data.split import Samples, Split, item_counts, training_events
 from macrec.evaluation.system import learned
+from macrec.systems.sparse_scores import SparseScores
 from macrec.systems.tuned import Settings, Tuned, history_weights
 from macrec.training import Event
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from macrec.data.ranking import Scores
-from macrec.data.sparse_scores import SparseScores
 from macrec.data.split import Samples, Split
 from macrec.evaluation.evaluate import PROTOCOLS
 from macrec.evaluation.metrics import ndcg
 from macrec.evaluation.system import ScoringSystem
 from macrec.evaluation.validation import validation_users
+from macrec.systems.sparse_scores import SparseScores
 
 VALIDATION_USERS = 3000
 """The most users that settings are chosen on, drawn from seed 0; their number bounds the cost on large data."""

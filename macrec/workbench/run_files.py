@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from macrec.data.reading import parse_json
+from macrec.data.reading.text_files import parse_json
 from macrec.errors import DataError
 
 DEEPEST = 40

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from macrec.data.curio import curio
+from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.item_file import load_items
-from macrec.data.parquet import save_parquet
 from macrec.errors import DataError
 
 ROWS = [

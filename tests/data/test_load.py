@@ -8,14 +8,16 @@ import polars as pl
 import pytest
 
 from macrec.data import leave_one_out, train_part
-from macrec.data.amazon import load_amazon_2018, load_amazon_2023
 from macrec.data.curio import curio
 from macrec.data.formats import FORMATS
-from macrec.data.lcrec import load_lcrec
+from macrec.data.formats.amazon2018 import load_amazon_2018
+from macrec.data.formats.amazon2023 import load_amazon_2023
+from macrec.data.formats.lcrec import load_lcrec
+from macrec.data.formats.movielens import load_movielens
+from macrec.data.formats.parquet import load_parquet
+from macrec.data.formats.parquet_save import save_parquet
+from macrec.data.formats.recbole import load_recbole
 from macrec.data.load import load_dataset
-from macrec.data.movielens import load_movielens
-from macrec.data.parquet import load_parquet, save_parquet
-from macrec.data.recbole import load_recbole
 from macrec.errors import DataError
 
 # A tiny dataset in every layout: the files, with the one that bad input is put into first.

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from macrec.data import Histories, from_events, leave_one_out, save_parquet, train_part
 from macrec.data.card import dataset_card
+from macrec.data.formats.parquet import load_parquet
 from macrec.data.histories import PARTS
-from macrec.data.parquet import load_parquet
 from macrec.data.split import item_counts, parts_of
 from macrec.data.subsample import subsample
 from macrec.errors import DataError

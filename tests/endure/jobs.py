@@ -16,8 +16,8 @@ from safetensors.torch import save
 
 from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset, from_events
-from macrec.data.lcrec import save_lcrec
-from macrec.data.parquet import save_parquet
+from macrec.data.formats.lcrec_save import save_lcrec
+from macrec.data.formats.parquet_save import save_parquet
 from macrec.encoders import Embeddings, EmbeddingStore
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE

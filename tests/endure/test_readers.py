@@ -17,17 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from macrec.data.amazon import load_amazon_2018, load_amazon_2023
-from macrec.data.benchmark_files import load_benchmark
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset
+from macrec.data.formats.amazon2018 import load_amazon_2018
+from macrec.data.formats.amazon2023 import load_amazon_2023
+from macrec.data.formats.benchmark_files import load_benchmark
+from macrec.data.formats.lcrec import load_lcrec
+from macrec.data.formats.movielens import load_movielens
+from macrec.data.formats.parquet import load_parquet
+from macrec.data.formats.recbole import load_recbole
 from macrec.data.histories import PARTS
 from macrec.data.item_file import load_items
-from macrec.data.lcrec import load_lcrec
 from macrec.data.load import load_dataset
-from macrec.data.movielens import load_movielens
-from macrec.data.parquet import load_parquet
-from macrec.data.recbole import load_recbole
 from macrec.data.split import parts_of
 from macrec.encoders.precomputed import NpyEncoder
 from macrec.errors import DataError

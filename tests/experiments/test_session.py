@@ -7,9 +7,9 @@ import pytest
 
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
+from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.histories import Histories
 from macrec.data.images import NoImages
-from macrec.data.parquet import save_parquet
 from macrec.errors import DataError, NotApplicable
 from macrec.experiments import built_in_note, encode_modalities, open_dataset, shown_modality
 from macrec.experiments.compare_systems import every_system

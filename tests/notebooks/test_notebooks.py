@@ -10,8 +10,8 @@ import pytest
 
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
+from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.images import NoImages
-from macrec.data.parquet import save_parquet
 from macrec.experiments.compare_systems import SIMPLE
 from macrec.experiments.results import MASKED, METRICS, masked
 from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks

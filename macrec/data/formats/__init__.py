@@ -1,6 +1,7 @@
 """The layouts of files that are recognized, one file each: a module of this package that holds a `FORMAT`.
 
-A new layout is one new file here: recognition, loader, and its row in the README (`readme_rows`).
+A new layout is one new file here: recognition, loader, and its row in the README (`readme_rows`). Modules without a
+`FORMAT` are what several layouts share, and what saves a dataset.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ __all__ = ["FORMATS", "Format", "discovered", "readme_rows"]
 
 def discovered() -> dict[str, Format]:
     """The formats of all modules of this package, by name, in the order of their titles."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "format"]
-    found: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in names]
-    return {each.name: each for each in sorted(found, key=lambda each: each.title.casefold())}
+    modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    formats: list[Format] = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    return {each.name: each for each in sorted(formats, key=lambda each: each.title.casefold())}
 
 
 def readme_rows(formats: Mapping[str, Format]) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from macrec.data.dataset import Dataset, from_events
-from macrec.data.delimited import read_csv
 from macrec.data.formats.format import Format, only
-from macrec.data.lcrec import read_items
-from macrec.data.reading import existing_file
-from macrec.data.sample_rows import events_of_rows
+from macrec.data.formats.lcrec_items import read_items
+from macrec.data.reading.delimited import read_csv
+from macrec.data.reading.sample_rows import events_of_rows
+from macrec.data.reading.text_files import existing_file
 from macrec.errors import DataError
 
 PARTS = ("train", "valid", "test")

@@ -9,8 +9,7 @@ import polars as pl
 
 from macrec.data.dataset import Dataset, from_events
 from macrec.data.formats.format import Format, only, unpacked
-from macrec.data.lcrec import read_object
-from macrec.data.reading import existing_file, is_given, pieces
+from macrec.data.reading.text_files import existing_file, is_given, pieces, read_object
 from macrec.errors import DataError
 
 BEGINNING = 1 << 12

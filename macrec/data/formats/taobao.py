@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from macrec.data.dataset import Dataset, from_events
-from macrec.data.delimited import read_csv
 from macrec.data.formats.format import Format, existing, unpacked
-from macrec.data.ordering import chronological
-from macrec.data.reading import existing_file
+from macrec.data.reading.delimited import read_csv
+from macrec.data.reading.ordering import chronological
+from macrec.data.reading.text_files import existing_file
 
 FILE = "UserBehavior.csv"
 COLUMNS = {

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from macrec.data.reading import PIECE_BYTES, Piece, parse_json, pieces
-from macrec.data.values import as_id, as_pictures, as_text, as_texts, as_whole, is_absent
+from macrec.data.reading.text_files import PIECE_BYTES, Piece, parse_json, pieces
+from macrec.data.reading.values import as_id, as_pictures, as_text, as_texts, as_whole, is_absent
 from macrec.errors import DataError
 
 Kind = Literal["id", "text", "texts", "whole", "pictures"]

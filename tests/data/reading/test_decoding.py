@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from PIL import Image, features
 
-from macrec.data import decoding
-from macrec.data.decoding import UPRIGHT, decode, decoded, defect, formats
-from macrec.data.picture_files import file_of, first_whole
+from macrec.data.reading import decoding
+from macrec.data.reading.decoding import UPRIGHT, decode, decoded, defect, formats
+from macrec.data.reading.picture_files import file_of, first_whole
 from macrec.errors import DataError
 
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if features.check("avif") else [])]

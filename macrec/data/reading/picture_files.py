@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from macrec.data.decoding import defect
+from macrec.data.reading.decoding import defect
 from macrec.errors import DataError
 
 LONGEST_NAME = 255

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from macrec.data.recbole import load_recbole
+from macrec.data.formats.recbole import load_recbole
 from macrec.errors import DataError
 
 EVENTS = """user_id:token\titem_id:token\trating:float\ttimestamp:float

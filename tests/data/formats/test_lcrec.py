@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from macrec.data import lcrec
 from macrec.data.dataset import from_events
+from macrec.data.formats import lcrec, lcrec_save
+from macrec.data.formats.lcrec import load_lcrec
+from macrec.data.formats.lcrec_save import save_lcrec
 from macrec.data.images import FolderImages
-from macrec.data.lcrec import load_lcrec, save_lcrec
-from macrec.data.reading import Piece
-from macrec.data.reading import pieces as real_pieces
+from macrec.data.reading.text_files import Piece
+from macrec.data.reading.text_files import pieces as real_pieces
 from macrec.errors import DataError
 
 NAMES = st.text(st.characters(categories=["L", "N", "P"], exclude_characters=",\t"), min_size=1, max_size=6)
@@ -134,7 +135,7 @@ def test_a_failed_save_leaves_the_old_folder(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(lcrec, "write_json", fail)
+    monkeypatch.setattr(lcrec_save, "write_json", fail)
     with pytest.raises(OSError, match="disk full"):
         save_lcrec(dataset, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before

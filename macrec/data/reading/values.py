@@ -10,7 +10,7 @@ import math
 from itertools import chain, zip_longest
 from typing import Any
 
-from macrec.data.reading import without_surrogates
+from macrec.data.reading.text_files import without_surrogates
 
 PICTURE_SIZES = ("hi_res", "large", "thumb")
 """The addresses of one picture in Amazon's metadata of 2023, the best first."""

@@ -120,6 +120,20 @@ def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON file that holds one object."""
+    data = whole(existing_file(file))
+    try:
+        value = parse_json(data, surrogates=True)
+    except ValueError as error:
+        raise DataError(
+            f"the file is not readable as JSON ({error})", file=file, fix="correct it, or fetch it again"
+        ) from error
+    if not isinstance(value, dict):
+        raise DataError("the file does not hold a JSON object", file=file, fix='write {"id": ...}')
+    return value
+
+
 def without_surrogates(text: str) -> str:
     """`text` with U+FFFD for every half of a surrogate pair, which no encoding can write."""
     return _SURROGATE.sub("\ufffd", text)

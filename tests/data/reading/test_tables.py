@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macrec.data import reading
-from macrec.data.delimited import read_csv
-from macrec.data.json_lines import read_json_lines
-from macrec.data.reading import is_given
+from macrec.data.reading import text_files
+from macrec.data.reading.delimited import read_csv
+from macrec.data.reading.json_lines import read_json_lines
+from macrec.data.reading.text_files import is_given
 from macrec.errors import DataError
 
 SCHEMA = {"a": "text", "n": "whole", "t": "texts"}
@@ -152,7 +152,7 @@ def test_unusual_json_is_read_as_its_like(tmp_path, line, row):
 
 
 def test_an_endless_line_and_a_packed_bomb_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1 << 16)
     path = tmp_path / "x.json.gz"
     path.write_bytes(gzip.compress(b'{"a": "x", "n": 1}\n{"a": "' + b"y" * (1 << 20)))
     with pytest.raises(DataError, match="row 2: the line is longer than"):
@@ -162,9 +162,9 @@ def test_an_endless_line_and_a_packed_bomb_are_refused(tmp_path, monkeypatch):
         list(read_csv(path, {"x": pl.String}, header=False, piece_bytes=1 << 12))
     path.write_bytes(gzip.compress(b" " * (8 << 20)))
     with pytest.raises(DataError, match="more than 1 MB unpacked"):
-        reading.whole(path)
+        text_files.whole(path)
     path.write_bytes(gzip.compress(b"[1, 2]"))
-    assert reading.whole(path) == b"[1, 2]"
+    assert text_files.whole(path) == b"[1, 2]"
 
 
 @pytest.mark.parametrize("separator", [",", "\t", "::"])
@@ -196,10 +196,10 @@ def test_a_byte_order_mark_before_a_later_line_is_refused(tmp_path, line):
 
 
 def test_a_document_of_tiny_values_is_refused_before_it_takes_gigabytes(monkeypatch):
-    monkeypatch.setattr(reading, "MOST_VALUES", 1000)
-    assert len(reading.parse_json(b"[" + b"[]," * 400 + b"1]")) == 401
+    monkeypatch.setattr(text_files, "MOST_VALUES", 1000)
+    assert len(text_files.parse_json(b"[" + b"[]," * 400 + b"1]")) == 401
     with pytest.raises(ValueError, match="more than 1,000 values"):
-        reading.parse_json(b"[" + b"[]," * 600 + b"1]")
+        text_files.parse_json(b"[" + b"[]," * 600 + b"1]")
 
 
 def test_a_carriage_return_within_a_line_is_named(tmp_path):

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from macrec.data.amazon import load_amazon_2018, load_amazon_2023
+from macrec.data.formats.amazon2018 import load_amazon_2018
+from macrec.data.formats.amazon2023 import load_amazon_2023
 from macrec.errors import DataError
 
 FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from macrec.data.ranking import exact_ranks
-from macrec.data.sparse_scores import SparseScores
+from macrec.systems.sparse_scores import SparseScores
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 9), st.booleans())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from macrec.data.movielens import GENRES_100K, load_movielens, natural_title
+from macrec.data.formats.movielens import GENRES_100K, load_movielens, natural_title
 from macrec.errors import DataError
 
 

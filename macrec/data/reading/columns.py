@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from macrec.data.reading.values import as_texts
 from macrec.data.text import clean_column, clean_lists, split_categories
-from macrec.data.values import as_texts
 from macrec.errors import DataError
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from macrec.data.reading import LONGEST_LINE, PIECE_BYTES, Piece, pieces
-from macrec.data.values import brief
+from macrec.data.reading.text_files import LONGEST_LINE, PIECE_BYTES, Piece, pieces
+from macrec.data.reading.values import brief
 from macrec.errors import DataError
 
 Dtype = pl.DataType | DataTypeClass

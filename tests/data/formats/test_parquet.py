@@ -10,14 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from macrec.data import parquet
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
+from macrec.data.formats import parquet_save
+from macrec.data.formats.parquet import load_parquet
+from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.histories import Histories
 from macrec.data.images import FolderImages, NoImages, PackedImages
 from macrec.data.item_file import load_items
-from macrec.data.parquet import load_parquet, save_parquet
-from macrec.data.parquet_footer import unpacked_bytes
+from macrec.data.reading import parquet_table
+from macrec.data.reading.parquet_footer import unpacked_bytes
 from macrec.data.split import leave_one_out
 from macrec.encoders.image import HogColorEncoder
 from macrec.errors import DataError
@@ -92,7 +94,7 @@ def test_round_trip(tmp_path, events, timed, named):
 
 
 def test_round_trip_keeps_the_bytes_of_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 1)  # every picture a batch of its own
+    monkeypatch.setattr(parquet_save, "BATCH_BYTES", 1)  # every picture a batch of its own
     folder = tmp_path / "pictures"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.png").write_bytes(picture("red"))
@@ -155,7 +157,7 @@ def test_a_failed_save_leaves_the_old_folder(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(parquet, "encoded", fail)
+    monkeypatch.setattr(parquet_save, "encoded", fail)
     with pytest.raises(Exception, match="disk full"):
         save_parquet(dataset([[2, 3]], Drawn(4)), tmp_path / "out")
     assert load_parquet(tmp_path / "out").fingerprint == before
@@ -328,8 +330,8 @@ def test_texts_and_categories_in_the_forms_people_have(tmp_path):
 def test_a_file_of_more_rows_than_fit_is_refused(tmp_path, monkeypatch):
     write(tmp_path, ITEMS, {"user_id": ["u"] * 9_000, "item_id": ["10"] * 9_000})
     assert load_parquet(tmp_path).num_events == 9_000
-    monkeypatch.setattr(parquet, "ROWS", 10)
-    monkeypatch.setattr(parquet, "ROWS_PER_BYTE", 1)
+    monkeypatch.setattr(parquet_table, "ROWS", 10)
+    monkeypatch.setattr(parquet_table, "ROWS_PER_BYTE", 1)
     with pytest.raises(DataError, match="claims to hold 9,000 rows"):
         load_parquet(tmp_path)
 
@@ -347,7 +349,7 @@ def test_the_footer_says_how_large_a_file_is_unpacked(tmp_path, monkeypatch):
         file.write_bytes(data[:cut] + data[-8:])
         assert unpacked_bytes(file) >= 0
     write(tmp_path, {**ITEMS, "title": ["x" * 1_000_000] * 3}, EVENTS)
-    monkeypatch.setattr(parquet, "UNPACKED", 1 << 16)
+    monkeypatch.setattr(parquet_table, "UNPACKED", 1 << 16)
     with pytest.raises(DataError, match=r"items.parquet: the file says it holds \d+ MB unpacked"):
         load_parquet(tmp_path)
     write(tmp_path, {**ITEMS, "image_file": ["a", "b", "c"]}, EVENTS)

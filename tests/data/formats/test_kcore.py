@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macrec.data.kcore import k_core
+from macrec.data.formats.kcore import k_core
 
 EVENTS = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=60)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macrec.data.ordering import chronological
+from macrec.data.reading.ordering import chronological
 from macrec.errors import DataError
 
 FILES = {"events_file": Path("events"), "items_file": Path("items")}

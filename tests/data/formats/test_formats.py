@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from macrec.data import formats, from_events
 from macrec.data.formats import FORMATS, readme_rows
+from macrec.data.formats.lcrec_save import save_lcrec
 from macrec.data.histories import PARTS
-from macrec.data.lcrec import save_lcrec
 from macrec.data.load import load_dataset
 from macrec.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

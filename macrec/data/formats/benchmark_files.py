@@ -10,10 +10,10 @@ import polars as pl
 
 from macrec.data.dataset import Dataset, from_events
 from macrec.data.histories import CONTEXT, Histories
-from macrec.data.ordering import chronological
-from macrec.data.reading import existing_file, is_given
-from macrec.data.recbole import header, read, read_items
-from macrec.data.sample_rows import events_of_rows
+from macrec.data.reading.atomic_files import read_columns, read_header, read_items
+from macrec.data.reading.ordering import chronological
+from macrec.data.reading.sample_rows import events_of_rows
+from macrec.data.reading.text_files import existing_file, is_given
 from macrec.data.split import split_histories
 from macrec.errors import DataError
 
@@ -51,7 +51,7 @@ def load_benchmark(
     """
     prefix = Path(prefix)
     files = part_files(prefix)
-    kinds = header(files["train"])
+    kinds = read_header(files["train"])
     user = user or ("session_id" if "session_id" in kinds and "user_id" not in kinds else "user_id")
     in_samples = f"{item}_list" in kinds
     events = (
@@ -99,7 +99,7 @@ def sample_rows(files: dict[str, Path], user: str, item: str) -> pl.DataFrame:
     wanted = {user: pl.String, f"{item}_list": pl.String, item: pl.String}
     frames = []
     for part, file in files.items():
-        frame = read(file, header(file), wanted).select(
+        frame = read_columns(file, read_header(file), wanted).select(
             user_id=user,
             history=pl.col(f"{item}_list").str.strip_chars(" ").str.split(" "),
             item_id=item,
@@ -113,9 +113,9 @@ def event_rows(files: dict[str, Path], user: str, item: str, time: str) -> pl.Da
     """The events of all three files, training first, so that equal times keep that order."""
     frames = []
     for part, file in files.items():
-        kinds = header(file)
+        kinds = read_header(file)
         timed = {time: pl.Float64} if time in kinds else {}
-        frame = read(file, kinds, {user: pl.String, item: pl.String, **timed})
+        frame = read_columns(file, kinds, {user: pl.String, item: pl.String, **timed})
         columns = {"user_id": pl.col(user), "item_id": pl.col(item), "part": pl.lit(part)}
         if timed:
             columns["timestamp"] = pl.col(time).floor().cast(pl.Int64, strict=False)
