@@ -36,7 +36,9 @@ def run(
     the sentence at the end names the notebook, the cell, counted from 1, and
     the error, and the notebook as far as it came is kept as NAME.failed.ipynb.
     """
-    from macrec.workbench.runner import find_notebooks, parse_parameters, run_notebooks, text_parameters
+    from macrec.workbench.notebooks import find_notebooks
+    from macrec.workbench.parameters import parse_parameters, text_parameters
+    from macrec.workbench.runner import run_notebooks
 
     chosen = find_notebooks(notebooks or [])
     given = parse_parameters(parameters or [], text_parameters(chosen))
@@ -88,8 +90,9 @@ def sweep(
     and the exit code is 1. sweep.json says how far every point is.
     """
     from macrec.workbench.file_parameters import locate
+    from macrec.workbench.notebooks import find_notebooks
+    from macrec.workbench.parameters import text_parameters
     from macrec.workbench.run import project_root
-    from macrec.workbench.runner import find_notebooks, text_parameters
     from macrec.workbench.sweep import default_name, parse_grid, run_sweep
 
     chosen = find_notebooks(notebooks or [])
@@ -107,7 +110,7 @@ def sweep(
 def lab(context: typer.Context) -> None:
     """Open JupyterLab on the notebooks; further options go to JupyterLab (for example --no-browser --port 9999)."""
     from macrec.workbench.doctor import examine, sentences
-    from macrec.workbench.runner import find_notebooks
+    from macrec.workbench.notebooks import find_notebooks
 
     first = find_notebooks()[0]
     typer.echo("\n".join(sentences(examine())[:4]))
@@ -128,8 +131,8 @@ def exercises(
 ) -> None:
     """Copy the notebooks with most code cells emptied, each to a comment that says what to write there."""
     from macrec.workbench.exercises import write_exercises
+    from macrec.workbench.notebooks import find_notebooks
     from macrec.workbench.run import project_root
-    from macrec.workbench.runner import find_notebooks
 
     for path in write_exercises(find_notebooks(), out or project_root() / "exercises", force):
         typer.echo(path)

@@ -14,8 +14,9 @@ from macrec.experiments.session import open_dataset
 from macrec.systems import Generative, GeneratorSettings
 from macrec.tokenizers import Codebooks, CodebookSettings, LearnedIds
 from macrec.training import drain
+from macrec.workbench.notebooks import find_notebooks, read_notebook
+from macrec.workbench.parameters import Parameters, declared_parameters
 from macrec.workbench.run import project_root
-from macrec.workbench.runner import Parameters, declared_parameters, find_notebooks, read_notebook
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ from typing import Any
 import polars as pl
 
 from macrec.errors import DataError
+from macrec.workbench.notebooks import read_notebook
+from macrec.workbench.parameters import HOW, declared_parameters
 from macrec.workbench.run import Run
-from macrec.workbench.runner import HOW, declared_parameters, read_notebook
 
 OWN = "cross-modal λ"
 """How tables call the codebooks at the run's own lambda_con, which notebook 03 names after its value."""

@@ -14,8 +14,9 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from macrec.encoders import EmbeddingStore, available
+from macrec.workbench.notebooks import find_notebooks
+from macrec.workbench.parameters import declared_parameters
 from macrec.workbench.run import project_root
-from macrec.workbench.runner import declared_parameters, find_notebooks
 
 
 @dataclass(frozen=True)

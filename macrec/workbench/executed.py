@@ -13,7 +13,7 @@ from typing import Any
 from macrec.errors import DataError
 from macrec.viz.theme import CONFLICT, figure_html, inert
 from macrec.workbench.foreign import executed_here, harmless
-from macrec.workbench.runner import HOW
+from macrec.workbench.parameters import HOW
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 PLOTLY = "application/vnd.plotly.v1+json"

@@ -27,14 +27,9 @@ from macrec.files import replacing, write_json
 from macrec.lock import locked
 from macrec.workbench.execution import NotebookError
 from macrec.workbench.file_parameters import locate
+from macrec.workbench.parameters import Parameters, check_parameters, declared_parameters, parse_parameters
 from macrec.workbench.run import Run, next_ended
-from macrec.workbench.runner import (
-    Parameters,
-    check_parameters,
-    declared_parameters,
-    is_finished,
-    parse_parameters,
-)
+from macrec.workbench.runner import is_finished
 from macrec.workbench.sweep_worker import listen, release, start, threads
 
 Grid = dict[str, list[Any]]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from macrec.workbench.notebooks import find_notebooks
 from macrec.workbench.report import report_file, write_report
-from macrec.workbench.runner import find_notebooks, run_notebooks
+from macrec.workbench.runner import run_notebooks
 
 pytestmark = [
     pytest.mark.browser,

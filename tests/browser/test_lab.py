@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from macrec.workbench.notebooks import find_notebooks
 from macrec.workbench.run import project_root
-from macrec.workbench.runner import find_notebooks, run_notebooks
+from macrec.workbench.runner import run_notebooks
 
 pytestmark = [
     pytest.mark.browser,

@@ -21,9 +21,9 @@ from macrec.errors import DataError
 from macrec.files import WORKPLACES
 from macrec.lock import Lock
 from macrec.workbench.compare_runs import compare_runs, is_run
+from macrec.workbench.notebooks import was_executed
 from macrec.workbench.report import write_report
 from macrec.workbench.run import Run
-from macrec.workbench.runner import was_executed
 
 MARK = "MACREC_ENDURED"
 """The environment variable that a command hands to all processes that it starts."""

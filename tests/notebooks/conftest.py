@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from macrec.workbench.notebooks import find_notebooks
 from macrec.workbench.run import Run
-from macrec.workbench.runner import find_notebooks, run_notebooks
+from macrec.workbench.runner import run_notebooks
 
 
 @pytest.fixture(scope="session")

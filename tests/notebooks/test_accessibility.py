@@ -9,8 +9,8 @@ import nbformat
 import pytest
 
 from macrec.viz.theme import caption_html
+from macrec.workbench.notebooks import find_notebooks
 from macrec.workbench.report import write_report
-from macrec.workbench.runner import find_notebooks
 
 pytestmark = [
     pytest.mark.notebook,

@@ -14,7 +14,9 @@ from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.images import NoImages
 from macrec.experiments.compare_systems import SIMPLE
 from macrec.experiments.results import MASKED, METRICS, masked
-from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks
+from macrec.workbench.notebooks import find_notebooks
+from macrec.workbench.parameters import declared_parameters
+from macrec.workbench.runner import run_notebooks
 
 NOTEBOOKS = find_notebooks()
 FORMS = ("published", "corrected")

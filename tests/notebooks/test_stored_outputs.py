@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 
-from macrec.workbench.runner import find_notebooks
+from macrec.workbench.notebooks import find_notebooks
 
 KEPT, CHECKED = "keep_output", "nbval-check-output"
 QUICK = find_notebooks(["01", "05"])

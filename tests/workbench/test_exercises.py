@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from macrec.cli import app
 from macrec.errors import DataError
 from macrec.workbench.exercises import KEPT, TAG, exercise, write_exercises
-from macrec.workbench.runner import declared_parameters, find_notebooks
+from macrec.workbench.notebooks import find_notebooks
+from macrec.workbench.parameters import declared_parameters
 
 NOTEBOOKS = find_notebooks()
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

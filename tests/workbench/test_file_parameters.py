@@ -4,7 +4,9 @@ import pytest
 
 from macrec.errors import DataError
 from macrec.workbench.file_parameters import ENCODERS, IDS, locate, located
-from macrec.workbench.runner import declared_parameters, find_notebooks, run_notebooks
+from macrec.workbench.notebooks import find_notebooks
+from macrec.workbench.parameters import declared_parameters
+from macrec.workbench.runner import run_notebooks
 from macrec.workbench.sweep import run_sweep
 
 

@@ -15,9 +15,9 @@ from macrec.cli import app
 from macrec.errors import DataError
 from macrec.files import write_json
 from macrec.viz.theme import caption_html, figure_html
+from macrec.workbench.execution import trust
 from macrec.workbench.report import newest_run, notebook_files, report_file, write_report
 from macrec.workbench.run import next_ended
-from macrec.workbench.runner import trust
 
 PLOTLY = "application/vnd.plotly.v1+json"
 PARAMETERS = 'dataset = "curio"  # or another\nprofile = "demo"\nseed = 0\nlive = True\nout = ""\n'

@@ -18,17 +18,11 @@ from macrec.lock import locked
 from macrec.workbench import run as run_module
 from macrec.workbench.compare_runs import compare_runs
 from macrec.workbench.execution import NotebookError
+from macrec.workbench.notebooks import find_notebooks
+from macrec.workbench.parameters import check_parameters, declared_parameters, parse_parameters
 from macrec.workbench.report import write_report
 from macrec.workbench.run import Run, environment, new_folder, project_root
-from macrec.workbench.runner import (
-    LOCK,
-    check_parameters,
-    declared_parameters,
-    find_notebooks,
-    is_finished,
-    parse_parameters,
-    run_notebooks,
-)
+from macrec.workbench.runner import LOCK, is_finished, run_notebooks
 
 
 @pytest.fixture
