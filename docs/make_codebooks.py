@@ -16,9 +16,9 @@ ALLOWED = 0.03
 
 
 def section(name: str, recorded: dict[str, Any]) -> str:
-    """The table of one study, what it says seed by seed, and the weight that follows from it."""
+    """The table of one study, its comparisons seed by seed, and the weight that the rule chooses."""
     rows = pl.DataFrame(recorded["comparison"]).sort("modality", descending=True, maintain_order=True)
-    variants = [found for found in rows["variant"].unique(maintain_order=True) if found.startswith("cross-modal")]
+    variants = [name for name in rows["variant"].unique(maintain_order=True) if name.startswith("cross-modal")]
     measures = ("conflict_rate", "information", "reconstruction")
     said = "\n".join(f"- {verdict(rows, variant, 'independent', of)}" for variant in variants for of in measures)
     parts = [f"## {name}", described(recorded["settings"], rows), markdown(comparison_table(rows)), said]
@@ -26,11 +26,11 @@ def section(name: str, recorded: dict[str, Any]) -> str:
 
 
 def described(settings: dict[str, Any], rows: pl.DataFrame) -> str:
-    """What was trained, in a sentence."""
+    """Describe the training in a sentence."""
     network, recipe = settings["config"]["rqvae"], settings["recipe"]
     widths = ", ".join(str(width) for width in (*network["hidden"], network["width"]))
     return (
-        f"{rows['seed'].n_unique()} random starts, {recipe['epochs']} epochs in batches of {recipe['batch']}, "
+        f"{rows['seed'].n_unique()} seeds, {recipe['epochs']} epochs in batches of {recipe['batch']}, "
         f"{len(network['sizes'])} levels of {network['sizes'][0]} codewords, an encoder of widths {widths}."
     )
 

@@ -1,4 +1,4 @@
-"""Who met what, in order: one flat array of items and the offsets where each user begins (CSR)."""
+"""The histories of all users, in order: one flat array of items and the offsets where each user begins (CSR)."""
 
 from __future__ import annotations
 

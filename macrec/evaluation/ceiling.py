@@ -29,18 +29,18 @@ def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[st
 
 
 def known_ranks(dataset: Dataset, samples: Samples) -> dict[str, NDArray[np.int64]]:
-    """The ranks `[B]` of the targets by those who know the rules of the built-in catalog; empty for any other.
+    """The ranks `[B]` of the targets by the true probabilities of the built-in catalog; empty for any other.
 
-    "oracle" knows every rule and has read the history, which must be uncut: no model does better on average. "reads
-    only" knows the rules but not what only the pictures show, "sees only" not what only the texts show; neither learns
-    from other people, so a model of one modality that does may pass them.
+    "oracle" uses all rules and the history, which must be uncut: no model scores higher on average. The "text-only
+    oracle" lacks the attributes that only pictures show, the "image-only oracle" those that only texts contain; neither
+    learns from other users, so a model of one modality can exceed them.
     """
     if not isinstance(dataset, Curio):
         return {}
     return {
         "oracle": dataset.oracle.ranks(samples),
-        "reads only": dataset.oracle_blind_to("image").ranks(samples),
-        "sees only": dataset.oracle_blind_to("text").ranks(samples),
+        "text-only oracle": dataset.oracle_blind_to("image").ranks(samples),
+        "image-only oracle": dataset.oracle_blind_to("text").ranks(samples),
     }
 
 

@@ -200,7 +200,7 @@ def compare_systems(
 
     Systems that are trained already are not trained again. `users`: how many test users, drawn at random; 0 is all.
     Both protocols are measured, from one training; `mask_seen` says which one figures look at. On the built-in catalog
-    the marks (oracle, reads only, sees only) join as systems. After an interrupt what was finished is returned.
+    the oracles (oracle, text-only, image-only) join as systems. After an interrupt what was finished is returned.
     `progress` shows a bar. `ready` is given every system before it learns, and somebody to tell events, and gives the
     one that is trained. Raises DataError when nobody can be tested.
     """

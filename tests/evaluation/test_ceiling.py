@@ -30,12 +30,12 @@ def test_every_ranker_stands_under_its_own_name():
     data = curio("tiny", num_users=120)
     found = ceiling(data)
     test = leave_one_out(data.histories, max_history=10**6).test
-    blind = {"reads only": "image", "sees only": "text"}
-    for name in ("oracle", "reads only", "sees only"):
+    blind = {"text-only oracle": "image", "image-only oracle": "text"}
+    for name in ("oracle", "text-only oracle", "image-only oracle"):
         world = build(data.world.settings, blind_to=blind.get(name))
         assert found[name] == ranking_metrics(Oracle(world).ranks(test))
-    assert list(found) == ["oracle", "reads only", "sees only", "popularity"]
-    assert found["reads only"] != found["sees only"]
+    assert list(found) == ["oracle", "text-only oracle", "image-only oracle", "popularity"]
+    assert found["text-only oracle"] != found["image-only oracle"]
     assert list(found["popularity"]) == ["HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"]
 
 

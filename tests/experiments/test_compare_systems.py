@@ -40,7 +40,7 @@ from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
 
 UNCUT = 10**6
-MARKS = ["oracle", "reads only", "sees only"]
+MARKS = ["oracle", "text-only oracle", "image-only oracle"]
 CODEBOOKS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=2)
 GENERATOR = replace(GeneratorSettings.of("smoke", beams=20), validate_users=20, measurements=2)
 

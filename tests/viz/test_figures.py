@@ -77,7 +77,7 @@ def test_popularity_curve_falls_and_keeps_both_ends(counts):
 def test_ceiling_figure_names_the_oracle_only_where_it_is_known(data):
     rows = ceiling(data, max_users=50)
     figure, _ = ceiling_figure(rows)
-    assert list(figure.data[0].y) == ["oracle", "reads only", "sees only", "popularity"]
+    assert list(figure.data[0].y) == ["oracle", "text-only oracle", "image-only oracle", "popularity"]
     assert list(figure.data[0].x) == [row["HR@10"] for row in rows.values()]
     assert "best anyone can reach" in figure.layout.title.text
     figure, _ = ceiling_figure({"popularity": rows["popularity"]})

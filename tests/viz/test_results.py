@@ -72,7 +72,7 @@ def test_the_figure_has_every_seed_and_the_mean_with_the_best_system_on_top(rows
 
 def test_marks_are_lines_whose_labels_do_not_overlap(rows):
     close = pl.DataFrame(
-        [("oracle", 0, 0.6), ("reads only", 0, 0.300), ("sees only", 0, 0.301)],
+        [("oracle", 0, 0.6), ("text-only oracle", 0, 0.300), ("image-only oracle", 0, 0.301)],
         ["system", "seed", "HR@10"],
         orient="row",
     )
@@ -81,7 +81,7 @@ def test_marks_are_lines_whose_labels_do_not_overlap(rows):
     assert set(lines) == {0.6, 0.300, 0.301} and all(line.x0 == line.x1 for line in lines.values())
     lanes = {label.text.rsplit(" ", 1)[0]: label.yshift for label in figure.layout.annotations}
     assert set(lanes) == set(MARKS)
-    assert lanes["reads only"] != lanes["sees only"] and lanes["oracle"] == 0
+    assert lanes["text-only oracle"] != lanes["image-only oracle"] and lanes["oracle"] == 0
     low, high = figure.layout.xaxis.range
     assert low <= 0.05 and high > 0.6
 

@@ -112,7 +112,7 @@ def ceiling_figure(rows: dict[str, dict[str, float]], metric: str = "HR@10") -> 
     if not rows:
         return empty_figure("Nothing to test"), "No user has 3 events, so there is no test item and nothing to reach."
     names = list(rows)
-    colors = {"oracle": REFERENCE, "reads only": TEXT, "sees only": IMAGE}
+    colors = {"oracle": REFERENCE, "text-only oracle": TEXT, "image-only oracle": IMAGE}
     values = [rows[name][metric] for name in names]
     figure = go.Figure(
         go.Bar(

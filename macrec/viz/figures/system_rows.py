@@ -26,7 +26,7 @@ from macrec.viz.theme import (
     YELLOW,
 )
 
-MARKS = ("oracle", "reads only", "sees only")
+MARKS = ("oracle", "text-only oracle", "image-only oracle")
 """What `macrec.evaluation.ceiling` knows on the built-in catalog: marks to measure by, not learned systems."""
 
 # Which color a system has, by what its name holds: the same one in every figure and notebook.
@@ -41,7 +41,7 @@ ROLES = (
     ("transition graph", MUTED),
     ("popularity", REFERENCE),
 )
-MARK_LOOKS = {"oracle": (REFERENCE, "solid"), "reads only": (TEXT, "dash"), "sees only": (IMAGE, "dot")}
+MARK_LOOKS = {"oracle": (REFERENCE, "solid"), "text-only oracle": (TEXT, "dash"), "image-only oracle": (IMAGE, "dot")}
 NARROW = 500
 """Pixels of the plot itself in a narrow notebook: labels that do not overlap there do not overlap anywhere."""
 
