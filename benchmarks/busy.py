@@ -93,14 +93,15 @@ def codebooks() -> Callable[[], object]:
     """Some epochs of the demo's cross-modal codebooks on the built-in catalog."""
     from macrec.data import load_dataset
     from macrec.encoders import Embeddings
-    from macrec.tokenizers import Codebooks, CodebookSettings
+    from macrec.systems import Parameters
+    from macrec.tokenizers import Codebooks
 
     data = load_dataset("curio:demo")
     values = np.random.default_rng(0).standard_normal((2, data.num_items, 384)).astype(np.float32)
     vectors = {
         name: Embeddings.from_values(name, "random", x) for name, x in zip(("text", "image"), values, strict=True)
     }
-    learned = Codebooks(Path(tempfile.mkdtemp()), data, vectors, CodebookSettings.of("demo"))
+    learned = Codebooks(Path(tempfile.mkdtemp()), data, vectors, Parameters("demo").codebooks())
     assert learned.task  # made here, so that only the training is timed
     return lambda: list(takewhile(lambda event: event.step < 96, learned.events()))
 
@@ -111,10 +112,10 @@ def generator() -> Callable[[], object]:
     from macrec.data import leave_one_out, load_dataset
     from macrec.generation.training import GeneratorTraining
     from macrec.models.t5 import T5
-    from macrec.systems import GeneratorSettings
+    from macrec.systems import Parameters
     from macrec.training import train
 
-    data, settings = load_dataset("curio:demo"), GeneratorSettings.of("demo")
+    data, settings = load_dataset("curio:demo"), Parameters("demo").generator()
     tables = random_tables(data.num_items)
     split = leave_one_out(data.histories, max_history=20)
     training = GeneratorTraining(T5(len(tables.vocabulary), settings.config), tables, split.train, settings.recipe)
@@ -137,11 +138,11 @@ def decoding() -> Callable[[], object]:
     from macrec.data import leave_one_out, load_dataset
     from macrec.generation.decoder import DecodingOptions, PathDecoder
     from macrec.models.t5 import T5
-    from macrec.systems import GeneratorSettings
+    from macrec.systems import Parameters
 
     data = load_dataset("curio:demo")
     tables = random_tables(data.num_items)
-    decoder = PathDecoder(T5(len(tables.vocabulary), GeneratorSettings.of("demo").config), tables, DecodingOptions())
+    decoder = PathDecoder(T5(len(tables.vocabulary), Parameters("demo").generator().config), tables, DecodingOptions())
     users = leave_one_out(data.histories, max_history=20).test.take(np.arange(500))
     return lambda: decoder.recommend(users, 10)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from macrec.tokenizers import CodebookSettings
+from macrec.systems import Parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -31,7 +31,7 @@ def test_every_notebook_has_a_page_and_a_line_in_the_readme():
 def test_the_default_weight_of_the_contrastive_term_is_the_one_the_page_on_codebooks_chooses():
     page = (ROOT / "docs" / "codebooks.md").read_text(encoding="utf-8")
     chosen = re.findall(r"The largest weight\s+within \d+% is λ=([\d.]+)\.", page)
-    weights = {weight for weight in CodebookSettings.of("demo").config.lambda_con if weight}
+    weights = {weight for weight in Parameters("demo").codebooks().config.lambda_con if weight}
     assert weights == {float(weight) for weight in chosen}
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split
 from macrec.errors import DataError
 from macrec.experiments.open_system import open_macrec
 from macrec.experiments.session import open_dataset
-from macrec.systems import Generative, GeneratorSettings
-from macrec.tokenizers import Codebooks, CodebookSettings, LearnedIds
+from macrec.systems import Generative
+from macrec.systems.settings import Parameters
+from macrec.tokenizers import Codebooks, LearnedIds
 from macrec.training import drain
 from macrec.workbench.notebooks import find_notebooks, read_notebook
-from macrec.workbench.parameters import Parameters, declared_parameters
+from macrec.workbench.parameters import declared_parameters
 from macrec.workbench.run import project_root
 
 
@@ -52,23 +54,17 @@ def open_trained(out: str | Path = "") -> Opened:
 def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     """What notebook 06 makes in a run folder before anything is learned: the dataset, its split and the system."""
     given = parameters_of(folder)
-    generator = GeneratorSettings.of(
-        given["profile"], **{name: given[name] for name in ("epochs", "lambda_implicit", "beams", "size", "seed")}
-    )
+    asked = Parameters(**{field.name: given[field.name] for field in fields(Parameters) if field.name in given})
     encoders = {"text": given["text_encoder"], "image": given["image_encoder"]}
     files = {"text": given["text_ids"], "image": given["image_ids"]}
     with chdir(project_root() / "notebooks"):  # where notebooks run: paths among the parameters are meant from there
         data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
-        codebooks = CodebookSettings.of(
-            given["profile"],
-            items=data.num_items,
-            **{name: given[name] for name in ("levels", "codewords", "lambda_con", "lambda_align", "seed")},
-        )
+        codebooks, generator = asked.codebooks(data.num_items), asked.generator()
         macrec = open_macrec(folder / "artifacts" / "systems", data, encoders, files, codebooks, generator)
     return data, data.split(), macrec
 
 
-def parameters_of(folder: Path) -> Parameters:
+def parameters_of(folder: Path) -> dict[str, Any]:
     """What notebook 06 was executed with in a run; where it only ran live, the values of the project's own notebook."""
     notebook = find_notebooks(["06"])[0]
     parameters, executed = declared_parameters(notebook), folder / notebook.name

@@ -38,6 +38,7 @@ from macrec.systems import (
 )
 from macrec.systems.budget import Budget, effort, matched
 from macrec.systems.macrec import Term
+from macrec.systems.settings import profile_named
 from macrec.tokenizers import CodebookSettings
 from macrec.training import Event, drain
 
@@ -177,13 +178,13 @@ class SystemComparison:
 
 
 def seeds_of(profile: str, seeds: int = 0, seed: int = 0) -> range:
-    """`seeds` seeds from `seed` on; 0 means what the profile does: three in a study, one otherwise.
+    """`seeds` seeds from `seed` on; 0 means as many as the profile says.
 
     Raises DataError for a negative number.
     """
     if seeds < 0:
         raise DataError(f"{seeds} is too small", field="seeds", fix="give a whole number of 0 or more")
-    return range(seed, seed + (seeds or {"study": 3}.get(profile, 1)))
+    return range(seed, seed + (seeds or profile_named(profile).seeds))
 
 
 def compare_systems(

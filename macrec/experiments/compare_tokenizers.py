@@ -19,6 +19,7 @@ from macrec.errors import DataError
 from macrec.quantization.health import codebook_health
 from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.systems.settings import profile_named
 from macrec.tokenizers.codebooks import Codebooks, CodebookSettings, catalog_labels
 from macrec.tokenizers.training import cross_modal_information
 from macrec.training import drain
@@ -78,13 +79,14 @@ def what_to_compare(
 ) -> tuple[list[float], list[int]]:
     """The contrastive weights and the seeds of a comparison, from the flat parameters of a notebook.
 
-    `sweep` holds weights with commas between them; empty, and `seeds` 0, mean what the profile does: the study
-    compares six weights over three seeds, the others only `lambda_con` from `seed`. `lambda_con` is always among
+    `sweep` holds weights with commas between them; empty, and `seeds` 0, leave them to the profile, which may
+    compare none but `lambda_con` and start once, from `seed`. `lambda_con` is always among
     them. Raises DataError for a sweep that is not a list of numbers of 0 or more, and for a negative number of seeds.
     """
     if seeds < 0:
         raise DataError(f"{seeds} is too small", field="seeds", fix="give a whole number of 0 or more")
-    weights = {"study": [0.0, 0.0003, 0.001, 0.003, 0.01, 0.03]}.get(profile, [])
+    chosen = profile_named(profile)
+    weights = list(chosen.weights)
     if sweep:
         try:
             weights = [float(part) for part in sweep.split(",")]
@@ -93,8 +95,7 @@ def what_to_compare(
         if min(weights) < 0 or not np.isfinite(weights).all():
             what = f'the sweep "{sweep}" is no list of weights of 0 or more'
             raise DataError(what, field="sweep", fix='write such as "0, 0.001, 0.01"')
-    starts = seeds or {"study": 3}.get(profile, 1)
-    return sorted({*weights, lambda_con}), list(range(seed, seed + starts))
+    return sorted({*weights, lambda_con}), list(range(seed, seed + (seeds or chosen.seeds)))
 
 
 def compare(

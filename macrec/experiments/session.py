@@ -18,12 +18,7 @@ from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
 from macrec.encoders.distinct import confusion_note
 from macrec.encoders.layout import FEWEST
 from macrec.errors import DataError, NotApplicable
-
-CURIO_SIZE = {"smoke": "tiny", "demo": "demo", "study": "demo", "paper": "demo"}
-"""The size of the built-in catalog in each profile, where the parameter does not name one."""
-
-MOST = {"smoke": (2_000, 20_000), "demo": (5_000, 50_000), "study": (20_000, 200_000), "paper": None}
-"""Users and events that each profile takes of a large dataset unless told otherwise; "paper" takes all."""
+from macrec.systems.settings import profile_named
 
 SHARE = {"tour": 0.3, "train": 1.0, "count": 100.0}
 """How much of that a notebook takes: the tour less, one that only counts far more than one that trains."""
@@ -35,16 +30,15 @@ AUTO = -1
 def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0, purpose: str = "train") -> Dataset:
     """The dataset a notebook's parameters name. `profile` chooses the size of "curio" when none is given.
 
-    `users` drawn at random are kept: 0 is all, `AUTO` as many as `MOST` allows for the profile and the `purpose`, a key
-    of `SHARE`; the name of the result says how many of how many. The `newest` events of each are kept where that is not
+    `users` drawn at random are kept: 0 is all, `AUTO` as many as the profile allows for the `purpose`, a key of
+    `SHARE`; the name of the result says how many of how many. The `newest` events of each are kept where that is not
     0. Raises DataError for an unknown profile and for everything that `load_dataset` and `subsample` refuse.
     """
-    if profile not in CURIO_SIZE:
-        raise DataError(f'there is no profile "{profile}"', fix=f"choose one of {', '.join(CURIO_SIZE)}")
-    found = load_dataset(f"curio:{CURIO_SIZE[profile]}" if dataset == "curio" else dataset)
-    most = MOST[profile]
+    chosen = profile_named(profile)
+    found = load_dataset(f"curio:{chosen.catalog}" if dataset == "curio" else dataset)
     if users == AUTO:
-        users = 0 if most is None else affordable(found, newest, *(int(SHARE[purpose] * number) for number in most))
+        most_users, most_events = (int(SHARE[purpose] * number) for number in (chosen.most_users, chosen.most_events))
+        users = affordable(found, newest, most_users, most_events) if chosen.most_users else 0
         if users:
             print(f"{users:,} of {found.num_users:,} users, so that this takes minutes; sample_users = 0 takes all.")
     return subsample(found, users, newest)

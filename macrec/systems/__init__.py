@@ -9,11 +9,13 @@ from macrec.systems.markov import Markov
 from macrec.systems.mql4grec import MQL4GRec
 from macrec.systems.popularity import Popularity
 from macrec.systems.sasrec import SASRec, SASRecRecipe
+from macrec.systems.settings import PROFILES, Parameters, Profile
 from macrec.systems.text_knn import TextKNN
 from macrec.systems.tiger import TIGER
 from macrec.systems.transition_graph import TransitionGraph
 
 __all__ = [
+    "PROFILES",
     "TIGER",
     "Generative",
     "GeneratorSettings",
@@ -22,7 +24,9 @@ __all__ = [
     "MACRec",
     "MQL4GRec",
     "Markov",
+    "Parameters",
     "Popularity",
+    "Profile",
     "SASRec",
     "SASRecRecipe",
     "ScoringSystem",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +18,6 @@ from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split
-from macrec.errors import DataError
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.batches import CodeTables, TaskSamples
@@ -32,30 +30,6 @@ from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.ids import Ids
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
-
-SIZES = {
-    "smoke": T5Config.named("tiny"),
-    "demo": replace(T5Config.named("demo"), dropout_rate=0.0),
-    "study": replace(T5Config.named("demo"), dropout_rate=0.0),
-    "paper": T5Config(),
-}
-"""The generator of each profile. Those that learn for minutes drop no units: they are far from learning by heart."""
-
-SHORT = GeneratorRecipe(batch=128, learning_rate=3e-3, table_factor=30.0, implicit_items=64, patience=None)
-RECIPES = {
-    "smoke": replace(SHORT, epochs=1, batch=64),
-    "demo": replace(SHORT, epochs=3),
-    "study": replace(SHORT, epochs=5),
-    "paper": GeneratorRecipe(),
-}
-"""How each of them learns."""
-
-MEASURED = {
-    "smoke": {"measurements": 10},
-    "demo": {"validate_users": 250, "measurements": 6},
-    "study": {"measurements": 10},
-}
-"""How it is measured meanwhile, where a training is a few epochs."""
 
 
 @dataclass(frozen=True)
@@ -71,41 +45,6 @@ class GeneratorSettings:
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     validate_users: int = 500
     measurements: int = 0
-
-    @classmethod
-    def of(
-        cls, profile: str, *, epochs: int = 0, lambda_implicit: float = 0.01, beams: int = 20, size: str = "",
-        seed: int = 0,
-    ) -> GeneratorSettings:  # fmt: skip
-        """From the flat parameters of a notebook; `epochs` 0 and an empty `size` leave the choice to the profile.
-
-        Raises DataError for an unknown profile or size, and for a number that cannot be used.
-        """
-        for name, count, least, most in (
-            ("epochs", epochs, 0, 1_000_000),
-            ("beams", beams, 1, 1000),
-            ("seed", seed, 0, 2**31),
-        ):
-            if not least <= count <= most:
-                raise DataError(f"{count} cannot be used", field=name, fix=f"give a number from {least} to {most:,}")
-        if not 0 <= lambda_implicit < math.inf:
-            raise DataError(
-                f"{lambda_implicit} is no weight", field="lambda_implicit", fix="give a number of 0 or more"
-            )
-        for name, choice in {"profile": profile, "size": size or profile}.items():
-            if choice not in SIZES:
-                raise DataError(f'there is no {name} "{choice}"', fix=f"choose one of {', '.join(SIZES)}")
-        return cls(
-            SIZES[size or profile],
-            replace(
-                RECIPES[profile],
-                epochs=epochs or RECIPES[profile].epochs,
-                lambda_implicit=lambda_implicit,
-                seed=seed,
-            ),
-            DecodingOptions(width=beams),
-            **MEASURED.get(profile, {}),
-        )
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,32 +21,10 @@ from macrec.encoders.embeddings import chunks
 from macrec.errors import DataError
 from macrec.quantization.conflicts import ConflictReport, resolve_conflicts
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
 from macrec.tokenizers.pseudo_labels import pseudo_labels
 from macrec.tokenizers.training import CodebookRecipe, CodebookTask
 from macrec.training import Event, best_device, generator_for, train
-
-NETWORKS: dict[str, dict[str, Any]] = {
-    "smoke": {"projection": None, "hidden": (64,), "width": 16},
-    "demo": {"projection": None, "hidden": (512,), "width": 128},
-    "study": {"projection": None, "hidden": (512,), "width": 128},
-    "paper": {},
-}
-"""The autoencoder of each profile; "paper" is the network of the paper, 25 million weights for two modalities.
-
-The small ones are shallow and wide: with thousands of items and hundreds of steps, a deep one with a narrow end is far
-from trained, and its codes tell little of the item.
-"""
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "smoke": {"epochs": 10, "batch": 256, "learning_rate": 3e-3},
-    "demo": {"epochs": 60, "batch": 256, "learning_rate": 3e-3},
-    "study": {"epochs": 100, "batch": 256, "learning_rate": 3e-3},
-    "paper": {"epochs": 1000},
-}
-"""How each of them is trained."""
-
 
 MOST_LEVELS = 8
 """More levels are refused: the sentences of a generator would be too long."""
@@ -78,41 +54,6 @@ class CodebookSettings:
     config: CrossModalConfig
     recipe: CodebookRecipe
     clusters: int = 512
-
-    @classmethod
-    def of(
-        cls, profile: str, *, items: int = 2_000, levels: int = 0, codewords: int = 0, lambda_con: float = 0.003,
-        lambda_align: float = 0.001, clusters: int = 512, epochs: int = 0, seed: int = 0, network: str = "",
-    ) -> CodebookSettings:  # fmt: skip
-        """From the flat parameters of a notebook: `lambda_con` holds on the upper half of the levels, as in the paper.
-
-        `levels` and `codewords` 0 leave the choice to the size of the catalog, `items` (`fitting_size`); `epochs` 0 and
-        an empty `network` to the profile. Raises DataError for an unknown one, and for a number that cannot be used.
-        """
-        for name, count, least, most in (
-            ("levels", levels or 1, 1, MOST_LEVELS),
-            ("codewords", codewords or 2, 2, 16_384),
-            ("clusters", clusters, 1, 1_000_000),
-            ("epochs", epochs, 0, 1_000_000),
-            ("seed", seed, 0, 2**31),
-        ):
-            if not least <= count <= most:
-                choice = ", or 0 for what fits the catalog" if name in ("levels", "codewords") else ""
-                fix = f"give a number from {least} to {most:,}{choice}"
-                raise DataError(f"{count} cannot be used", field=name, fix=fix)
-        for name, weight in {"lambda_con": lambda_con, "lambda_align": lambda_align}.items():
-            if not 0 <= weight < math.inf:
-                raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
-        levels, codewords = fitting_size(items, levels, codewords)
-        network = network or profile
-        if network not in NETWORKS:
-            raise DataError(f'there is no network "{network}"', fix=f"choose one of {', '.join(NETWORKS)}")
-        weights = tuple(lambda_con if level >= levels // 2 else 0.0 for level in range(levels))
-        config = CrossModalConfig(
-            RQVAEConfig(**NETWORKS[network], sizes=(codewords,) * levels), lambda_con=weights, lambda_align=lambda_align
-        )
-        recipe = RECIPES[network] | ({"epochs": epochs} if epochs else {})
-        return cls(config, CodebookRecipe(**recipe, seed=seed), clusters)
 
     def independent(self) -> CodebookSettings:
         """The same training without any cross-modal term."""

@@ -15,7 +15,7 @@ from macrec.data.dataset import Dataset
 from macrec.generation.tasks import code_tasks
 from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import Generative, GeneratorSettings, SASRec, SASRecRecipe
+from macrec.systems import Generative, Parameters, SASRec, SASRecRecipe
 from macrec.systems import generative as generative_module
 from macrec.systems import sasrec as sasrec_module
 from macrec.training import Event, drain, train
@@ -61,7 +61,7 @@ generative_module.train = sasrec_module.train = every_event  # type: ignore[attr
 def generator(folder: Path) -> None:
     """A generator over given IDs of two modalities, with its alignments, patience, and the best weights kept."""
     torch.set_num_threads(1)
-    settings = replace(GeneratorSettings.of("smoke", beams=5), validate_users=8, measurements=4)
+    settings = replace(Parameters("smoke", beams=5).generator(), validate_users=8, measurements=4)
     config = replace(T5Config.named("tiny"), dropout_rate=0.2)
     recipe = replace(settings.recipe, epochs=1, batch=48, implicit_items=8, patience=3)
     settings = replace(settings, config=config, recipe=recipe)

@@ -33,16 +33,15 @@ from macrec.experiments.compare_systems import (
 from macrec.experiments.results import MAIN, MASKED, METRICS, Results, masked
 from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorTraining
-from macrec.systems import GeneratorSettings
+from macrec.systems import Parameters
 from macrec.systems.sasrec import SASRecTraining
-from macrec.tokenizers import CodebookSettings
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
 
 UNCUT = 10**6
 MARKS = ["oracle", "text-only oracle", "image-only oracle"]
-CODEBOOKS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=2)
-GENERATOR = replace(GeneratorSettings.of("smoke", beams=20), validate_users=20, measurements=2)
+CODEBOOKS = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=2).codebooks()
+GENERATOR = replace(Parameters("smoke", beams=20).generator(), validate_users=20, measurements=2)
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,9 @@ from macrec.errors import DataError, NotApplicable
 from macrec.experiments import built_in_note, encode_modalities, open_dataset, shown_modality
 from macrec.experiments.compare_systems import every_system
 from macrec.experiments.open_system import open_macrec, open_sources
-from macrec.experiments.session import AUTO, MOST, affordable
+from macrec.experiments.session import AUTO, affordable
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import GeneratorSettings
-from macrec.tokenizers import CodebookSettings
+from macrec.systems import PROFILES, Parameters
 
 ENCODERS = {"text": "tfidf", "image": "hog-color"}
 NO_FILES = {"text": "", "image": ""}
@@ -58,7 +57,7 @@ def of_lengths(*lengths):
 
 
 @pytest.mark.parametrize("purpose", ["tour", "train", "count"])
-@pytest.mark.parametrize("profile", list(MOST))
+@pytest.mark.parametrize("profile", PROFILES)
 def test_no_notebook_takes_a_part_of_the_catalog_it_is_made_for(profile, purpose, capsys):
     size = {"tour": {"smoke": "curio:tiny", "demo": "curio:small"}.get(profile, "curio:small")}.get(purpose, "curio")
     found = open_dataset(size, profile, purpose=purpose)
@@ -66,7 +65,7 @@ def test_no_notebook_takes_a_part_of_the_catalog_it_is_made_for(profile, purpose
 
 
 def test_of_large_data_a_part_is_taken_and_named_unless_told_otherwise(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(MOST, "demo", (100, 10_000))
+    monkeypatch.setitem(PROFILES, "demo", replace(PROFILES["demo"], most_users=100, most_events=10_000))
     part = open_dataset("curio:tiny", "demo")
     assert part.num_users == 100 and part.name.endswith("(100 of 400 users)")
     assert capsys.readouterr().out == "100 of 400 users, so that this takes minutes; sample_users = 0 takes all.\n"
@@ -133,7 +132,7 @@ def test_words_about_the_built_in_catalog_stand_beside_no_other_data(data, numbe
     assert "Markdown" in capsys.readouterr().out
 
 
-SETTINGS = CodebookSettings.of("smoke"), GeneratorSettings.of("smoke")
+SETTINGS = Parameters("smoke").codebooks(), Parameters("smoke").generator()
 SIMPLE = ["popularity", "Markov-1", "item-kNN", "transition graph", "SASRec"]
 
 

@@ -12,7 +12,7 @@ from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems.generative import SIZES, GeneratorSettings
+from macrec.systems import PROFILES, Parameters
 
 ITEMS = 12
 TASKS = code_tasks(("text", "image"))
@@ -60,9 +60,9 @@ def test_measurements_come_after_every_epoch_unless_their_number_is_told():
     assert task.plan(measurements=1).measure_every == task.plan().steps
 
 
-@pytest.mark.parametrize("profile", SIZES)
+@pytest.mark.parametrize("profile", PROFILES)
 def test_where_a_profile_has_patience_it_can_act(profile):
-    settings = GeneratorSettings.of(profile)
+    settings = Parameters(profile).generator()
     task = training(leave_one_out(histories(), 5), measure_with=dict)
     task.recipe = replace(settings.recipe, batch=16)
     plan = task.plan(measurements=settings.measurements)

@@ -13,12 +13,12 @@ from macrec.evaluation.validation import validation_users
 from macrec.generation.fusion import fuse
 from macrec.generation.tasks import code_tasks
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import Generative, GeneratorSettings, LateFusion, Popularity
+from macrec.systems import Generative, LateFusion, Parameters, Popularity
 from macrec.systems.budget import PROBE, budget_of, effort, matched, pace
 from macrec.tokenizers import GivenIds
 from macrec.training import drain
 
-GENERATOR = replace(GeneratorSettings.of("smoke", beams=12), validate_users=20, measurements=2)
+GENERATOR = replace(Parameters("smoke", beams=12).generator(), validate_users=20, measurements=2)
 
 
 @pytest.fixture(scope="module")

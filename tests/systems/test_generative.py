@@ -19,16 +19,16 @@ from macrec.generation.tasks import code_tasks
 from macrec.generation.training import TABLES, GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import TIGER, Generative, GeneratorSettings, MACRec, MQL4GRec
+from macrec.systems import PROFILES, TIGER, Generative, MACRec, MQL4GRec, Parameters
 from macrec.systems import generative as module
-from macrec.tokenizers import Codebooks, CodebookSettings, GivenIds
+from macrec.tokenizers import Codebooks, GivenIds
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain, train
 
 UNCUT = 10**6
-CODES = {"levels": 3, "codewords": 6, "clusters": 6, "epochs": 3}
-CODEBOOKS = CodebookSettings.of("smoke", **CODES)
-GENERATOR = replace(GeneratorSettings.of("smoke", beams=12), validate_users=20, measurements=3)
+CODES = {"levels": 3, "codewords": 6, "clusters": 6, "codebook_epochs": 3}
+CODEBOOKS = Parameters("smoke", **CODES).codebooks()
+GENERATOR = replace(Parameters("smoke", beams=12).generator(), validate_users=20, measurements=3)
 SYSTEMS = {
     "TIGER (text)": lambda folder, *about: TIGER(folder, about[0], "text", *about[1:]),
     "TIGER (image)": lambda folder, *about: TIGER(folder, about[0], "image", *about[1:]),
@@ -577,7 +577,7 @@ def test_every_setting_of_the_generation_loss_changes_it(data, split, changed):
 
 def codebook_losses(make, data, **changed):
     """The loss, the terms and the encoder's gradient of MACRec's codebooks at the last step, by fresh ones."""
-    system = make("MACRec", codebooks=CodebookSettings.of("smoke", **CODES | changed))
+    system = make("MACRec", codebooks=Parameters("smoke", **CODES | changed).codebooks())
     task = codebooks_of(system, data).task
     task.module.train()
     loss, terms = task.losses(task.steps - 1)
@@ -608,42 +608,22 @@ def test_every_other_parameter_of_the_codebooks_changes_the_loss(make, data, cha
 
 
 def test_every_parameter_of_the_generator_reaches_its_settings():
-    plain = GeneratorSettings.of("smoke")
-    assert GeneratorSettings.of("smoke", epochs=7).recipe == replace(plain.recipe, epochs=7)
-    assert GeneratorSettings.of("smoke", lambda_implicit=0.3).recipe == replace(plain.recipe, lambda_implicit=0.3)
-    assert GeneratorSettings.of("smoke", seed=5).recipe == replace(plain.recipe, seed=5)
-    assert GeneratorSettings.of("smoke", beams=50).decoding == replace(plain.decoding, width=50)
-    assert GeneratorSettings.of("smoke", size="paper") == replace(plain, config=T5Config())
-    assert GeneratorSettings.of("smoke", size="smoke", epochs=0) == plain
-    profiles = [GeneratorSettings.of(profile) for profile in ("smoke", "demo", "study", "paper")]
+    plain = Parameters("smoke").generator()
+    assert Parameters("smoke", epochs=7).generator().recipe == replace(plain.recipe, epochs=7)
+    assert Parameters("smoke", lambda_implicit=0.3).generator().recipe == replace(plain.recipe, lambda_implicit=0.3)
+    assert Parameters("smoke", seed=5).generator().recipe == replace(plain.recipe, seed=5)
+    assert Parameters("smoke", beams=50).generator().decoding == replace(plain.decoding, width=50)
+    assert Parameters("smoke", size="paper").generator() == replace(plain, config=T5Config())
+    assert Parameters("smoke", size="smoke", epochs=0).generator() == plain
+    profiles = [Parameters(profile).generator() for profile in PROFILES]
     assert all(one != other for place, one in enumerate(profiles) for other in profiles[:place])
     assert profiles[-1].recipe == GeneratorRecipe()
 
 
 def test_without_implicit_alignment_only_its_weight_differs():
-    plain = GeneratorSettings.of("demo")
+    plain = Parameters("demo").generator()
     assert plain.recipe.lambda_implicit == 0.01
-    assert plain.without_implicit() == GeneratorSettings.of("demo", lambda_implicit=0.0)
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"epochs": -1}, 'field "epochs": -1 cannot be used; give a number from 0 to 1,000,000.'),
-        ({"beams": 0}, 'field "beams": 0 cannot be used; give a number from 1 to 1,000.'),
-        ({"beams": 1001}, 'field "beams": 1001 cannot be used; give a number from 1 to 1,000.'),
-        ({"seed": -1}, 'field "seed": -1 cannot be used; give a number from 0 to 2,147,483,648.'),
-        ({"lambda_implicit": -0.1}, 'field "lambda_implicit": -0.1 is no weight; give a number of 0 or more.'),
-        ({"lambda_implicit": float("nan")}, 'field "lambda_implicit": nan is no weight; give a number of 0 or more.'),
-        ({"lambda_implicit": float("inf")}, 'field "lambda_implicit": inf is no weight; give a number of 0 or more.'),
-        ({"size": "huge"}, 'There is no size "huge"; choose one of smoke, demo, study, paper.'),
-        ({"profile": "fast"}, 'There is no profile "fast"; choose one of smoke, demo, study, paper.'),
-    ],
-)
-def test_a_parameter_that_cannot_be_used_is_one_clear_sentence(given, sentence):
-    with pytest.raises(DataError) as caught:
-        GeneratorSettings.of(**{"profile": "smoke", **given})
-    assert str(caught.value) == sentence
+    assert plain.without_implicit() == Parameters("demo", lambda_implicit=0.0).generator()
 
 
 # The rate of what is looked up
@@ -673,4 +653,4 @@ def test_the_table_factor_reaches_embeddings_and_position_biases_and_nothing_els
 
 def test_tiger_over_a_modality_that_is_not_there_is_refused_at_once(tmp_path):
     with pytest.raises(DataError, match='no "sound" embeddings, only text'):
-        TIGER(tmp_path, {"text": None}, "sound", CodebookSettings.of("smoke"), GeneratorSettings.of("smoke"))
+        TIGER(tmp_path, {"text": None}, "sound", Parameters("smoke").codebooks(), Parameters("smoke").generator())

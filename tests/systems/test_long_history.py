@@ -9,7 +9,7 @@ import pytest
 from macrec.data import from_events
 from macrec.generation.tasks import code_tasks
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import Generative, GeneratorSettings, ItemKNN, Markov, SASRec, SASRecRecipe
+from macrec.systems import Generative, ItemKNN, Markov, Parameters, SASRec, SASRecRecipe
 from macrec.tokenizers import GivenIds
 from macrec.training import drain
 
@@ -36,7 +36,7 @@ def generator(folder, data):
     rng = np.random.default_rng(0)
     codes = np.stack(np.unravel_index(rng.permutation(216)[:ITEMS], (6, 6, 6)), 1)
     ids = {"text": SemanticIds.from_codes(codes, ("a", "b", "c"), (6, 6, 6), data.items["item_id"])}
-    settings = replace(GeneratorSettings.of("smoke", beams=20), measurements=1, validate_users=5)
+    settings = replace(Parameters("smoke", beams=20).generator(), measurements=1, validate_users=5)
     settings = replace(settings, recipe=replace(settings.recipe, steps=3))
     return Generative("generator", folder, GivenIds(ids), code_tasks(("text",)), settings)
 

@@ -14,11 +14,12 @@ from macrec.errors import DataError
 from macrec.experiments import encode_modalities
 from macrec.experiments.compare_tokenizers import codebook_rows, compare, joined, kmeans_rows, variants, what_to_compare
 from macrec.quantization.health import mutual_information
-from macrec.tokenizers.codebooks import MOST_LEVELS, NETWORKS, Codebooks, CodebookSettings, catalog_labels
+from macrec.systems import PROFILES, Parameters
+from macrec.tokenizers.codebooks import MOST_LEVELS, Codebooks, catalog_labels
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain
 
-SETTINGS = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4)
+SETTINGS = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=4).codebooks()
 STEPS = 4  # one batch an epoch
 
 
@@ -86,62 +87,34 @@ def changed(one, other):
 
 def test_the_contrastive_weight_holds_on_the_upper_half_of_the_levels():
     for levels, weights in {1: (2.0,), 2: (0, 2.0), 3: (0, 2.0, 2.0), 4: (0, 0, 2.0, 2.0), 5: (0, 0, 2, 2, 2)}.items():
-        settings = CodebookSettings.of("smoke", levels=levels, codewords=7, lambda_con=2.0)
+        settings = Parameters("smoke", levels=levels, codewords=7, lambda_con=2.0).codebooks()
         assert settings.config.lambda_con == weights
         assert settings.config.rqvae.sizes == (7,) * levels
 
 
 @pytest.mark.parametrize("profile", ["smoke", "demo", "study"])
 def test_a_profile_chooses_network_and_epochs_unless_they_are_given(profile):
-    settings = CodebookSettings.of(profile)
-    assert settings.config.rqvae.hidden == NETWORKS[profile]["hidden"]
-    other = CodebookSettings.of(profile, epochs=3, network="paper")
+    settings = Parameters(profile).codebooks()
+    assert settings.config.rqvae.hidden == PROFILES[profile].network.hidden
+    other = Parameters(profile, codebook_epochs=3, network="paper").codebooks()
     assert other.recipe.epochs == 3 and other.config.rqvae.hidden == (2048, 1024, 512, 256, 128, 64)
-    assert CodebookSettings.of(profile, epochs=0) == settings
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"levels": 9}, 'field "levels": 9 cannot be used; give a number from 1 to 8, or 0 for what fits the catalog.'),
-        (
-            {"levels": -2},
-            'field "levels": -2 cannot be used; give a number from 1 to 8, or 0 for what fits the catalog.',
-        ),
-        (
-            {"codewords": 1},
-            'field "codewords": 1 cannot be used; give a number from 2 to 16,384, or 0 for what fits the catalog.',
-        ),
-        ({"clusters": 0}, 'field "clusters": 0 cannot be used; give a number from 1 to 1,000,000.'),
-        ({"epochs": -1}, 'field "epochs": -1 cannot be used; give a number from 0 to 1,000,000.'),
-        ({"seed": -1}, 'field "seed": -1 cannot be used; give a number from 0 to 2,147,483,648.'),
-        ({"lambda_con": -0.1}, 'field "lambda_con": -0.1 is no weight; give a number of 0 or more.'),
-        ({"lambda_con": float("nan")}, 'field "lambda_con": nan is no weight; give a number of 0 or more.'),
-        ({"lambda_align": float("inf")}, 'field "lambda_align": inf is no weight; give a number of 0 or more.'),
-        ({"network": "tiny"}, 'There is no network "tiny"; choose one of smoke, demo, study, paper.'),
-        ({"profile": "fast"}, 'There is no network "fast"; choose one of smoke, demo, study, paper.'),
-    ],
-)
-def test_a_parameter_that_cannot_be_used_is_one_clear_sentence(given, sentence):
-    with pytest.raises(DataError) as caught:
-        CodebookSettings.of(**{"profile": "smoke", **given})
-    assert str(caught.value) == sentence
+    assert Parameters(profile, codebook_epochs=0).codebooks() == settings
 
 
 @pytest.mark.parametrize("items", [10, 160, 300, 2_000, 6_250, 20_000, 1_000_000, 100_000_000])
 def test_the_size_of_the_codebooks_follows_the_catalog_unless_told_otherwise(items):
-    sizes = CodebookSettings.of("smoke", items=items).config.rqvae.sizes
+    sizes = Parameters("smoke").codebooks(items).config.rqvae.sizes
     assert len(set(sizes)) == 1 and 4 <= len(sizes) <= MOST_LEVELS
     assert sizes[0] == 16 or items >= 10 * sizes[0]
     assert sizes[0] ** len(sizes) >= 100 * items
-    assert CodebookSettings.of("smoke", items=items, levels=3, codewords=7).config.rqvae.sizes == (7, 7, 7)
-    assert CodebookSettings.of("smoke", items=items, levels=2).config.rqvae.sizes == sizes[:1] * 2
+    assert Parameters("smoke", levels=3, codewords=7).codebooks(items).config.rqvae.sizes == (7, 7, 7)
+    assert Parameters("smoke", levels=2).codebooks(items).config.rqvae.sizes == sizes[:1] * 2
 
 
 def test_the_built_in_catalog_has_four_levels_of_64_codewords_and_a_published_one_of_256():
-    assert CodebookSettings.of("demo").config.rqvae.sizes == (64,) * 4
+    assert Parameters("demo").codebooks().config.rqvae.sizes == (64,) * 4
     for items in (6_250, 9_922, 12_101):  # Instruments (MQL4GRec, LC-Rec) and Beauty
-        assert CodebookSettings.of("demo", items=items).config.rqvae.sizes == (256,) * 4
+        assert Parameters("demo").codebooks(items).config.rqvae.sizes == (256,) * 4
 
 
 def test_variants_change_exactly_what_they_say():
@@ -189,7 +162,7 @@ def test_equal_settings_find_the_trained_codebooks_again(folder, data, embedding
     first = Codebooks(folder, data, embeddings, SETTINGS)
     events = list(first.events())
     assert steps == list(range(STEPS)) and events[-1].step == STEPS
-    equal = CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=4)
+    equal = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=4).codebooks()
     again = Codebooks(folder, data, embeddings, equal)
     found = list(again.events())
     assert len(steps) == STEPS  # no step more
@@ -211,8 +184,8 @@ def test_whatever_decides_the_result_has_a_folder_of_its_own(folder, data, embed
         SETTINGS.with_lambda(0.1),
         SETTINGS.with_seed(1),
         replace(SETTINGS, clusters=7),
-        CodebookSettings.of("smoke", levels=3, codewords=6, clusters=6, epochs=5),
-        CodebookSettings.of("demo", levels=3, codewords=6, clusters=6, epochs=4),
+        Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=5).codebooks(),
+        Parameters("demo", levels=3, codewords=6, clusters=6, codebook_epochs=4).codebooks(),
     ]
     every = [Codebooks(folder, data, embeddings, chosen) for chosen in settings]
     every += [Codebooks(folder, data, vectors, SETTINGS) for vectors in (other_vectors, other_names, half)]
@@ -311,7 +284,7 @@ def test_rows_measure_the_codes_that_are_there(trained):
 
 def test_kmeans_rows_reconstruct_the_standardized_vectors(embeddings):
     few = kmeans_rows(embeddings, SETTINGS, 0)
-    more = kmeans_rows(embeddings, CodebookSettings.of("smoke", levels=3, codewords=40, clusters=6), 0)
+    more = kmeans_rows(embeddings, Parameters("smoke", levels=3, codewords=40, clusters=6).codebooks(), 0)
     for one, other in zip(few, more, strict=True):
         assert one["variant"] == "residual k-means"
         assert 0 <= other["reconstruction"] < one["reconstruction"] < 1
@@ -366,12 +339,12 @@ def test_a_catalog_smaller_than_the_codebooks_is_compared_too(folder, data, embe
         name: Embeddings.from_values(name, "made", np.where(few[:, None], found.values, 0), found.present & few)
         for name, found in embeddings.items()
     }
-    rows = compare(folder, data, small, CodebookSettings.of("smoke", epochs=2), [0.001], [0])
+    rows = compare(folder, data, small, Parameters("smoke", codebook_epochs=2).codebooks(), [0.001], [0])
     assert rows["conflict_rate"].is_between(0, 1).all() and rows["utilization"].is_between(0, 1).all()
 
 
 def test_one_modality_has_nothing_cross_modal(embeddings, capsys):
-    settings = CodebookSettings.of("smoke", epochs=2, lambda_con=0.1)
+    settings = Parameters("smoke", codebook_epochs=2, lambda_con=0.1).codebooks()
     assert joined(settings, embeddings) == settings and capsys.readouterr().out == ""
     text = {"text": embeddings["text"]}
     assert joined(settings, text) == settings.independent()
@@ -383,7 +356,7 @@ def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(folde
     text = encode_modalities(replace(data, images=NoImages(data.num_items)), "tfidf", "hog-color")
     assert set(text) == {"text"}
     assert text["text"].std.min() > 1e-5
-    books = Codebooks(folder, data, text, CodebookSettings.of("smoke", epochs=2).compat())
+    books = Codebooks(folder, data, text, Parameters("smoke", codebook_epochs=2).codebooks().compat())
     drain(books.events())
     assert codebook_rows(books, "published code")[0]["reconstruction"] < 100
 
@@ -396,7 +369,8 @@ def test_small_catalogs_have_clusters_of_three_on_average(embeddings):
 
 
 def test_more_items_than_ids_get_a_level_that_counts(folder, data, embeddings):
-    books = Codebooks(folder, data, embeddings, CodebookSettings.of("smoke", levels=1, codewords=8, epochs=2))
+    settings = Parameters("smoke", levels=1, codewords=8, codebook_epochs=2).codebooks()
+    books = Codebooks(folder, data, embeddings, settings)
     drain(books.events())
     every = [ids for absent in (False, True) for ids in books.resolved(absent)[0].values()]
     assert [len(ids) for ids in every] == [160, 150, 160, 160]

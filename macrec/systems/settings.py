@@ -1,0 +1,228 @@
+"""What a profile sets, all of it in one table, and what the flat parameters of a notebook make of that.
+
+`macrec profiles` prints the table. A parameter of 0 or "" leaves the choice to the profile or the size of the catalog.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from macrec.errors import DataError
+from macrec.generation.decoder import DecodingOptions
+from macrec.generation.training import GeneratorRecipe
+from macrec.models.t5 import T5Config
+from macrec.systems.generative import GeneratorSettings
+from macrec.systems.sasrec import SASRecRecipe
+from macrec.tokenizers.autoencoder import RQVAEConfig
+from macrec.tokenizers.codebooks import MOST_LEVELS, CodebookSettings, fitting_size
+from macrec.tokenizers.cross_modal import CrossModalConfig
+from macrec.tokenizers.training import CodebookRecipe
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that one word sets: what is taken of the data, every network, how it learns, and what is compared.
+
+    `catalog`: the size of the built-in catalog. `most_users`, `most_events`: of a larger dataset so much is taken; 0 is
+    all. `network`: the autoencoder of the codebooks, `codebooks`: how it learns; `t5` and `generator`: the same for the
+    generators; `validate_users` and `measurements`: how a generator is measured meanwhile (0: after every epoch).
+    `sasrec`: the network over item numbers and how it learns. `seeds`: random starts of a comparison, `weights`: the
+    contrastive weights that notebook 03 compares beside its own, `ablation`: whether notebook 08 trains its reference
+    without each of its terms.
+    """
+
+    about: str
+    catalog: str
+    most_users: int
+    most_events: int
+    network: RQVAEConfig
+    codebooks: CodebookRecipe
+    t5: T5Config
+    generator: GeneratorRecipe
+    validate_users: int
+    measurements: int
+    sasrec: SASRecRecipe
+    seeds: int = 1
+    weights: tuple[float, ...] = ()
+    ablation: bool = False
+
+
+# With thousands of items and hundreds of steps a deep autoencoder with a narrow end is far from trained, and its codes
+# tell little of the item: the small networks are shallow and wide. Generators that learn for minutes drop no units, as
+# they are far from learning by heart.
+WIDE = RQVAEConfig(projection=None, hidden=(512,), width=128)
+SMALL = replace(T5Config.named("demo"), dropout_rate=0.0)
+SHORT = GeneratorRecipe(batch=128, learning_rate=3e-3, table_factor=30.0, implicit_items=64, patience=None)
+
+PROFILES = {
+    "smoke": Profile(
+        about="seconds: does everything run?",
+        catalog="tiny",
+        most_users=2_000,
+        most_events=20_000,
+        network=RQVAEConfig(projection=None, hidden=(64,), width=16),
+        codebooks=CodebookRecipe(epochs=10, batch=256, learning_rate=3e-3),
+        t5=T5Config.named("tiny"),
+        generator=replace(SHORT, epochs=1, batch=64),
+        validate_users=500,
+        measurements=10,
+        sasrec=SASRecRecipe(width=16, heads=2, epochs=3),
+    ),
+    "demo": Profile(
+        about="minutes on a CPU",
+        catalog="demo",
+        most_users=5_000,
+        most_events=50_000,
+        network=WIDE,
+        codebooks=CodebookRecipe(epochs=60, batch=256, learning_rate=3e-3),
+        t5=SMALL,
+        generator=replace(SHORT, epochs=3),
+        validate_users=250,
+        measurements=6,
+        sasrec=SASRecRecipe(),
+    ),
+    "study": Profile(
+        about="hours on a CPU: three seeds and the ablation",
+        catalog="demo",
+        most_users=20_000,
+        most_events=200_000,
+        network=WIDE,
+        codebooks=CodebookRecipe(epochs=100, batch=256, learning_rate=3e-3),
+        t5=SMALL,
+        generator=replace(SHORT, epochs=5),
+        validate_users=500,
+        measurements=10,
+        sasrec=SASRecRecipe(),
+        seeds=3,
+        weights=(0.0, 0.0003, 0.001, 0.003, 0.01, 0.03),
+        ablation=True,
+    ),
+    "paper": Profile(
+        about="the sizes of the paper: for a GPU",
+        catalog="demo",
+        most_users=0,
+        most_events=0,
+        network=RQVAEConfig(),  # 25 million weights for two modalities
+        codebooks=CodebookRecipe(epochs=1000),
+        t5=T5Config(),
+        generator=GeneratorRecipe(),
+        validate_users=500,
+        measurements=0,
+        sasrec=SASRecRecipe(),
+    ),
+}
+
+
+def profile_named(name: str, field: str = "profile") -> Profile:
+    """The profile of this name, which a parameter called `field` gave. Raises DataError when there is none."""
+    if name not in PROFILES:
+        raise DataError(f'there is no {field} "{name}"', fix=f"choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The flat parameters of a notebook that decide what is trained, one field each, and the settings they mean.
+
+    `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
+    network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
+    that cannot be used.
+    """
+
+    profile: str = "demo"
+    _: KW_ONLY
+    levels: int = 0
+    codewords: int = 0
+    lambda_con: float = 0.003
+    lambda_align: float = 0.001
+    clusters: int = 512
+    codebook_epochs: int = 0
+    network: str = ""
+    lambda_implicit: float = 0.01
+    epochs: int = 0
+    size: str = ""
+    beams: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("profile", "network", "size"):
+            profile_named(getattr(self, name) or self.profile, name)
+        fitting = ", or 0 for what fits the catalog"
+        for name, count, least, most, otherwise in (
+            ("levels", self.levels or 1, 1, MOST_LEVELS, fitting),
+            ("codewords", self.codewords or 2, 2, 16_384, fitting),
+            ("clusters", self.clusters, 1, 1_000_000, ""),
+            ("codebook_epochs", self.codebook_epochs, 0, 1_000_000, ""),
+            ("epochs", self.epochs, 0, 1_000_000, ""),
+            ("beams", self.beams, 1, 1000, ""),
+            ("seed", self.seed, 0, 2**31, ""),
+        ):
+            if not least <= count <= most:
+                fix = f"give a number from {least} to {most:,}{otherwise}"
+                raise DataError(f"{count} cannot be used", field=name, fix=fix)
+        for name in ("lambda_con", "lambda_align", "lambda_implicit"):
+            weight = getattr(self, name)
+            if not 0 <= weight < math.inf:
+                raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
+
+    def codebooks(self, items: int = 2_000) -> CodebookSettings:
+        """The codebooks of a catalog of so many items."""
+        profile = PROFILES[self.network or self.profile]
+        levels, codewords = fitting_size(items, self.levels, self.codewords)
+        config = CrossModalConfig(
+            replace(profile.network, sizes=(codewords,) * levels),
+            lambda_con=tuple(self.lambda_con if level >= levels // 2 else 0.0 for level in range(levels)),
+            lambda_align=self.lambda_align,
+        )
+        epochs = self.codebook_epochs or profile.codebooks.epochs
+        return CodebookSettings(config, replace(profile.codebooks, epochs=epochs, seed=self.seed), self.clusters)
+
+    def generator(self) -> GeneratorSettings:
+        """The generators, and how they are asked."""
+        profile = PROFILES[self.profile]
+        recipe = replace(
+            profile.generator,
+            epochs=self.epochs or profile.generator.epochs,
+            lambda_implicit=self.lambda_implicit,
+            seed=self.seed,
+        )
+        return GeneratorSettings(
+            PROFILES[self.size or self.profile].t5,
+            recipe,
+            DecodingOptions(width=self.beams),
+            profile.validate_users,
+            profile.measurements,
+        )
+
+    def sasrec(self) -> SASRecRecipe:
+        """The network over item numbers."""
+        return replace(PROFILES[self.profile].sasrec, seed=self.seed)
+
+
+def profile_rows() -> dict[str, dict[str, Any]]:
+    """Field → profile → its value; a dot stands between settings and theirs. Without what `Parameters` set anyway."""
+    flat = {name: dict(_flat(profile)) for name, profile in PROFILES.items()}
+    return {field: {name: values[field] for name, values in flat.items()} for field in flat["demo"]}
+
+
+def _flat(settings: Any, before: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for field in fields(settings):
+        if field.name in ("sizes", "lambda_implicit", "seed"):
+            continue
+        value = getattr(settings, field.name)
+        rows += _flat(value, f"{before}{field.name}.") if is_dataclass(value) else [(f"{before}{field.name}", value)]
+    return rows
+
+
+def profile_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """`profile_rows` as aligned text: first the fields in which profiles differ, then those that all share."""
+    differing = {field: row for field, row in rows.items() if len({str(value) for value in row.values()}) > 1}
+    table = [["", *PROFILES], *([field, *(str(value) for value in row.values())] for field, row in differing.items())]
+    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    shared = [f"  {field}: {next(iter(row.values()))}" for field, row in rows.items() if field not in differing]
+    return "\n".join([*lines, "", "the same in all profiles:", *shared])
