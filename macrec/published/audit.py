@@ -15,8 +15,8 @@ from torch import Tensor
 from macrec.errors import DataError, NotApplicable
 from macrec.published.conflicts import resolve_official
 from macrec.quantization.conflicts import checked, errors, resolve_conflicts
+from macrec.quantization.quantizer import ResidualGrad
 from macrec.quantization.residual_kmeans import ResidualKMeans
-from macrec.quantization.residual_quantizer import ResidualGrad
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
 
 FORMS: dict[str, ResidualGrad] = {"published": "none", "corrected": "encoder"}

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from macrec.encoders.embeddings import Embeddings, chunks
-from macrec.quantization.residual_quantizer import Quantized, ResidualGrad, ResidualQuantizer
+from macrec.quantization.quantizer import Quantized, ResidualGrad
+from macrec.quantization.quantizers import check_quantizer, make_quantizer
 
 
 @dataclass(frozen=True)
@@ -21,20 +22,21 @@ class RQVAEConfig:
     """The shape of an RQ-VAE and how its quantizer learns; the defaults are the paper's network.
 
     `projection`: a first linear layer without activation, to this width (None: none); `hidden`: the ReLU layers of the
-    encoder, mirrored in the decoder; `width`: of the latent vectors; `sizes`: codewords per level; `beta`: weight of
-    the commitment loss. The others are those of `ResidualQuantizer`.
+    encoder, mirrored in the decoder; `width`: of the latent vectors; `sizes`: codewords per level; `quantizer`: a name
+    and options that `make_quantizer` knows; `residual_grad`: see `ResidualQuantizer`.
     """
 
     projection: int | None = 768
     hidden: tuple[int, ...] = (2048, 1024, 512, 256, 128, 64)
     width: int = 32
     sizes: tuple[int, ...] = (256, 256, 256, 256)
-    beta: float = 0.25
+    commitment_weight: float = 0.25
     dropout: float = 0.0
+    quantizer: str = "ste"
     residual_grad: ResidualGrad = "encoder"
-    ema_decay: float | None = None
-    sinkhorn: tuple[float, ...] | None = None
-    rotation: bool = False
+
+    def __post_init__(self) -> None:
+        check_quantizer(self.quantizer)
 
 
 class RQVAEOutput(NamedTuple):
@@ -62,10 +64,9 @@ class RQVAE(nn.Module):
         widths = (dim, *([config.projection] if config.projection else []), *config.hidden, config.width)
         self.encoder = mlp(widths, config.dropout, linear_first=config.projection is not None)
         self.decoder = mlp(widths[::-1], config.dropout, linear_last=config.projection is not None)
-        self.quantizer = ResidualQuantizer(
-            config.sizes, config.width, residual_grad=config.residual_grad, ema_decay=config.ema_decay,
-            sinkhorn=config.sinkhorn, rotation=config.rotation, seed=seed,
-        )  # fmt: skip
+        self.quantizer = make_quantizer(
+            config.quantizer, config.sizes, config.width, residual_grad=config.residual_grad, seed=seed
+        )
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
         generator = torch.Generator().manual_seed(seed)
@@ -77,18 +78,16 @@ class RQVAE(nn.Module):
     def forward(self, x: Tensor, quantize: bool = True) -> RQVAEOutput:
         """Reconstruct `x` `[B, dim]`. Without `quantize` a plain autoencoder: that is how the encoder warms up.
 
-        Losses are means over batch and dimensions; the quantization loss, codebook + β commitment, is averaged over
-        levels.
+        Losses are means over batch and dimensions; the quantization loss is the quantizer's own, averaged over levels.
         """
         latent = self.encoder(x)
         if not quantize:
             return RQVAEOutput(latent, None, mse_loss(self.decoder(latent), x), latent.new_zeros(()))
         quantized: Quantized = self.quantizer(latent)
-        per_level = self.config.beta * quantized.commitment_loss
-        if self.config.ema_decay is None:  # else the moving average moves the codewords
-            per_level = per_level + quantized.codebook_loss
         reconstruction = mse_loss(self.decoder(quantized.vectors), x)
-        return RQVAEOutput(latent, quantized, reconstruction, per_level.mean())
+        return RQVAEOutput(
+            latent, quantized, reconstruction, self.quantizer.loss(quantized, self.config.commitment_weight)
+        )
 
     def standardize_like(self, embeddings: Embeddings) -> None:
         """Remember the mean and deviation of `embeddings`."""

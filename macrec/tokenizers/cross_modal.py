@@ -60,7 +60,7 @@ class CrossModalConfig:
         levels = len(self.rqvae.sizes)
         return replace(
             self,
-            rqvae=replace(self.rqvae, residual_grad="none", ema_decay=None, rotation=False, sinkhorn=None),
+            rqvae=replace(self.rqvae, residual_grad="none", quantizer="ste"),
             lambda_con=(1.0 / levels,) * levels,
             lambda_align=0.001,
             align_on="encoder",

@@ -37,13 +37,23 @@ MUTANTS = [
     *mutants(
         "macrec/quantization/residual_quantizer.py",
         "tests/quantization/test_residual_quantizer.py",
-        ("mse_loss(word, residual.detach())", "mse_loss(word, residual)"),
-        ("mse_loss(residual, word.detach())", "mse_loss(residual, word)"),
-        ("vectors = self._through(z, words.detach())", "vectors = words"),
-        ("smooth = (mean_count + 1e-5)", "smooth = (mean_count + 1e-1)"),
+        ("mse_loss(choice.word, residual.detach())", "mse_loss(choice.word, residual)"),
+        ("mse_loss(residual, choice.word.detach())", "mse_loss(residual, choice.word)"),
+        ("self._through(z, passed)", "passed"),
         ("rows = rows - codebook[code]", "rows = rows + codebook[code]"),
-        ("lerp_(sums, 1 - self.ema_decay)", "lerp_(sums, self.ema_decay)"),
         ("self.initialized.fill_(True)", "self.initialized.fill_(False)"),
+    ),
+    *mutants(
+        "macrec/quantization/quantizers/ema.py",
+        "tests/quantization/test_quantizers.py",
+        ("smooth = (count + 1e-5)", "smooth = (count + 1e-1)"),
+        ("lerp_(sums, 1 - self.decay)", "lerp_(sums, self.decay)"),
+    ),
+    *mutants(
+        "macrec/quantization/quantizers/gumbel.py",
+        "tests/quantization/test_quantizers.py",
+        ("(self.temperature * scale)", "scale"),
+        ("relaxed - relaxed.detach()", "relaxed.detach() - relaxed.detach()"),
     ),
     *mutants(
         "macrec/tokenizers/cross_modal.py",

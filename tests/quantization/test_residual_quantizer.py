@@ -1,13 +1,12 @@
 """The residual quantizer that learns: toy values of the specification, where gradients go, how codebooks move."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.quantization import kmeans, nearest
-from macrec.quantization.residual_quantizer import ResidualQuantizer, sinkhorn
+from macrec.quantization.residual_quantizer import ResidualQuantizer
 from macrec.tokenizers.contrastive import supervised_contrastive
 
 Z = torch.tensor([[0.9, 0.4], [0.2, 1.1], [1.2, -0.3], [-0.8, 0.5]], dtype=torch.float64)
@@ -121,69 +120,6 @@ def test_the_straight_through_gradient_is_the_identity_and_that_of_words_goes_to
         close(gradient, torch.zeros_like(gradient).index_add(0, found.codes[:, level], pull))
 
 
-def test_the_rotation_trick_rotates_and_scales_the_gradient():
-    """The value is Σe; the Jacobian λR, with R the rotation in the plane of z and Σe that turns one into the other."""
-    quantizer = random_quantizer(rotation=True).double()
-    z, pull = normal(20, 6).double().requires_grad_(), normal(20, 6, seed=1).double()
-    found = quantizer(z)
-    close(found.vectors.detach(), found.words.detach())
-    (gradient,) = torch.autograd.grad((pull * found.vectors).sum(), z)
-    for row, words, force, arrived in zip(z.detach(), found.words.detach(), pull, gradient, strict=True):
-        a, b = row / row.norm(), words / words.norm()
-        cosine = a @ b
-        side = (b - cosine * a) / (b - cosine * a).norm()
-        sine = b @ side
-        rotation = (
-            torch.eye(6, dtype=torch.float64)
-            + sine * (torch.outer(side, a) - torch.outer(a, side))
-            + (cosine - 1) * (torch.outer(a, a) + torch.outer(side, side))
-        )
-        close(rotation @ rotation.T, torch.eye(6))
-        scale = words.norm() / row.norm()
-        close(scale * rotation @ row, words)
-        close(arrived, (scale * rotation).T @ force)
-
-
-def test_the_rotation_trick_leaves_vectors_without_direction_to_the_straight_through_estimator():
-    """With biases at zero an absent item starts as the zero vector, which no rotation turns into Σe."""
-    quantizer = random_quantizer(rotation=True)
-    z = torch.cat([torch.zeros(1, 6), 1e-9 * torch.ones(1, 6), normal(2, 6)]).requires_grad_()
-    found = quantizer(z)
-    close(found.vectors.detach(), found.words.detach(), 1e-5)
-    (gradient,) = torch.autograd.grad(found.vectors.sum(), z)
-    assert (gradient[:2] == 1).all() and gradient.isfinite().all()
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_ema_codebooks_follow_a_written_out_loop(decay):
-    quantizer = random_quantizer((5, 3), 4, ema_decay=decay)
-    start = [normal(5, 4, seed=7), normal(3, 4, seed=8)]
-    for level, book in enumerate(start):
-        quantizer._set(level, torch.arange(len(book)), book)
-    counts = [np.ones(5), np.ones(3)]
-    sums = [book.double().numpy().copy() for book in start]
-    words = [book.double().numpy().copy() for book in start]
-    for batch in range(4):
-        z = normal(30, 4, seed=20 + batch).requires_grad_()
-        found = quantizer(z)
-        (found.vectors.sum() + found.codebook_loss.sum() + found.commitment_loss.sum()).backward()
-        quantizer.observe(found)
-        left = z.detach().double().numpy()
-        for level, size in enumerate((5, 3)):
-            code = ((left[:, None] - words[level]) ** 2).sum(2).argmin(1)
-            before = words[level].copy()
-            for k in range(size):
-                counts[level][k] = decay * counts[level][k] + (1 - decay) * (code == k).sum()
-                sums[level][k] = decay * sums[level][k] + (1 - decay) * left[code == k].sum(0)
-            total = counts[level].sum()
-            for k in range(size):
-                words[level][k] = sums[level][k] / ((counts[level][k] + 1e-5) / (total + size * 1e-5) * total)
-            left = left - before[code]
-        for codebook, expected in zip(quantizer.codebooks, words, strict=True):
-            assert codebook.grad is None and not codebook.requires_grad
-            np.testing.assert_allclose(codebook.numpy(), expected, rtol=1e-4, atol=1e-5)
-
-
 def test_revival_moves_exactly_the_dead_codewords_onto_residuals():
     quantizer = random_quantizer((6, 5), 3)
     z = normal(40, 3, seed=3)
@@ -215,13 +151,6 @@ def test_only_codewords_that_nobody_chose_since_the_last_revival_are_dead():
     assert quantizer.revive(z, torch.Generator().manual_seed(0)) == 4  # counting began anew
 
 
-def test_more_dead_codewords_than_vectors_are_all_revived():
-    quantizer = random_quantizer((9,), 3, ema_decay=0.9)
-    assert quantizer.revive(normal(2, 3), torch.Generator().manual_seed(0)) == 9
-    assert {tuple(word) for word in quantizer.codebooks[0].tolist()} == {tuple(row) for row in normal(2, 3).tolist()}
-    assert torch.equal(quantizer.ema_sum_0, quantizer.codebooks[0]) and (quantizer.ema_count_0 == 1).all()
-
-
 def test_initialization_is_residual_kmeans_on_unequal_sizes():
     quantizer = ResidualQuantizer((12, 5, 3), 4)
     z = normal(300, 4)
@@ -238,7 +167,7 @@ def test_initialization_is_residual_kmeans_on_unequal_sizes():
 
 @pytest.mark.parametrize("z", [normal(5, 4), normal(3, 4).repeat(20, 1)], ids=["fewer", "duplicates"])
 def test_initialization_with_fewer_distinct_vectors_than_codewords_reconstructs_them(z):
-    quantizer = ResidualQuantizer((8, 8), 4, ema_decay=0.99)
+    quantizer = ResidualQuantizer((8, 8), 4)
     quantizer.initialize(z, seed=0)
     assert all(book.isfinite().all() for book in quantizer.codebooks)
     close(quantizer.decode(quantizer.encode(z)).detach(), z, 1e-6)
@@ -287,54 +216,6 @@ def test_decoding_the_first_levels_sums_their_codewords():
         torch.testing.assert_close(quantizer.decode(codes[:, :levels]), expected)
 
 
-def test_sinkhorn_toy():
-    """T13."""
-    share = sinkhorn(torch.tensor([[0.1, 0.9], [0.2, 0.8], [0.3, 0.4], [0, 1]]), 0.5)
-    close(share, [[0.6464, 0.3536], [0.4509, 0.5491], [0.1, 0.9], [0.8027, 0.1973]], 5e-5)
-    assert share.argmax(1).tolist() == [0, 1, 1, 0]
-    close(share.sum(0), [2.0, 2.0])
-
-
-@pytest.mark.parametrize("epsilon", [1.0, 0.003, 0.0001])
-def test_sinkhorn_is_finite_and_even_for_any_epsilon(epsilon):
-    """exp(1/0.0001) is no number: the balance must not depend on it."""
-    squared = torch.cdist(normal(64, 3), normal(8, 3, seed=1)).square()
-    share = sinkhorn(squared, epsilon)
-    assert share.isfinite().all() and (share >= 0).all()
-    close(share.sum(0), torch.full((8,), 8.0))
-
-
-def test_sinkhorn_gives_nothing_to_a_codeword_out_of_reach():
-    """exp(-2/0.001) is zero: no share of it can be made B/K."""
-    words = torch.cat([normal(3, 3), torch.full((1, 3), 100.0)])
-    share = sinkhorn(torch.cdist(normal(30, 3, seed=1), words).square(), 0.001)
-    assert share.isfinite().all() and (share[:, 3] == 0).all() and (share.argmax(1) < 3).all()
-
-
-def test_sinkhorn_spreads_a_level_over_the_batch_in_training_only():
-    """All vectors stand near one codeword of each level."""
-    books = [torch.eye(4) * 3, torch.eye(4)]
-    quantizer = with_codebooks(*books, sinkhorn=(0.0, 0.05))
-    z = (torch.tensor([3.0, 0, 0, 0]) + torch.tensor([1.0, 0, 0, 0]) + 0.05 * normal(40, 4)).double()
-    trained, evaluated = quantizer.train()(z).codes, quantizer.eval()(z).codes
-    assert (trained[:, 0] == 0).all() and (evaluated == 0).all()
-    assert (torch.bincount(trained[:, 1], minlength=4) >= 7).all()
-    assert (quantizer.train().encode(z.float()) == 0).all()
-
-
-def test_the_state_of_a_quantizer_survives_a_round_trip():
-    quantizer = random_quantizer((6, 4), 3, ema_decay=0.9)
-    z = normal(100, 3)
-    quantizer.initialize(z, seed=0)
-    quantizer.observe(quantizer(z))
-    other = ResidualQuantizer((6, 4), 3, ema_decay=0.9, seed=9)
-    other.load_state_dict(quantizer.state_dict())
-    assert other.initialized and torch.equal(other.encode(z), quantizer.encode(z))
-    for one in (quantizer, other):
-        one.observe(one(z))
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in quantizer.state_dict().items())
-
-
 def test_codewords_start_from_the_seed_alone():
     before = torch.random.get_rng_state()
     one, same, another = (ResidualQuantizer((4, 4), 3, seed=seed) for seed in (1, 1, 2))
@@ -348,9 +229,6 @@ def test_codewords_start_from_the_seed_alone():
         ((), {}),
         ((4, 0), {}),
         ((4,), {"residual_grad": "some"}),
-        ((4,), {"ema_decay": 1.0}),
-        ((4, 4), {"sinkhorn": (0.1,)}),
-        ((4,), {"sinkhorn": (-0.1,)}),
     ],
 )
 def test_impossible_settings_are_refused(sizes, options):
@@ -364,13 +242,3 @@ def test_half_precision_around_it_does_not_change_the_codes():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = quantizer(z)
     assert torch.equal(mixed.codes, quantizer(z).codes) and mixed.vectors.dtype == torch.float32
-
-
-def test_a_revived_codeword_counts_as_one_vector_of_the_moving_average():
-    quantizer = ResidualQuantizer((4,), 2, ema_decay=0.9)
-    z = torch.tensor([[5.0, 0.0], [5.0, 1.0], [4.0, 0.0]])
-    quantizer.ema_count_0.fill_(7.0)
-    quantizer.used_0[0] = 1
-    quantizer.revive(z, torch.Generator().manual_seed(0))
-    assert quantizer.ema_count_0.tolist() == [7.0, 1.0, 1.0, 1.0]
-    assert torch.equal(quantizer.ema_sum_0[1:], quantizer.codebooks[0][1:].detach())

@@ -83,13 +83,13 @@ def test_dropout_stands_before_every_linear_layer():
         assert all(kinds[place - 1] is nn.Dropout for place, kind in enumerate(kinds) if kind is nn.Linear)
 
 
-@pytest.mark.parametrize("ema_decay", [None, 0.9])
-def test_the_loss_is_reconstruction_of_the_codes_and_the_mean_over_levels(ema_decay):
-    branch, x = small(beta=0.5, ema_decay=ema_decay), normal(20, 10)
+@pytest.mark.parametrize("quantizer", ["ste", "ema"])
+def test_the_loss_is_reconstruction_of_the_codes_and_the_mean_over_levels(quantizer):
+    branch, x = small(commitment_weight=0.5, quantizer=quantizer), normal(20, 10)
     found = branch(x)
     quantized = found.quantized
     torch.testing.assert_close(found.reconstruction_loss, mse_loss(branch.decoder(quantized.words), x))
-    per_level = 0.5 * quantized.commitment_loss + (0 if ema_decay else quantized.codebook_loss)
+    per_level = 0.5 * quantized.commitment_loss + (0 if quantizer == "ema" else quantized.codebook_loss)
     torch.testing.assert_close(found.quantization_loss, per_level.mean())
 
 

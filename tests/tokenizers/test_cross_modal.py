@@ -309,7 +309,7 @@ def test_items_without_a_modality_in_common_give_no_cross_modal_loss_and_zero_gr
         {"normalize": False},
         {"positives": "sampled"},
         {"self_in_denominator": True},
-        {"rqvae": replace(SMALL.rqvae, beta=0.5)},
+        {"rqvae": replace(SMALL.rqvae, commitment_weight=0.5)},
     ],
     ids=str,
 )
@@ -369,8 +369,6 @@ def test_a_model_needs_a_modality():
 
 
 def test_the_published_form_undoes_every_option_of_the_quantizer():
-    rqvae = RQVAEConfig(
-        hidden=(8,), width=4, sizes=(4, 4), ema_decay=0.9, rotation=True, sinkhorn=(0.0, 0.1), residual_grad="both"
-    )
+    rqvae = RQVAEConfig(hidden=(8,), width=4, sizes=(4, 4), quantizer="ema:decay=0.9", residual_grad="both")
     found = CrossModalConfig(rqvae, lambda_con=(0.0, 0.5)).compat().rqvae
-    assert (found.ema_decay, found.rotation, found.sinkhorn, found.residual_grad) == (None, False, None, "none")
+    assert (found.quantizer, found.residual_grad) == ("ste", "none")

@@ -219,7 +219,9 @@ def test_the_loss_of_a_step_depends_on_nothing_that_was_drawn_before():
 
 def test_a_resumed_training_keeps_its_codebooks_and_reaches_the_same_codes(tmp_path, monkeypatch):
     """T20: the published code starts its codebooks anew, as its flag is no buffer. Also with dropout and Sinkhorn."""
-    config = replace(CONFIG, rqvae=replace(CONFIG.rqvae, dropout=0.1, sinkhorn=(0.0, 0.0, 0.05)), positives="sampled")
+    config = replace(
+        CONFIG, rqvae=replace(CONFIG.rqvae, dropout=0.1, quantizer="sinkhorn:epsilon=0.05"), positives="sampled"
+    )
     recipe = replace(RECIPE, epochs=6, warmup_share=0.34)
     expected, events = trained(recipe, config)
     plan = expected.plan(reports=1000, measurements=10)
@@ -267,7 +269,9 @@ def test_revival_brings_codewords_to_life():
 
 
 def test_ema_codebooks_learn_without_gradient():
-    task, events = trained(replace(RECIPE, epochs=20), replace(CONFIG, rqvae=replace(CONFIG.rqvae, ema_decay=0.9)))
+    task, events = trained(
+        replace(RECIPE, epochs=20), replace(CONFIG, rqvae=replace(CONFIG.rqvae, quantizer="ema:decay=0.9"))
+    )
     assert not any(book.requires_grad for book in task.module.branch("text").quantizer.codebooks)
     assert events[-1].losses["reconstruction/text"] < 0.8 * events[13].losses["reconstruction/text"]
 
