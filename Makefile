@@ -10,7 +10,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo study test endure mutants lab bench notebooks pin clean
+.PHONY: demo study test endure mutants lab bench notebooks pin clean lint-pages
 
 demo: .venv/run.stamp
 	$(BIN)/macrec run --out runs/demo
@@ -26,6 +26,13 @@ test: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Scripts and style sheets of pages; the tests do the same where biome is installed. Needs npm.
+lint-pages: node_modules/.bin/biome
+	$< ci
+
+node_modules/.bin/biome:
+	npm install --no-save --no-package-lock --no-audit --no-fund @biomejs/biome@2.6.8
 
 TRIES := 10000
 endure: .venv/dev.stamp

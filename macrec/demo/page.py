@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,14 +13,16 @@ import numpy as np
 import polars as pl
 
 from macrec.demo.explain import Answer, Explainer, Items
-from macrec.demo.look import LOOK, framed
+from macrec.demo.frame import framed
 from macrec.demo.tiles import Tiles, pictures
 from macrec.demo.trained_run import Opened, open_trained
 from macrec.demo.why import why_html
 from macrec.errors import DataError
+from macrec.viz.assets import style
 from macrec.viz.coded_items import counted
-from macrec.viz.pictures import Gallery, item_label
-from macrec.viz.theme import FUSED
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import Gallery
+from macrec.viz.theme import FUSED, VARIABLES
 from macrec.viz.views.beam_trace import beam_trace
 from macrec.viz.views.histories import personas
 
@@ -243,7 +246,8 @@ class DemoPage:
             f"MACRec of the run “{self.opened.folder.name}”, trained on {self.data.name}, {self.data.num_items:,} "
             f"items. It reads the semantic IDs of a history and writes the ID of what comes next, on the paths {paths}."
         )
-        head = widgets.HTML(f"{LOOK}<h1>What comes next, and why?</h1>{words_html(lead)}")
+        rules = f"<style>{VARIABLES}{style(Path(__file__).with_name('style.css'))}</style>"
+        head = widgets.HTML(f"{rules}<h1>What comes next, and why?</h1>{words_html(lead)}")
         who = row(self.people, self.name, self.another, self.empty)
         history = part("A history", who, self.history_words, self.history_tiles.widget)
         found = part("Add to it", self.query, self.found_words, self.found_tiles.widget)

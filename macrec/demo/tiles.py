@@ -8,7 +8,8 @@ from functools import lru_cache
 import ipywidgets as widgets
 
 from macrec.data.dataset import Dataset
-from macrec.viz.pictures import data_uri, item_label, thumbnail
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import data_uri, thumbnail
 
 
 def pictures(data: Dataset, size: int = 96) -> Callable[[int], str | None]:

@@ -14,7 +14,8 @@ from macrec.demo.explain import Answer, PathSays, Step, shared_codes
 from macrec.generation.batches import CodeTables
 from macrec.viz.coded_items import counted, level_names
 from macrec.viz.figures.code_tree import faded
-from macrec.viz.pictures import item_label, picture_tag
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import picture_tag
 from macrec.viz.theme import FUSED, MODALITY, MUTED
 from macrec.viz.views.beam_trace import percent
 

@@ -15,7 +15,8 @@ from macrec.data.dataset import Dataset, first_true, number_of
 from macrec.errors import DataError
 from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.viz.pictures import item_label, picture_grid
+from macrec.viz.labels import member_labels
+from macrec.viz.pictures import picture_grid
 
 Rows = NDArray[np.int64]
 
@@ -81,9 +82,7 @@ def item_cards(
     if data is not None and rows is not None and data.images.present.any():
         return picture_grid(data, rows[list(members)].tolist(), notes, size)
     cells = []
-    for member, note in zip(members, notes, strict=True):
-        known = data is not None and rows is not None
-        name = item_label(data, int(rows[member])) if known else f"item {ids.item_ids[member]}"  # type: ignore[arg-type,index]
+    for name, note in zip(member_labels(ids, members, data, rows), notes, strict=True):
         cells.append(
             f'<div style="width:{max(size, 150)}px;border-left:2px solid #bbb;padding-left:6px;line-height:1.25">'
             f'{html.escape(name)}<div style="color:#666">{html.escape(note)}</div></div>'

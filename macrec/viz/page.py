@@ -15,34 +15,13 @@ from plotly.offline import get_plotlyjs
 
 from macrec.errors import DataError
 from macrec.files import check_replaceable, replacing
+from macrec.viz.assets import script_tag, style
 from macrec.viz.pictures import Gallery
-from macrec.viz.theme import FIGURES_SCRIPT, FONT, INK, TEXT, caption_html, figure_html, inert, numbered
+from macrec.viz.theme import FIGURES_SCRIPT, VARIABLES, caption_html, figure_html, inert, numbered
 
+HERE = Path(__file__).parent
 GENERATOR = '<meta name="generator" content="macrec">'
 """What tells a page of ours."""
-
-STYLE = f"""
-  body {{ margin: 0 auto; padding: 0 20px 60px; max-width: 1180px; background: #fff }}
-  body {{ font: 15px/1.5 {FONT}; color: {INK} }}
-  h1 {{ font-size: 26px; line-height: 1.2; margin: 28px 0 8px }}
-  h2 {{ font-size: 21px; line-height: 1.25; margin: 44px 0 8px; padding-top: 14px; border-top: 1px solid #ddd }}
-  h3 {{ font-size: 17px; margin: 28px 0 6px }}
-  h4 {{ font-size: 15px; margin: 20px 0 4px }}
-  p, ul, ol {{ max-width: 76ch }}
-  a {{ color: {TEXT} }}
-  nav ul {{ columns: 2; column-gap: 40px; padding: 0; margin: 8px 0 0; max-width: none; list-style: none }}
-  nav li {{ break-inside: avoid; padding: 2px 0 }}
-  pre {{ overflow-x: auto; background: #f6f6f6; padding: 8px 10px; border-radius: 6px; font-size: 13px }}
-  pre.printed {{ white-space: pre-wrap; overflow-wrap: anywhere }}
-  summary {{ cursor: pointer; width: fit-content; border-radius: 4px }}
-  :focus-visible {{ outline: 2px solid {TEXT}; outline-offset: 2px }}
-  details.code > summary {{ font-size: 12px; color: #666 }}
-  .view {{ overflow-x: auto; margin: 6px 0 }}
-  .markdown table, .dataframe {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }}
-  :is(.markdown, .dataframe) :is(th, td) {{ padding: 3px 12px; border-bottom: 1px solid #e5e5e5 }}
-  @media (max-width: 800px) {{ nav ul {{ columns: 1 }} }}
-  @media print {{ nav {{ display: none }} }}
-"""
 
 # Whatever the page holds, the browser lets nothing of it reach outside; plotly compiles its WebGL code with eval.
 POLICY = (
@@ -50,15 +29,8 @@ POLICY = (
     "img-src data: blob:; font-src data:; media-src data:; form-action 'none'; base-uri 'none'"
 )
 
-# A fold keeps its content asleep in a <template>: it costs nothing before it is opened, and figures are drawn when
-# there is room to draw them in. The scripts in it run when it is put into the page.
-UNFOLD_JS = """document.addEventListener("toggle", ({target}) => {
-  const asleep = target.open && target.querySelector(":scope > template");
-  if (asleep) asleep.replaceWith(document.importNode(asleep.content, true));
-}, true);"""
-
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
-_GALLERY_KEY = re.compile(r'\}\)\("([0-9a-f]+)", \{"uri": ')
+_GALLERY_KEY = re.compile(r'showGallery\("([0-9a-f]+)", \{"uri": ')
 _FIGURE_ID = re.compile(r"\bmacrec-figure-\d+\b")
 
 
@@ -136,7 +108,8 @@ class Page:
             f"<title>{html.escape(self.title)}</title>\n"
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
-            f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n<script>{UNFOLD_JS}</script></head>\n"
+            f"<style>{VARIABLES}{style(HERE / 'page.css')}</style>\n<script>{get_plotlyjs()}</script>\n"
+            f"{script_tag('', HERE / 'page.js')}</head>\n"
             f"<body>{FIGURES_SCRIPT}<h1>{html.escape(self.title)}</h1>{lead}{contents}\n<main>\n"
             + "\n".join([*self._body, *self._galleries.values()])
             + "\n</main></body></html>\n"

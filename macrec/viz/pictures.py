@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from macrec.data.dataset import Dataset
+from macrec.viz.assets import script_tag
+from macrec.viz.labels import item_label, item_labels
 
 SHEET_PIXELS = 4_600_000
 """Pixels of a sprite sheet, about 0.8 MB in a page: 2,000 pictures of 48 pixels, or fewer larger ones."""
@@ -39,12 +42,6 @@ def thumbnail(dataset: Dataset, row: int, size: int) -> Image.Image | None:
     if not dataset.images.present[row]:
         return None
     return ImageOps.pad(dataset.images.open(row), (size, size), Image.Resampling.LANCZOS, color="white")
-
-
-def item_label(dataset: Dataset, row: int) -> str:
-    """The title of an item, or its id where it has none."""
-    title: str = dataset.items["title"][row] or f"item {dataset.items['item_id'][row]}"
-    return title if len(title) <= 70 else title[:67].rstrip() + "…"
 
 
 class Gallery:
@@ -87,78 +84,11 @@ class Gallery:
             "columns": columns,
             "rows": self.rows.tolist(),
             "pictured": pictured.astype(int).tolist(),
-            "titles": [item_label(self.dataset, int(row)) for row in self.rows],
+            "titles": item_labels(self.dataset, self.rows),
             "lines": {label: [str(value) for value in values] for label, values in self.lines.items()},
         }
-        return f"<script>({HOVER_JS})({script_json(self.key)}, {script_json(gallery)});</script>"
-
-
-# Plotly's own hover labels cannot hold pictures. This moves one card with the pointer over every figure of the page
-# (`figures.js` finds them, and must come first) whose layout.meta names the gallery. The customdata of a point is an
-# item row, or [row, note]: lines divided by <br> that the card shows above the item.
-HOVER_JS = """(key, gallery) => {
-  const macrec = window.macrec;
-  gallery.place = new Map(gallery.rows.map((row, i) => [row, i]));
-  (macrec.galleries ??= {})[key] = gallery;
-  if (macrec.watching) return;
-  macrec.watching = true;
-  const card = document.createElement("div");
-  card.className = "macrec-card";
-  card.style.cssText = "position:fixed;z-index:9999;display:none;pointer-events:none;background:#fff;color:#222;" +
-    "border:1px solid #bbb;border-radius:6px;padding:6px 8px;font:12px system-ui,sans-serif;max-width:240px;" +
-    "box-shadow:0 2px 8px rgba(0,0,0,.2)";
-  document.body.append(card);
-  const fill = (g, i, note) => {
-    card.replaceChildren();
-    for (const [n, text] of note ? note.split("<br>").entries() : []) {
-      card.append(Object.assign(document.createElement(n ? "div" : "b"), {textContent: text}));
-    }
-    if (i === undefined) return;
-    if (note) {
-      const example = Object.assign(document.createElement("div"), {textContent: "for example"});
-      example.style.cssText = "color:#666;margin:4px 0";
-      card.append(example);
-    }
-    if (g.pictured[i]) {
-      const picture = document.createElement("div"), side = 96;
-      const x = -(i % g.columns) * side, y = -Math.floor(i / g.columns) * side;
-      picture.style.cssText = `width:${side}px;height:${side}px;margin:0 auto 4px;` +
-        `background:url(${g.uri}) ${x}px ${y}px / ${g.columns * side}px auto`;
-      card.append(picture);
-    }
-    const title = document.createElement("b");
-    title.textContent = g.titles[i];
-    card.append(title);
-    for (const [label, values] of Object.entries(g.lines)) {
-      const line = document.createElement("div");
-      line.textContent = `${label}: ${values[i]}`;
-      card.append(line);
-    }
-    if (!g.pictured[i]) card.append(Object.assign(document.createElement("i"), {textContent: "no picture"}));
-  };
-  const place = event => {
-    const gap = 14, box = card.getBoundingClientRect();
-    const left = event.clientX + gap + box.width > innerWidth ? event.clientX - gap - box.width : event.clientX + gap;
-    const top = Math.min(event.clientY + gap, innerHeight - box.height - 4);
-    card.style.left = `${Math.max(4, left)}px`;
-    card.style.top = `${Math.max(4, top)}px`;
-  };
-  const attach = plot => {
-    const meta = plot.layout?.meta;
-    if (!meta?.macrec || plot.macrecAttached === meta.macrec || !plot.on) return;
-    plot.macrecAttached = meta.macrec;
-    plot.on("plotly_hover", ({points, event}) => {
-      const g = macrec.galleries[plot.layout.meta.gallery];
-      const [row, note] = [points[0].customdata].flat();
-      if (!g || !event || !(g.place.has(row) || note)) return;
-      fill(g, g.place.get(row), note);
-      card.style.display = "block";
-      place(event);
-    });
-    plot.on("plotly_unhover", () => { card.style.display = "none"; });
-  };
-  macrec.eachFigure(attach);
-}"""
+        call = f"showGallery({script_json(self.key)}, {script_json(gallery)});"
+        return script_tag(call, Path(__file__).with_name("gallery.js"))
 
 
 def labelled(label: str) -> str:

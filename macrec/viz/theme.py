@@ -15,7 +15,10 @@ from typing import Any
 import plotly.graph_objects as go
 from IPython.display import HTML, display
 
+from macrec.viz.assets import script_tag
 from macrec.viz.pictures import Gallery, script_json
+
+HERE = Path(__file__).parent
 
 TEXT = "#0072B2"  # blue
 IMAGE = "#D55E00"  # vermillion
@@ -37,6 +40,10 @@ SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+_COLORS = {"text": TEXT, "image": IMAGE, "fused": FUSED, "conflict": CONFLICT, "ink": INK, "muted": MUTED}
+VARIABLES = ":root{" + "".join(f"--{name}:{color};" for name, color in _COLORS.items()) + f"--font:{FONT}}}"
+"""The theme as a rule of CSS, for the style sheets of views: `var(--ink)` and so on."""
 
 _axis = {
     "showgrid": False,
@@ -117,19 +124,10 @@ def figure_html(spec: dict[str, Any], number: int) -> str:
     """A page fragment that draws a figure with the plotly.js of the page, else with the one plotly publishes."""
     height = spec["layout"].get("height", 420)
     alt = html.escape(spec["layout"]["meta"]["alt"], quote=True)
-    return f"""<div id="macrec-figure-{number}" role="figure" aria-label="{alt}" style="height:{height}px"></div>
-<script>(() => {{
-  const spec = {script_json(spec)};
-  const draw = () => Plotly.newPlot("macrec-figure-{number}", spec.data, spec.layout, {script_json(CONFIG)});
-  if (window.Plotly) {{ draw(); return; }}
-  const script = document.createElement("script");
-  script.src = "{PLOTLY_JS}"; script.onload = draw;
-  script.onerror = () => {{
-    const place = document.getElementById("macrec-figure-{number}");
-    place.textContent = "[open this notebook in JupyterLab, or go online, to see the figure] " + spec.layout.meta.alt;
-  }};
-  document.head.append(script);
-}})();</script>"""
+    name = f"macrec-figure-{number}"
+    call = f'drawFigure("{name}", {script_json(spec)}, {script_json(CONFIG)}, "{PLOTLY_JS}");'
+    return f"""<div id="{name}" role="figure" aria-label="{alt}" style="height:{height}px"></div>
+{script_tag(call, HERE / "draw.js")}"""
 
 
 def _plotly_js() -> str:
@@ -141,12 +139,7 @@ def _plotly_js() -> str:
 PLOTLY_JS = _plotly_js()
 
 
-def _figures_script() -> str:
-    code = Path(__file__).with_name("figures.js").read_text(encoding="utf-8")
-    return f"<script>({code[code.index('() =>') :].strip()})();</script>"
-
-
-FIGURES_SCRIPT = _figures_script()
+FIGURES_SCRIPT = script_tag("findFigures();", HERE / "figures.js")
 """Finds the figures of a page for the scripts that follow it, and gives them their names and a keyboard."""
 
 

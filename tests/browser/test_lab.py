@@ -161,7 +161,7 @@ def point_at_dots(page, plot) -> bool:
     for down in range(30, 75, 3):
         for right in range(4, 48, 2):
             page.mouse.move(box["x"] + box["width"] * right / 100, box["y"] + box["height"] * down / 100)
-            if page.evaluate("document.querySelector('.macrec-card')?.style.display === 'block'"):
+            if page.evaluate("document.querySelector('.macrec-card')?.matches(':popover-open')"):
                 return True
     return False
 
@@ -321,7 +321,7 @@ def test_what_is_selected_in_the_explorers_is_a_table_in_the_kernel(page, lab, t
     # Pointing at a row shows the picture; what the kernel selects is selected on the screen.
     row = linked.locator("tbody tr:has(.pic)").first
     row.hover()
-    card, pointed = linked.locator(".card"), row.bounding_box()
+    card, pointed = page.locator(".macrec-card"), row.bounding_box()
     assert card.locator(".pic").count() == 1 and row.locator("td").nth(1).inner_text() in card.inner_text()
     assert abs(card.bounding_box()["x"] - (pointed["x"] + pointed["width"] / 2)) < 20  # beside the pointer
     page.screenshot(path=tmp_path / "pointed.png")

@@ -6,7 +6,6 @@ import pytest
 from macrec.data.curio import curio
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz import PrefixExplorer, linked_items
-from macrec.viz.linked.linked import linked_js
 
 pytestmark = [
     pytest.mark.browser,
@@ -219,7 +218,7 @@ def test_a_click_on_a_row_marks_the_item_on_the_map_and_its_way_through_the_tree
 def test_pointing_shows_title_id_and_picture(page):
     page.hover("tbody tr:has(.pic)")
     item = int(page.get_attribute("tbody tr:has(.pic)", "data-item"))
-    card = page.locator(".card")
+    card = page.locator(".macrec-card")
     assert card.is_visible() and card.locator(".pic").count() == 1
     lines = card.inner_text().split("\n")
     assert lines[0].rstrip("…") in DATA.items["title"][item]
@@ -229,7 +228,7 @@ def test_pointing_shows_title_id_and_picture(page):
 
 
 def test_the_keyboard_shows_what_the_pointer_shows(page):
-    card = page.locator(".card")
+    card = page.locator(".macrec-card")
     for place, box in ((".node[tabindex='0']", page.locator(".node:focus")), ("tbody tr[tabindex='0']", None)):
         page.hover(place)
         pointed = card.inner_text()
@@ -290,7 +289,3 @@ def test_the_prefix_explorers_twin_goes_in_and_comes_back(browser, tmp_path):
     page.keyboard.press("Escape")
     assert page.inner_text(".path").split() == ["all", "items"]
     page.close()
-
-
-def test_the_script_stands_between_script_tags():
-    assert "</script" not in linked_js()

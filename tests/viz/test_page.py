@@ -49,7 +49,7 @@ def test_figures_that_every_notebook_numbers_from_1_get_numbers_of_their_own():
     ids = re.findall(r'<div id="(macrec-figure-\d+)"', written)
     assert len(ids) == len(set(ids)) == 4
     for name in ids:  # each is drawn where it stands
-        assert len(re.findall(rf'Plotly\.newPlot\("{name}"', written)) == 1
+        assert len(re.findall(rf'drawFigure\("{name}"', written)) == 1
 
 
 def test_the_contents_lead_to_every_section():

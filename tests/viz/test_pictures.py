@@ -16,7 +16,8 @@ from PIL import Image
 from macrec.data import Histories
 from macrec.data.curio import curio
 from macrec.viz import Gallery, history_strip, personas, picture_grid
-from macrec.viz.pictures import item_label, picture_tag, thumbnail
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import picture_tag, thumbnail
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_personas_are_the_shortest_the_median_and_the_longest(data):
 
 def carried(gallery: Gallery) -> tuple[str, dict]:
     """The key and the contents that a gallery's script hands to the page."""
-    arguments = gallery.script().rpartition(")(")[2].removesuffix(");</script>")
+    arguments = gallery.script().rpartition("\nshowGallery(")[2].removesuffix(");\n})();</script>")
     return tuple(json.loads(f"[{arguments}]"))
 
 

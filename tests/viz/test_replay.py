@@ -171,5 +171,5 @@ def test_keys_step_through_the_users_and_along_a_strip(chromium, data, samples, 
         == (data.items["title"][int(history[1])])
     )
     page.locator(f"{visible} li.target").last.hover()
-    card = page.inner_text(".card")
+    card = page.inner_text(".macrec-card")
     assert "a: rank 2, score -1" in card and data.items["title"][int(samples.targets[6])] in card and not problems

@@ -40,7 +40,8 @@ def contrast(words: str, fill: str) -> float:
 
 def test_words_stand_out_from_white():
     # Every color that HTML of ours gives to words, wherever it is written; those with a fill of their own are below.
-    sources = [*Path(theme.__file__).parent.glob("*.py"), *Path(theme.__file__).parent.glob("*.js")]
+    package = Path(theme.__file__).parents[1]
+    sources = [file for kind in ("py", "js", "css") for file in package.rglob(f"*.{kind}")]
     colors = {
         color if len(color) == 7 else "#" + "".join(2 * digit for digit in color[1:])
         for source in sources
@@ -80,8 +81,8 @@ def test_a_figure_travels_in_every_form_with_its_sentence(shown):
     assert bundle["text/plain"] == "[figure: Two bars & more.]"
     assert 'role="figure" aria-label="Two bars &amp; more."' in bundle["text/html"]
     assert "Two bars &amp; more." in caption
-    spec = re.search(r"const spec = (.*);\n", bundle["text/html"])[1]
-    assert json.loads(spec)["data"] == bundle["application/vnd.plotly.v1+json"]["data"]
+    spec = re.search(r'drawFigure\("[\w-]+", (.*), "https', bundle["text/html"])[1]
+    assert json.JSONDecoder().raw_decode(spec)[0]["data"] == bundle["application/vnd.plotly.v1+json"]["data"]
 
 
 def test_a_gallery_travels_with_the_caption_and_is_named_by_the_figure(shown):

@@ -188,9 +188,8 @@ def test_a_kernel_that_died_is_told_where(make_run):
 
 
 def test_figures_of_two_notebooks_do_not_collide_and_share_their_pictures(make_run):
-    gallery = (
-        '<script>((key, gallery) => {\n})("0123456789ab", {"uri": "data:image/webp;base64,AAAA", "rows": []});</script>'
-    )
+    call = 'showGallery("0123456789ab", {"uri": "data:image/webp;base64,AAAA", "rows": []});'
+    gallery = f"<script>(() => {{\n{call}\n}})();</script>"
     drawn = figure_html({"data": [], "layout": {"meta": {"alt": "A figure."}}}, 1)
     cell = new_code_cell("", outputs=[html_output(drawn), html_output(caption_html("A figure.", None) + gallery)])
     folder = make_run("fine", cell)

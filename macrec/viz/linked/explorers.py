@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from macrec.data.dataset import Dataset
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.viz.assets import script
 from macrec.viz.coded_items import Rows, counted, item_rows, spelled
-from macrec.viz.linked.linked import Layouts, linked, linked_js
+from macrec.viz.linked.linked import HERE, STYLE, Layouts, linked
 from macrec.viz.theme import show_html
 from macrec.viz.views.nearest_codewords import nearest_codewords
 
@@ -101,36 +102,13 @@ class Status:
         return observer
 
 
-LINKED_ESM = """
-export default {
-  render({model, el}) {
-    const root = document.createElement("div");
-    el.append(root);
-    const view = linkedItems(root, model.get("about"), places => {
-      model.set("selected", new DataView(Int32Array.from(places).buffer));
-      model.save_changes();
-    });
-    const follow = () => {
-      const {buffer, byteOffset, byteLength} = model.get("selected");
-      const places = new Int32Array(buffer.slice(byteOffset, byteOffset + byteLength));
-      const shown = view.selected();
-      if (places.length !== shown.length || places.some((place, i) => place !== shown[i])) view.select(places, false);
-    };
-    follow();
-    model.on("change:selected", follow);
-    return () => { model.off("change:selected", follow); view.stop(); };
-  },
-};
-"""
-
-
-def drawn(esm: str, about: dict[str, Any], **traits: Any) -> Any:
-    """An anywidget of our script, ending in `esm`, with `about` and further synced `traits`."""
+def drawn(module: str, about: dict[str, Any], **traits: Any) -> Any:
+    """An anywidget that a script `module` of this folder draws from `about`, with further synced `traits`."""
     import anywidget
     import traitlets
 
     synced = {name: trait.tag(sync=True) for name, trait in traits.items()}
-    body = {"_esm": linked_js() + esm, "about": traitlets.Dict().tag(sync=True), **synced}
+    body = {"_esm": script(HERE / module), "_css": STYLE, "about": traitlets.Dict().tag(sync=True), **synced}
     return type("Panels", (anywidget.AnyWidget,), body)(about=about)
 
 
@@ -174,7 +152,7 @@ class LinkedItems:
 
         # What the browser sends arrives as a memoryview, which the trait would refuse without a word.
         selected = traitlets.Bytes(b"").tag(from_json=lambda value, widget: bytes(value))
-        return drawn(LINKED_ESM, self._linked.about, selected=selected)
+        return drawn("linked_widget.js", self._linked.about, selected=selected)
 
     @cached_property
     def widget(self) -> Any:

@@ -11,7 +11,6 @@ import hashlib
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,11 @@ from macrec.errors import DataError
 from macrec.quantization.health import conflict_groups
 from macrec.quantization.prefix_tree import PrefixTree, majority_accuracy, prefix_tree
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.viz.assets import script_tag, style
 from macrec.viz.cards import Cards
 from macrec.viz.coded_items import Rows, counted, item_rows, level_names, spelled
 from macrec.viz.figures.embeddings import OTHER, on_grid, top_levels
+from macrec.viz.labels import member_labels
 from macrec.viz.pictures import Gallery, script_json
 from macrec.viz.theme import CATEGORICAL, CONFLICT, FONT, INK, MODALITY, MUTED, OUTLINE, SKY, SYMBOLS, TEXT
 from macrec.viz.views.neighborhoods import factors_of
@@ -34,16 +35,10 @@ from macrec.viz.views.neighborhoods import factors_of
 Layouts = Mapping[str, tuple[NDArray[np.integer], NDArray[np.floating]]]
 
 THEME = {"font": FONT, "ink": INK, "text": TEXT, "conflict": CONFLICT, "selected": SKY, "pale": "#e3f1fa"}
+HERE = Path(__file__).parent
+STYLE = style(HERE / "linked.css")
 MOST_NODES = 1_500
 """Boxes of a tree at most; the tree that a page carries names each by a number of 16 bits, the table by its label."""
-
-
-@cache
-def linked_js() -> str:
-    """The script that draws the panels, in a page and in a widget."""
-    here = Path(__file__).parent
-    names = ("panels.js", "map.js", "tree.js", "linked.js")
-    return "\n".join((here / name).read_text(encoding="utf-8") for name in names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +58,13 @@ def page_view(function: str, about: dict[str, Any], sentence: str) -> str:
     content = script_json(about)
     key = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
     label = html.escape(about["label"], quote=True)
+    call = (
+        f"const about = {content};\ndocument.querySelectorAll('[data-linked=\"{key}\"]').forEach(root => {{\n"
+        f"  if (root.dataset.drawn) return;\n  root.dataset.drawn = true;\n  {function}(root, about);\n}});"
+    )
     return (
-        f'<div data-linked="{key}" role="group" aria-label="{label}"><p>{html.escape(sentence)} (Trust this '
-        f"notebook to see it.)</p></div><script>(() => {{\n{linked_js()}\nconst about = {content};\n"
-        f"document.querySelectorAll('[data-linked=\"{key}\"]').forEach(root => {{\n"
-        f"  if (root.dataset.drawn) return;\n  root.dataset.drawn = true;\n  {function}(root, about);\n"
-        "});\n})();</script>"
+        f'<style>{STYLE}</style><div data-linked="{key}" role="group" aria-label="{label}"><p>{html.escape(sentence)} '
+        f"(Trust this notebook to see it.)</p></div>{script_tag(call, HERE / 'linked.js')}"
     )
 
 
@@ -146,7 +142,7 @@ def linked(
         "codes": _packed(shown.codes.astype(narrow)),
         "node": _packed(_deepest(tree).astype(np.uint16)),
         "tree": tree_about(shown, tree),
-        "titles": "\n".join(_titles(shown, data, rows[members])),
+        "titles": "\n".join(member_labels(shown, np.arange(len(shown)), data, rows[members])),
         "conflicted": _packed(conflicted),
         "sharing": _packed(sharing),
         "maps": [_map(name, place, of_member) for name, place in places.items()],
@@ -266,16 +262,6 @@ def _sprite(data: Dataset, rows: Rows, pictured: Rows) -> dict[str, Any]:
     """The thumbnails as one image, and whose they are."""
     cards = Cards(Gallery(data, rows[pictured]), rows[pictured], pixels=min(48**2 * len(pictured), 1_400_000))
     return {"uri": cards.uri(), "columns": cards.columns, "items": _packed(pictured.astype(np.int32))}
-
-
-def _titles(ids: SemanticIds, data: Dataset | None, rows: Rows) -> pl.Series:
-    """One line per item: its title, or its id where it has none."""
-    names = "item " + ids.item_ids.str.replace_all(r"\s+", " ")
-    if data is None:
-        return names
-    titles = data.items["title"].gather(rows).str.replace_all(r"\s+", " ").str.strip_chars()
-    short = pl.when(titles.str.len_chars() > 70).then(titles.str.head(67) + "…").otherwise(titles)
-    return pl.select(pl.when(titles == "").then(names).otherwise(short).alias("title"))["title"]
 
 
 def _deepest(tree: PrefixTree) -> NDArray[np.int32]:

@@ -17,23 +17,6 @@ from macrec.viz.coded_items import counted, item_cards, item_rows, level_names, 
 from macrec.viz.linked.explorers import Status, drawn, item_frame
 from macrec.viz.linked.linked import THEME, page_view, tree_about
 
-TREE_ESM = """
-export default {
-  render({model, el}) {
-    const root = document.createElement("div");
-    el.append(root);
-    let asked = 0;
-    const draw = () => codeTree(root, model.get("about"), node => {
-      model.set("chosen", [node, ++asked]);
-      model.save_changes();
-    });
-    draw();
-    model.on("change:about", draw);
-    return () => model.off("change:about", draw);
-  },
-};
-"""
-
 
 class PrefixExplorer:
     """The tree below any prefix, of a million items too: each step is cut anew to at most `nodes` boxes.
@@ -132,7 +115,7 @@ class PrefixExplorer:
     def _panel(self) -> Any:
         import traitlets
 
-        return drawn(TREE_ESM, self.about(), chosen=traitlets.List([]))
+        return drawn("tree_widget.js", self.about(), chosen=traitlets.List([]))
 
     @cached_property
     def widget(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,8 @@ from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.cards import TARGET, Cards
 from macrec.viz.coded_items import level_names
-from macrec.viz.pictures import Gallery, item_label
-from macrec.viz.theme import INK, TEXT
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import Gallery
 
 if TYPE_CHECKING:  # torch comes with them, and drawing needs none
     from macrec.generation.beam import Trace
@@ -164,7 +165,7 @@ def beam_trace(
             f"<div><b>{html.escape(target_name)}</b><br>{html.escape(item_label(gallery.dataset, target))}</div></div>"
         )
     body = f'{head}{truth}<div class="grid" style="grid-template-columns:{widths}">{"".join(columns)}</div>'
-    return cards.view(body, f"--target:{target_color};{STYLE}", SCRIPT, " ".join(words))
+    return cards.view(body, Path(__file__), " ".join(words), f"--target:{target_color}")
 
 
 def _drawn(level: Level, way: TargetPath | None, number: int) -> list[int]:
@@ -296,82 +297,3 @@ def percent(p: float) -> str:
     if 0 < p < 0.00005:
         return "<0.01%"
     return f"{p:.1%}" if p >= 0.00995 else f"{p:.2%}"
-
-
-STYLE = f"""
-.says{{margin:0 0 8px;max-width:900px;line-height:1.4}}
-.truth{{display:flex;gap:8px;align-items:center;border:2px solid var(--target);border-radius:6px;
-padding:4px 8px 4px 4px;width:fit-content;margin:0 0 10px}}
-.truth.lost{{border-style:dashed}}
-.thumb{{width:36px;flex:none}}
-.thumb .none{{font-size:8px}}
-.grid{{display:grid;align-items:start;overflow-x:auto;padding:2px}}
-header{{height:44px;line-height:1.35;color:#555}}
-header b{{color:{INK}}}
-ol{{list-style:none;margin:0;padding:0}}
-li{{height:{ROW - 6}px;margin:0 0 6px;box-sizing:border-box;position:relative;overflow:hidden}}
-.beam{{border:1px solid #999;border-radius:5px;padding:3px 6px;line-height:1.25;background:#fff;cursor:default}}
-.beam span{{float:right}}
-.beam small{{display:block;color:#555;font-size:11px;white-space:nowrap}}
-.beam i{{position:absolute;left:0;bottom:0;height:4px;background:{TEXT}}}
-.beam.dead{{color:#707070;background:#f4f4f4;border:1px dashed #bbb}}
-.beam.dead small{{color:#707070}}
-.beam.dead i{{background:#b8b8b8}}
-.beam.target{{border:2px solid var(--target);padding:2px 5px}}
-.beam.target i{{background:var(--target)}}
-.item{{display:flex;gap:8px;align-items:center;padding-left:10px}}
-.item .words{{line-height:1.2;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden}}
-.item.target .words{{font-weight:bold}}
-.item.target .thumb{{outline:2px solid var(--target);border-radius:4px}}
-.lit{{box-shadow:inset 0 0 0 2px {INK}}}
-svg{{width:100%;margin-top:44px;overflow:visible}}
-path{{fill:none;stroke:#b0b0b0;stroke-width:1.2px;vector-effect:non-scaling-stroke}}
-path.target{{stroke:var(--target);stroke-width:2.6px}}
-path.on{{stroke:{INK};stroke-width:2.2px}}
-.more{{margin:0;color:#555}}
-"""
-
-# The way through a beam is lit under the pointer and the focus; arrow keys walk the boxes: up and down a level, left to
-# where a beam came from, right to its best successor.
-SCRIPT = """view => {
-  const beams = [...view.querySelectorAll(".beam")], at = new Map(beams.map(beam => [beam.dataset.at, beam]));
-  const level = beam => +beam.dataset.at.split("-")[0];
-  const parent = beam => at.get(`${level(beam) - 1}-${beam.dataset.from}`);
-  const children = beam => beams.filter(other => parent(other) === beam);
-  const light = beam => {
-    view.querySelectorAll(".lit,.on").forEach(old => old.classList.remove("lit", "on"));
-    const way = [];
-    for (let up = beam; up; up = parent(up)) way.push(up);
-    const down = beam ? [beam] : [];
-    for (const one of down) down.push(...children(one));
-    for (const one of [...way, ...down]) {
-      one.classList.add("lit");
-      view.querySelector(`[data-to="${one.dataset.at}"]`)?.classList.add("on");
-    }
-  };
-  const find = event => {
-    const item = event.target.closest(".item");
-    return item ? at.get(`${level(beams.at(-1))}-${item.dataset.leaf}`) : event.target.closest(".beam");
-  };
-  view.addEventListener("pointerover", event => light(find(event)));
-  view.addEventListener("pointerleave", () => light());
-  view.addEventListener("focusin", event => light(find(event)));
-  view.addEventListener("focusout", () => light());
-  if (beams.length) beams[0].tabIndex = 0;
-  view.dataset.lmSuppressShortcuts = "true";
-  view.addEventListener("keydown", event => {
-    const beam = event.target.closest(".beam");
-    const to = beam && {
-      ArrowUp: () => beam.previousElementSibling, ArrowDown: () => beam.nextElementSibling,
-      ArrowLeft: () => parent(beam), ArrowRight: () => children(beam)[0],
-    }[event.key];
-    if (!to) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const next = to();
-    if (!next) return;
-    beam.tabIndex = -1;
-    next.tabIndex = 0;
-    next.focus({focusVisible: true});
-  });
-}"""

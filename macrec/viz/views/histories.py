@@ -8,7 +8,8 @@ import numpy as np
 
 from macrec.data.dataset import Dataset
 from macrec.data.histories import Histories
-from macrec.viz.pictures import item_label, labelled, picture_tag
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import labelled, picture_tag
 from macrec.viz.theme import FONT, FUSED, IMAGE, MUTED
 
 

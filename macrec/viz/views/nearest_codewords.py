@@ -14,7 +14,8 @@ from macrec.errors import DataError
 from macrec.quantization.codewords import check_quantized, codeword_distances
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import Rows, item_cards, item_rows, level_names, spelled
-from macrec.viz.pictures import item_label, labelled, picture_tag
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import labelled, picture_tag
 from macrec.viz.theme import FONT, FUSED
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,8 @@ from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import Embeddings
 from macrec.encoders.neighbors import Neighborhoods, purity
-from macrec.viz.pictures import item_label, labelled, picture_grid
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import labelled, picture_grid
 from macrec.viz.theme import FONT, MODALITY
 
 CURIO_FACTORS = ("category", "purpose", "material", "brand", "palette", "pattern", "shape")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,16 +14,18 @@ from numpy.typing import NDArray
 from macrec.data.dataset import Dataset
 from macrec.quantization.prefix_tree import APART, PrefixTree, most_common_values, prefix_tree, title_words
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.viz.assets import style
 from macrec.viz.coded_items import Rows, counted, item_rows, spelled
-from macrec.viz.pictures import Gallery, item_label
-from macrec.viz.theme import CONFLICT, FONT, FUSED, INK
+from macrec.viz.labels import member_labels
+from macrec.viz.pictures import Gallery
+from macrec.viz.theme import VARIABLES
 from macrec.viz.views.neighborhoods import factors_of
 
 PICTURES = 2_000
 """Different pictures in one view at most: one sheet of about 0.8 MB."""
 
 SIDE = 64
-"""Pixels of a picture on the page."""
+"""Pixels of a picture on the page, as in prefix_gallery.css."""
 
 
 def prefix_gallery(
@@ -58,10 +61,14 @@ def prefix_gallery(
         sheet = Sheet.of(data, np.unique(rows[np.concatenate([*shown.values()])]))
     view = _View(ids, data, rows, tree, shown, sheet)
     sentence = view.sentence()
-    style = STYLE + (f".{sheet.name} i{{background-image:url({sheet.uri})}}" if sheet else "")
+    rules = (
+        VARIABLES
+        + style(Path(__file__).with_suffix(".css"))
+        + (f".{sheet.name} i{{background-image:url({sheet.uri})}}" if sheet else "")
+    )
     name = f"macrec-prefixes {sheet.name if sheet else 'macrec-titles'}"
     return (
-        f'<section class="{name}" role="group" aria-label="{html.escape(sentence, quote=True)}"><style>{style}</style>'
+        f'<section class="{name}" role="group" aria-label="{html.escape(sentence, quote=True)}"><style>{rules}</style>'
         f"<p>{html.escape(sentence)}</p>{view.inside(0)}</section>"
     )
 
@@ -190,9 +197,9 @@ class _View:
         if node not in self.shown:
             return ""
         cells = []
-        for row in self.shown[node].tolist():
-            known = self.data is not None and self.rows is not None
-            label = item_label(self.data, int(self.rows[row])) if known else f"item {self.ids.item_ids[row]}"  # type: ignore[arg-type,index]
+        members = self.shown[node]
+        names = member_labels(self.ids, members, self.data, self.rows)
+        for row, label in zip(members.tolist(), names, strict=True):
             picture = self.sheet.tag(int(self.rows[row])) if self.sheet and self.rows is not None else ""
             cells.append(f"<li>{picture}{html.escape(label)}</li>")
         left = int(self.tree.counts[node]) - len(cells)
@@ -218,25 +225,3 @@ class _View:
             f"{tree.conflicts[0]:.1%} of all items share their ID with another. "
             "Open a code for examples and for the codes that follow it."
         )
-
-
-STYLE = f"""
-.macrec-prefixes{{font:13px/1.35 {FONT};color:{INK};background:#fff;padding:4px 0}}
-.macrec-prefixes details{{margin:1px 0 1px 2px;border-left:2px solid #ddd;padding-left:8px}}
-.macrec-prefixes details[open]{{border-left-color:{FUSED}}}
-.macrec-prefixes summary{{cursor:pointer;padding:2px 4px;border-radius:4px}}
-.macrec-prefixes summary:hover{{background:#f4f4f4}}
-.macrec-prefixes summary:focus-visible{{outline:2px solid {INK}}}
-.macrec-prefixes b{{display:inline-block;min-width:4.2em}}
-.macrec-prefixes u{{display:inline-block;width:80px;height:8px;background:#f4f4f4;margin-right:6px;overflow:hidden}}
-.macrec-prefixes q{{display:block;height:8px;min-width:1px;background:{FUSED};quotes:none}}
-.macrec-prefixes em{{color:{INK};font-style:normal;border-bottom:3px solid {CONFLICT}}}
-.macrec-prefixes small{{color:#555;font-size:12px;margin-left:6px}}
-.macrec-prefixes p{{color:#555;margin:2px 0 4px 6px}}
-.macrec-prefixes ul{{display:flex;flex-wrap:wrap;gap:10px;list-style:none;margin:4px 0;padding:0 6px}}
-.macrec-prefixes li{{width:{SIDE + 46}px;font-size:11px;line-height:1.25;overflow-wrap:anywhere}}
-.macrec-titles li{{width:170px;border-left:2px solid #ddd;padding-left:6px}}
-.macrec-prefixes i,.macrec-prefixes s{{display:block;width:{SIDE}px;height:{SIDE}px;margin-bottom:3px}}
-.macrec-prefixes i{{border-radius:5px}}
-.macrec-prefixes s{{border:1px dashed #bbb;box-sizing:border-box;color:#666;text-decoration:none;padding:16px 6px}}
-"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from macrec.data.ranking import NOT_RANKED, Ranking
 from macrec.data.split import PADDING, Samples
 from macrec.errors import DataError
 from macrec.viz.cards import TARGET, Cards
-from macrec.viz.pictures import Gallery, item_label
+from macrec.viz.labels import item_label
+from macrec.viz.pictures import Gallery
 
 MOST_USERS = 12
 """Users of one view, so that a page with all of them stays below 0.7 MB."""
@@ -74,7 +76,7 @@ def replay(
         f"What {len(chosen)} users did, what came next, and what {', '.join(rankings)} would have shown: the target is "
         "framed."
     )
-    return cards.view(menu + "".join(sections), STYLE, SCRIPT, label)
+    return cards.view(menu + "".join(sections), Path(__file__), label, f"--target:{TARGET}")
 
 
 def _check(
@@ -144,60 +146,3 @@ def _strip(name: str, told: str, cells: list[str], found: bool = False) -> str:
     place = f" <span{' class=found' * found}>{html.escape(told)}</span>" if told else ""
     body = f"<ol>{''.join(cells)}</ol>" if cells else "<p>nothing</p>"
     return f'<div class="strip"><div class="name"><b>{html.escape(name)}</b>{place}</div>{body}</div>'
-
-
-STYLE = f"""
-.menu{{display:flex;gap:8px;align-items:center;margin:0 0 6px;flex-wrap:wrap}}
-.menu[hidden],section[hidden]{{display:none}}
-select,button{{font:inherit;padding:3px 8px;max-width:100%}}
-h4{{margin:6px 0;font-size:14px}}
-.strip{{border-top:1px solid #e2e2e2;padding:6px 0}}
-.name{{margin:0 0 4px;color:#555}}
-.name b{{color:#222;margin-right:6px}}
-.name .found{{color:#222;border-bottom:3px solid {TARGET}}}
-ol{{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(10,minmax(0,84px));gap:8px 10px}}
-li{{min-width:0;border:3px solid transparent;border-radius:6px;padding:1px;position:relative}}
-li.target{{border-color:{TARGET}}}
-li.target .words{{font-weight:bold}}
-li.target::before{{content:"✓";position:absolute;z-index:1;top:-3px;right:-3px;background:{TARGET};color:#fff;
-font:bold 13px sans-serif;padding:0 4px 1px;border-radius:0 6px 0 6px}}
-.words{{font-size:11px;line-height:1.2;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:3;overflow:hidden;
-margin-top:3px;overflow-wrap:break-word}}
-p{{margin:0;color:#555}}
-"""
-
-# The menu shows one user at a time; in a strip the arrow keys walk from item to item, and Tab from strip to strip.
-SCRIPT = """view => {
-  const sections = [...view.querySelectorAll("section")], menu = view.querySelector(".menu");
-  const choice = menu.querySelector("select"), told = menu.querySelector("span");
-  const [back, on] = menu.querySelectorAll("button");
-  const show = place => {
-    sections.forEach((section, i) => { section.hidden = i !== place; });
-    choice.selectedIndex = place;
-    back.disabled = place === 0;
-    on.disabled = place === sections.length - 1;
-    told.textContent = `${place + 1} of ${sections.length}`;
-  };
-  menu.hidden = sections.length < 2;
-  sections.forEach(section => section.querySelector("h4").hidden = sections.length > 1);
-  choice.addEventListener("change", () => show(choice.selectedIndex));
-  back.addEventListener("click", () => show(choice.selectedIndex - 1));
-  on.addEventListener("click", () => show(choice.selectedIndex + 1));
-  show(0);
-  view.querySelectorAll("li").forEach(item => { item.tabIndex = item.previousElementSibling ? -1 : 0; });
-  view.dataset.lmSuppressShortcuts = "true";
-  view.addEventListener("keydown", event => {
-    const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-    if (!step) return;
-    const item = event.target.closest("li");
-    if (event.target === choice) {
-      const place = choice.selectedIndex + step;
-      if (sections[place]) show(place);
-    } else if (item) {
-      const next = step < 0 ? item.previousElementSibling : item.nextElementSibling;
-      if (next) { item.tabIndex = -1; next.tabIndex = 0; next.focus({focusVisible: true}); }
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-}"""

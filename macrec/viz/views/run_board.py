@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from macrec.viz.assets import script_tag
 from macrec.viz.tables import table_html, written
 from macrec.viz.theme import CATEGORICAL, FIGURES_SCRIPT, INK, MUTED, OUTLINE, SYMBOLS, empty_figure
 
@@ -251,26 +253,4 @@ def run_table(
         cell = html.escape(run)
         linked = f'><a href="{html.escape(address, quote=True)}">{cell}</a></td>'
         fragment = fragment.replace(f">{cell}</td>", linked, 1)
-    return fragment + FIGURES_SCRIPT + f"<script>({LINKS_JS})();</script>"
-
-
-# Plotly's events are not the page's, so every plot that carries links is listened to once it is drawn.
-LINKS_JS = """() => {
-  const macrec = window.macrec;
-  if (macrec.linking) return;
-  macrec.linking = true;
-  const attach = plot => {
-    if (plot.macrecLinked || !plot.on || !plot.data?.some(trace => trace.meta?.macrec_links)) return;
-    plot.macrecLinked = true;
-    const address = ({points}) => points[0].data.meta?.macrec_links?.[points[0].pointNumber];
-    plot.on("plotly_click", event => {
-      const to = address(event);
-      if (to?.startsWith("#")) location.hash = to;  // a place in this page
-      else if (to) window.open(to, "_blank", "noopener");
-    });
-    const pointer = shape => plot.querySelectorAll(".drag").forEach(layer => { layer.style.cursor = shape; });
-    plot.on("plotly_hover", event => pointer(address(event) ? "pointer" : ""));
-    plot.on("plotly_unhover", () => pointer(""));
-  };
-  macrec.eachFigure(attach);
-}"""
+    return fragment + FIGURES_SCRIPT + script_tag("linkRuns();", Path(__file__).with_suffix(".js"))

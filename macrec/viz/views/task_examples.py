@@ -9,7 +9,7 @@ import numpy as np
 
 from macrec.data.dataset import Dataset
 from macrec.viz.coded_items import level_names
-from macrec.viz.pictures import item_label
+from macrec.viz.labels import item_label
 from macrec.viz.theme import FONT, IMAGE, INK, MUTED, TEXT
 
 if TYPE_CHECKING:  # torch comes with them, and drawing needs none
