@@ -91,25 +91,25 @@ class Checkpoint:
     def _about(self) -> dict[str, Any] | None:
         """What `checkpoint.json` says; None when it is not there."""
         try:
-            found = json.loads(self.file.read_text(encoding="utf-8"))
+            about = json.loads(self.file.read_text(encoding="utf-8"))
             shape = {"tensors": str, "identity": dict, "state": dict, "checksum": str}
-            if found.keys() != shape.keys() or any(type(found[name]) is not kind for name, kind in shape.items()):
+            if about.keys() != shape.keys() or any(type(about[name]) is not kind for name, kind in shape.items()):
                 raise ValueError("something is missing")
-            if not re.fullmatch(r"step-\d{8,}\.safetensors", found["tensors"], re.ASCII):
+            if not re.fullmatch(r"step-\d{8,}\.safetensors", about["tensors"], re.ASCII):
                 raise ValueError("the tensors are elsewhere")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             what = "the checkpoint cannot be read"
             raise unseen(error, self.file) or DataError(what, file=self.file, fix=FIX) from error
-        identity, mine = found["identity"], json.loads(json.dumps(self.identity))
+        identity, mine = about["identity"], json.loads(json.dumps(self.identity))
         if identity != mine:
             missing = object()
             keys = identity.keys() | mine.keys()
             differing = [key for key in keys if identity.get(key, missing) != mine.get(key, missing)]
             what = f"the checkpoint is of another training (it differs in {', '.join(sorted(differing))})"
             raise DataError(what, file=self.file, fix="use another folder, or " + FIX)
-        return dict(found)
+        return dict(about)
 
     @property
     def file(self) -> Path:
@@ -120,7 +120,7 @@ class Checkpoint:
 def checksum(file: Path, about: dict[str, Any]) -> str:
     """A digest of a file of tensors and of what is said about it, but for the digest itself."""
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
     said = json.loads(json.dumps({name: value for name, value in about.items() if name != "checksum"}))
-    found.update(json.dumps(said, sort_keys=True).encode())
-    return found.hexdigest()
+    digest.update(json.dumps(said, sort_keys=True).encode())
+    return digest.hexdigest()

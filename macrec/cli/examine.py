@@ -47,8 +47,8 @@ def diagnose(
     from macrec.data.load import load_dataset
     from macrec.experiments.diagnose import diagnose as measure
 
-    found = measure(load_dataset(path, layout))
-    typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else str(found))
+    diagnosis = measure(load_dataset(path, layout))
+    typer.echo(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False) if as_json else str(diagnosis))
 
 
 @app.command()

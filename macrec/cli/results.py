@@ -28,8 +28,8 @@ def compare(
     """
     from macrec.workbench.compare_runs import compare_runs
 
-    found = compare_runs(runs, metrics or [])
-    typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+    comparison = compare_runs(runs, metrics or [])
+    typer.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) if as_json else comparison.text())
 
 
 @app.command()

@@ -220,8 +220,8 @@ def check_ids(events: pl.DataFrame, file: Path | str, first_row: int = 1) -> Non
     """Raise DataError unless both id columns are there and hold an id in every row, of which there is one at least."""
     for column in ("user_id", "item_id"):
         if column not in events.columns:
-            found = ", ".join(events.columns)
-            raise DataError("the column is missing", file=file, field=column, fix=f"add it (found: {found})")
+            names = ", ".join(events.columns)
+            raise DataError("the column is missing", file=file, field=column, fix=f"add it (found: {names})")
         check_id_column(events[column], file, first_row)
     if len(events) == 0:
         raise DataError("there are no events", file=file, fix="give at least one user with one item")

@@ -88,11 +88,11 @@ def read_items(path: Path, kind: str) -> pl.DataFrame:
 def chosen(columns: Sequence[str], path: Path) -> dict[str, str]:
     """Which of the columns of a table are those of `NAMES`: our name → its name."""
     known = {column.lower(): column for column in reversed(columns)}
-    found = {name: known[alias] for name, aliases in NAMES.items() for alias in reversed(aliases) if alias in known}
-    if "item_id" not in found:
+    names = {name: known[alias] for name, aliases in NAMES.items() for alias in reversed(aliases) if alias in known}
+    if "item_id" not in names:
         what = f"no column holds the items' ids (found: {', '.join(columns)})"
         raise DataError(what, file=path, field="item_id", fix=f"call it {' or '.join(NAMES['item_id'][:3])}")
-    return found
+    return names
 
 
 def table_of_text(path: Path, separator: str) -> pl.DataFrame:
@@ -162,10 +162,10 @@ def as_column(values: list[Any], name: str, column: str, path: Path) -> pl.Serie
     """JSON values as ids, as lists of texts (categories, unless all are several in one text) or as texts."""
     is_listed = name == "categories" and any(isinstance(value, list | dict) for value in values)
     read: Callable[[Any], Any] = as_id if name == "item_id" else as_texts if is_listed else as_text
-    found = []
+    converted = []
     for row, value in enumerate(values, 1):
         try:
-            found.append(None if is_absent(value) else read(value))
+            converted.append(None if is_absent(value) else read(value))
         except ValueError as error:
             raise DataError(str(error), file=path, row=row, field=column, fix="correct it") from error
-    return pl.Series(column, found, dtype=pl.List(pl.String) if is_listed else pl.String)
+    return pl.Series(column, converted, dtype=pl.List(pl.String) if is_listed else pl.String)

@@ -28,24 +28,24 @@ def load_dataset(path_or_name: Path | str, layout: str | None = None, **options:
         raise DataError("the name of the dataset is empty", fix='give a path, or "curio" for the built-in catalog')
     path = Path(place)
     if layout:
-        found = format_named(layout)
-        return found.load(found.find(path) or path, **options)
+        chosen = format_named(layout)
+        return chosen.load(chosen.find(path) or path, **options)
     if not path.exists():
         finish_interrupted(path.parent)  # a folder whose replacement died on a system that cannot exchange two
     candidates = recognized(path)
     if not candidates:
         raise unknown(path)
     if len(candidates) > 1:
-        titles = " and ".join(f"{found.title} ({found.name})" for found, _ in candidates)
+        titles = " and ".join(f"{chosen.title} ({chosen.name})" for chosen, _ in candidates)
         fix = f'say which one, as in "{candidates[0][0].name}:{path}" or --layout {candidates[0][0].name}'
         raise DataError(f"the files are of more than one layout: {titles}", file=path, fix=fix)
-    found, target = candidates[0]
-    return found.load(target, **options)
+    chosen, target = candidates[0]
+    return chosen.load(target, **options)
 
 
 def recognized(path: Path) -> list[tuple[Format, Path]]:
     """Every format of which there are files at `path`, and what its loader is to be given."""
-    return [(found, target) for found in FORMATS.values() if (target := found.find(path)) is not None]
+    return [(layout, target) for layout in FORMATS.values() if (target := layout.find(path)) is not None]
 
 
 def layout_and_path(name: str) -> tuple[str | None, str]:
@@ -72,7 +72,7 @@ def unknown(path: Path) -> DataError:
         return DataError(
             "the file is an archive", file=path, fix=f"unpack it, then give the folder, for example {folder}"
         )
-    looked = "; ".join(f"{found.name}: {found.files}".replace("`", "") for found in FORMATS.values())
+    looked = "; ".join(f"{layout.name}: {layout.files}".replace("`", "") for layout in FORMATS.values())
     fix = f'name the files so, or say which layout it is, as in "recbole:{path}" or --layout recbole'
     return DataError(f"the layout is not known (looked for {looked})", file=path, fix=fix)
 

@@ -70,8 +70,8 @@ class Ranking:
         """
         if targets.shape != (len(self),) or (targets < 0).any():
             raise ValueError(f"one item per row is needed as target: {len(self)} rows, targets {targets.shape}")
-        found = self.items == targets[:, None]
-        return np.where(found.any(axis=1), found.argmax(axis=1) + 1, NOT_RANKED)
+        hits = self.items == targets[:, None]
+        return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, NOT_RANKED)
 
 
 def top_k(
@@ -104,10 +104,10 @@ def top_k(
     crowded = np.flatnonzero(np.count_nonzero(tied, axis=1) > room)
     tied[crowded] &= tied[crowded].cumsum(axis=1) <= room[crowded, None]
     items = np.nonzero(chosen | tied)[1].reshape(num_rows, k)
-    found = np.take_along_axis(scores, items, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    items, found = np.take_along_axis(items, order, axis=1), np.take_along_axis(found, order, axis=1)
-    return Ranking(np.where(np.isneginf(found), PADDING, items), found)
+    top = np.take_along_axis(scores, items, axis=1)
+    order = np.argsort(-top, axis=1, kind="stable")
+    items, top = np.take_along_axis(items, order, axis=1), np.take_along_axis(top, order, axis=1)
+    return Ranking(np.where(np.isneginf(top), PADDING, items), top)
 
 
 def exact_ranks(
@@ -147,5 +147,5 @@ def _at_or_above(scores: Scores, own: Scores, place: NDArray[np.integer]) -> NDA
     """How many items come before each row's target, or are it, when ties go by item number."""
     tied = scores == own
     first = np.arange(scores.shape[1]) <= place
-    found: NDArray[np.int64] = np.count_nonzero(scores > own, axis=1) + np.count_nonzero(tied & first, axis=1)
-    return found
+    counts: NDArray[np.int64] = np.count_nonzero(scores > own, axis=1) + np.count_nonzero(tied & first, axis=1)
+    return counts

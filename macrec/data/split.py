@@ -166,12 +166,12 @@ def published_split(
             field="split",
             fix="give a split that follows each user's order, or all events in one file without a split",
         )
-    found = replace(histories, parts=numbers)
-    for part, samples in zip(PARTS, split_histories(found), strict=False):
+    divided = replace(histories, parts=numbers)
+    for part, samples in zip(PARTS, split_histories(divided), strict=False):
         if not len(samples):
             what = f"the split has no {part} event with a history"
             raise DataError(what, file=file, field="split", fix="add some, or give all events without a split")
-    return found, "the split is the one in the files"
+    return divided, "the split is the one in the files"
 
 
 def training_events(split: Split) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -113,8 +113,8 @@ def written_list(text: str) -> list[str]:
     return [re.sub(r"\\(.)", _unescaped, part[1:-1], flags=re.DOTALL) for part in _STRING.findall(tidy)]
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    return " " if found[1] in "nrt" else found[1]
+def _unescaped(match: re.Match[str]) -> str:
+    return " " if match[1] in "nrt" else match[1]
 
 
 def _plain(text: str) -> str:

@@ -99,11 +99,11 @@ class Explainer:
             PathSays(
                 self.tables.tasks[number],
                 float(share.get(number, 0.0)),
-                found.scores[0][places_of(items, found.items[0]) - 1],
+                of_path.scores[0][places_of(items, of_path.items[0]) - 1],
                 places_of(items, beam.items[0]),
                 int((beam.items[0] != PADDING).sum()),
             )
-            for number, found, beam in zip(self.every.paths, scored, beams.values(), strict=True)
+            for number, of_path, beam in zip(self.every.paths, scored, beams.values(), strict=True)
         )
         true_p, true_ranks = self.truth(history, items) or (None, None)
         return Answer(history, items, ranking.scores[0][: len(items)], paths, true_p, true_ranks)
@@ -143,8 +143,8 @@ def sample_of(history: Items) -> Samples:
 
 def places_of(items: Items, ranked: Items) -> Items:
     """The place of each item `[k]` in one row of a ranking, from 1; `NOT_RANKED` where it is not."""
-    found = items[:, None] == ranked
-    return np.where(found.any(1), found.argmax(1) + 1, NOT_RANKED)
+    hits = items[:, None] == ranked
+    return np.where(hits.any(1), hits.argmax(1) + 1, NOT_RANKED)
 
 
 def shared_codes(ids: SemanticIds, item: int, history: Items) -> tuple[NDArray[np.bool_], Items]:

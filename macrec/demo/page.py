@@ -49,7 +49,7 @@ class DemoPage:
         self.answer: Answer | None = None
         self.truth: int | None = None
         self.chosen: int | None = None
-        self.found: list[int] = []
+        self.matches: list[int] = []
         self.rng = np.random.default_rng(0)
         # Lower case, once: what a search looks at.
         text = pl.concat_str("title", "brand", pl.col("categories").list.join(" "), "description", separator=" ")
@@ -65,9 +65,9 @@ class DemoPage:
         self.empty = widgets.Button(description="start empty", tooltip="an empty history, to be filled from the search")
         self.query = widgets.Text(description="Search by words", placeholder="steel planter")
         self.history_tiles = Tiles("history", SHOWN, self.data, picture, lambda place: self.react(self.remove, place))
-        self.found_tiles = Tiles("found", FOUND, self.data, picture, lambda place: self.react(self.add, place))
+        self.match_tiles = Tiles("found", FOUND, self.data, picture, lambda place: self.react(self.add, place))
         self.next_tiles = Tiles("next", RECOMMENDED, self.data, picture, lambda place: self.react(self.choose, place))
-        self.history_words, self.found_words, self.next_words = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.history_words, self.match_words, self.next_words = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.why = widgets.HTML(words_html("Choose a recommendation to see why it is one."))
         paths = [path.name.removesuffix(", sequence") for path in self.asked]
         self.search = widgets.ToggleButtons(
@@ -122,14 +122,14 @@ class DemoPage:
         """The person with this id; an empty one changes nothing. Raises DataError when there is none."""
         if not name.strip():
             return
-        found = (self.data.user_ids == name.strip()).arg_true()
-        if not len(found):
+        users = (self.data.user_ids == name.strip()).arg_true()
+        if not len(users):
             raise DataError(
                 f'nobody has the id "{name.strip()}"',
                 fix=f"write one such as {self.data.user_ids[self.data.num_users // 2]}",
             )
         self.people.value = None
-        self.show_user(int(found[0]))
+        self.show_user(int(users[0]))
 
     def show_anybody(self) -> None:
         """A person drawn at random."""
@@ -140,21 +140,21 @@ class DemoPage:
         """Items whose texts hold all `words`; a few at random where there are none."""
         wanted = words.lower().split()
         if not wanted:
-            self.found = self.rng.permutation(self.data.num_items)[:FOUND].tolist()
+            self.matches = self.rng.permutation(self.data.num_items)[:FOUND].tolist()
             said = f"A few of {self.data.num_items:,} items. Click one to add it to the history."
         else:
             hits = pl.Series(np.ones(len(self.words), bool))
             for word in wanted:
                 hits &= self.words.str.contains(word, literal=True)
             every = hits.arg_true()
-            self.found = every[:FOUND].to_list()
+            self.matches = every[:FOUND].to_list()
             said = f"{len(every):,} found. Click one to add it to the history." if len(every) else "Nothing found."
-        self.found_words.value = words_html(said)
-        self.found_tiles.show(self.found, ["add to the history"] * len(self.found))
+        self.match_words.value = words_html(said)
+        self.match_tiles.show(self.matches, ["add to the history"] * len(self.matches))
 
     def add(self, place: int) -> None:
         """Put the item found at `place` at the end of the history. Raises DataError when it is there already."""
-        item = self.found[place]
+        item = self.matches[place]
         if item in self.history:
             raise DataError(f"“{item_label(self.data, item)}” is in the history already", fix="add another one")
         self.show_own(np.append(self.history, item))
@@ -233,8 +233,8 @@ class DemoPage:
         """What the person took next in truth, and where it stands among the recommendations."""
         if self.truth is None or self.answer is None:
             return "Click one to see why."
-        found = np.flatnonzero(self.answer.items == self.truth)
-        where = f"place {found[0] + 1} here, marked ✓" if len(found) else f"not among these {len(self.answer.items)}"
+        hits = np.flatnonzero(self.answer.items == self.truth)
+        where = f"place {hits[0] + 1} here, marked ✓" if len(hits) else f"not among these {len(self.answer.items)}"
         said = f"Taken next in truth: “{item_label(self.data, self.truth)}”, {where}"
         true = self.explainer.truth(self.history, np.array([self.truth]))
         return said + (f"; rank {true[1][0]:,} by the oracle, who knows the rules." if true is not None else ".")
@@ -250,12 +250,12 @@ class DemoPage:
         head = widgets.HTML(f"{rules}<h1>What comes next, and why?</h1>{words_html(lead)}")
         who = row(self.people, self.name, self.another, self.empty)
         history = part("A history", who, self.history_words, self.history_tiles.widget)
-        found = part("Add to it", self.query, self.found_words, self.found_tiles.widget)
+        search = part("Add to it", self.query, self.match_words, self.match_tiles.widget)
         following = part("What MACRec recommends", self.next_words, self.next_tiles.widget)
         why = part("Why", self.why)
         trace = part("", self.search, self.trace)
         answers = row(following, why).add_class("macrec-answers")
-        return widgets.VBox([head, row(history, found), answers, trace, self.status]).add_class("macrec-demo")
+        return widgets.VBox([head, row(history, search), answers, trace, self.status]).add_class("macrec-demo")
 
 
 def row(*children: widgets.Widget) -> widgets.Box:

@@ -64,8 +64,8 @@ def paths_html(answer: Answer, place: int) -> str:
     longest = max(0.1, max(float(np.abs(path.pushes).max()) for path in answer.paths))
     rows = []
     for path in answer.paths:
-        found = int(path.places[place])
-        where = f"{found} of {path.width}" if found != NOT_RANKED else f"not in its {path.width}"
+        rank = int(path.places[place])
+        where = f"{rank} of {path.width}" if rank != NOT_RANKED else f"not in its {path.width}"
         push = float(path.pushes[place])
         rows.append(
             f'<tr><th scope="row">{arrow(path)}</th><td>{percent(math.exp(path.scores[place]))}</td><td>{where}</td>'

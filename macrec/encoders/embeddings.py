@@ -102,8 +102,8 @@ class Embeddings:
         if present is not None:
             chosen = open_npy(Path(present))
             if chosen.dtype != np.bool_ or chosen.ndim != 1:
-                found = f"{chosen.ndim}-dimensional {chosen.dtype}"
-                raise DataError(f"the mask is {found}", file=present, fix="save a one-dimensional array of bool")
+                actual = f"{chosen.ndim}-dimensional {chosen.dtype}"
+                raise DataError(f"the mask is {actual}", file=present, fix="save a one-dimensional array of bool")
             check_length(chosen, dataset, Path(present))
             if (mask & ~chosen).any():
                 values = np.where(chosen[:, None], values, values.dtype.type(0))
@@ -257,7 +257,7 @@ def shared_items(
     """
     if count < 0 or 0 < count < least:
         raise DataError(f"{count} cannot be used", field="items", fix=f"give {least} items or more, or 0 for all")
-    rows = np.flatnonzero(np.logical_and.reduce([found.present for found in embeddings.values()]))
+    rows = np.flatnonzero(np.logical_and.reduce([table.present for table in embeddings.values()]))
     if len(rows) < least:
         what = f"only {len(rows)} items have {' and '.join(embeddings)}"
         raise DataError(what, fix=f"give a catalog where at least {least} do")

@@ -39,8 +39,8 @@ def color_table() -> tuple[NDArray[np.int64], int]:
     middle = (np.arange(32) * 8 + 4) / 255
     rgb = np.stack(np.meshgrid(middle, middle, middle, indexing="ij"), axis=-1).reshape(-1, 3)
     boxes = np.rint((rgb2lab(rgb) - [12.5, 0, 0]) / [25, 40, 40]).astype(int)
-    found, number = np.unique(boxes, axis=0, return_inverse=True)
-    return number.reshape(-1).astype(np.int64), len(found)
+    distinct, number = np.unique(boxes, axis=0, return_inverse=True)
+    return number.reshape(-1).astype(np.int64), len(distinct)
 
 
 def color_histogram(picture: NDArray[np.uint8], cells: int = 3) -> NDArray[np.float32]:

@@ -63,12 +63,12 @@ class LatentSpace:
         others = np.setdiff1d([column for column, name in enumerate(names) if " " not in name], often)
         common, rare = weights[:, often].tocsr(), weights[:, others].tocsr()
 
-        _, strengths, found = randomized_svd(normalize(common), min(dim, *common.shape), n_iter=5, random_state=seed)
+        _, strengths, right = randomized_svd(normalize(common), min(dim, *common.shape), n_iter=5, random_state=seed)
         # A direction beyond the rank of the terms holds rounding alone, which unit length would blow up.
         kept = strengths > np.finfo(np.float32).eps * max(common.shape) * strengths[0]
-        found = found[kept].T.astype(np.float32)
-        width = max(found.shape[1], min(dim, NARROWEST))
-        directions = np.pad(found, ((0, 0), (0, width - found.shape[1])))
+        right = right[kept].T.astype(np.float32)
+        width = max(right.shape[1], min(dim, NARROWEST))
+        directions = np.pad(right, ((0, 0), (0, width - right.shape[1])))
         rng = np.random.default_rng(seed)
         of_common, of_rare = (random_signs(len(columns), width, rng) for columns in (often, others))
         return cls(common, rare, directions, of_common, of_rare, whole=float(idf(np.ones(1), len(texts))[0]))

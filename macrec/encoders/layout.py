@@ -28,15 +28,15 @@ def umap_layouts(
     Of more than `max_points` items a sample is placed, the same for every modality. `cache`: the beginning of the names
     of the files that keep the layouts.
     """
-    present = np.stack([found.present for found in embeddings.values()])
+    present = np.stack([table.present for table in embeddings.values()])
     shown = np.flatnonzero(present.any(0))
     if len(shown) > max_points:
         shown = np.sort(np.random.default_rng(seed).choice(shown, max_points, replace=False))
     layouts = {}
-    for modality, found in embeddings.items():
-        rows = shown[found.present[shown]]
+    for modality, table in embeddings.items():
+        rows = shown[table.present[shown]]
         file = cache.with_name(f"{cache.name}-{modality}.npz") if cache else None
-        layouts[modality] = (rows, umap_layout(found.values[rows], seed, file))
+        layouts[modality] = (rows, umap_layout(table.values[rows], seed, file))
     return layouts
 
 
@@ -75,8 +75,8 @@ def kept_layout(file: Path, key: str, items: int) -> Floats | None:
             if sum(member.file_size for member in archive.infolist()) > 8 * items + 10_000:
                 return None
         with np.load(file, allow_pickle=False) as kept:
-            found, positions = str(kept["key"]), kept["positions"]
+            stored, positions = str(kept["key"]), kept["positions"]
     except (*UNREADABLE, KeyError, BadZipFile, zlib.error, NotImplementedError):
         return None
     sound = positions.shape == (items, 2) and positions.dtype == np.float32 and bool(np.isfinite(positions).all())
-    return positions if found == key and sound else None
+    return positions if stored == key and sound else None

@@ -31,7 +31,7 @@ def nearest(values: NDArray[np.floating], k: int, queries: Rows | None = None) -
     queries = np.arange(n) if queries is None else queries
     unit = values.astype(np.float32)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    found = np.empty((len(queries), k), np.int64)
+    neighbors = np.empty((len(queries), k), np.int64)
     chunk = max(1, BLOCK // n)
     for begin in range(0, len(queries), chunk):
         rows = queries[begin : begin + chunk]
@@ -39,8 +39,8 @@ def nearest(values: NDArray[np.floating], k: int, queries: Rows | None = None) -
         similarity[np.arange(len(rows)), rows] = -np.inf
         top = np.argpartition(similarity, n - k, axis=1)[:, n - k :]
         order = np.argsort(-np.take_along_axis(similarity, top, 1), axis=1, kind="stable")
-        found[begin : begin + chunk] = np.take_along_axis(top, order, 1)
-    return found
+        neighbors[begin : begin + chunk] = np.take_along_axis(top, order, 1)
+    return neighbors
 
 
 class Neighborhoods(NamedTuple):
@@ -72,15 +72,15 @@ def neighborhoods(
         rows = np.arange(n)
         if n > limit:
             rows = np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
-    found = {}
+    by_modality = {}
     for modality, vectors in embeddings.items():
         among = np.flatnonzero(vectors.present)
         having = rows[vectors.present[rows]]
         place = np.searchsorted(among, having)
-        found[modality] = Neighborhoods(
+        by_modality[modality] = Neighborhoods(
             having, among[nearest(vectors.values[among], min(k, len(among) - 1), place)], among
         )
-    return found
+    return by_modality
 
 
 def purity(own: NDArray[np.integer], near: NDArray[np.integer], among: NDArray[np.integer]) -> tuple[float, float]:
@@ -121,11 +121,11 @@ class Agreement(NamedTuple):
         return float(self.overlap.mean()) if len(self.overlap) else None
 
 
-def agreement(found: Mapping[str, Neighborhoods]) -> Agreement:
+def agreement(near: Mapping[str, Neighborhoods]) -> Agreement:
     """Compare the neighborhoods of "text" and "image"."""
-    if not {"text", "image"} <= set(found):
+    if not {"text", "image"} <= set(near):
         return Agreement(np.zeros(0, np.int64), 0.0, 0)
-    text, image = found["text"], found["image"]
+    text, image = near["text"], near["image"]
     _, in_text, in_image = np.intersect1d(text.rows, image.rows, return_indices=True)
     # Another item that has both is in one list by chance with k / (n - 1), and independently in the other.
     both = len(np.intersect1d(text.among, image.among))

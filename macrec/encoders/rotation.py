@@ -19,6 +19,6 @@ def rotation(dim: int, seed: int = 0) -> NDArray[np.float32]:
     drawn = np.random.default_rng([seed, dim]).standard_normal((dim, dim))
     orthogonal, triangle = np.linalg.qr(drawn)
     orthogonal *= np.sign(np.diag(triangle))  # the one decomposition that makes every rotation equally likely
-    found = orthogonal.astype(np.float32)
-    found.setflags(write=False)
-    return found
+    matrix = orthogonal.astype(np.float32)
+    matrix.setflags(write=False)
+    return matrix

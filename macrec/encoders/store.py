@@ -129,8 +129,8 @@ class EmbeddingStore:
                 if values is None:
                     values = new_values(partial / "values.npy", (dataset.num_items, block.shape[1]), block.dtype)
                 if values.shape[1] != block.shape[1] or values.dtype != block.dtype:
-                    found = f"{values.shape[1]} {values.dtype} where {block.shape[1]} {block.dtype} are being computed"
-                    raise damaged(partial / "values.npy", f"its rows hold {found}")
+                    actual = f"{values.shape[1]} {values.dtype} where {block.shape[1]} {block.dtype} are being computed"
+                    raise damaged(partial / "values.npy", f"its rows hold {actual}")
                 values[chosen] = block
                 values.flush()  # type: ignore[attr-defined]  # a memmap
                 done += len(chosen)
@@ -142,10 +142,10 @@ class EmbeddingStore:
 
     def entries(self) -> list[Entry]:
         """The finished results, by name."""
-        found = sorted(self.root.glob("*/meta.json")) if self.root.is_dir() else []
+        files = sorted(self.root.glob("*/meta.json")) if self.root.is_dir() else []
         return [
             Entry(meta.parent, read_json(meta), sum(file.stat().st_size for file in meta.parent.iterdir()))
-            for meta in found
+            for meta in files
             if not meta.parent.name.startswith(".")
         ]
 
@@ -190,26 +190,28 @@ def opened(folder: Path, wanted: dict[str, Any], items: int) -> Embeddings:
     values = open_npy(folder / "values.npy")
     present, mean, std = (np.array(open_npy(folder / f"{name}.npy")) for name in ("present", "mean", "std"))
     try:
-        found = Embeddings(meta["modality"], meta["encoder"], values, present, mean, std)
+        embeddings = Embeddings(meta["modality"], meta["encoder"], values, present, mean, std)
     except (TypeError, KeyError) as error:
         raise damaged(folder, str(error)) from error
-    if len(found) != items:
-        raise damaged(folder, f"it holds {len(found)} items of {items}")
+    if len(embeddings) != items:
+        raise damaged(folder, f"it holds {len(embeddings)} items of {items}")
     state = (folder / "values.npy").stat()
     if (seen := (folder.resolve(), state.st_ino, state.st_mtime_ns)) not in _SOUND:
         sums = meta.get("checksums")
-        now = checksums(found)
+        now = checksums(embeddings)
         for name, value in now.items():
             if not isinstance(sums, dict) or sums.get(name) != value:
                 raise damaged(folder / f"{name}.npy", "its checksum differs")
         _SOUND.add(seen)
-    return found
+    return embeddings
 
 
-def checksums(found: Embeddings) -> dict[str, Any]:
+def checksums(embeddings: Embeddings) -> dict[str, Any]:
     """The CRC-32 of every array; of the values one per chunk."""
-    about: dict[str, Any] = {name: crc32(getattr(found, name)) for name in ("present", "mean", "std")}
-    return about | {"values": [crc32(np.ascontiguousarray(found.values[rows])) for rows in chunks(found.values)]}
+    about: dict[str, Any] = {name: crc32(getattr(embeddings, name)) for name in ("present", "mean", "std")}
+    return about | {
+        "values": [crc32(np.ascontiguousarray(embeddings.values[rows])) for rows in chunks(embeddings.values)]
+    }
 
 
 def crc32(array: NDArray[Any]) -> int:
@@ -297,12 +299,12 @@ def finish(partial: Path, present: NDArray[np.bool_], meta: dict[str, Any]) -> N
     """Write what belongs beside the values: `present.npy`, the statistics and `meta.json`."""
     values = open_npy(partial / "values.npy")
     mean, std = statistics(values, present)
-    found = Embeddings(meta["modality"], meta["encoder"], values, present, mean, std)
+    embeddings = Embeddings(meta["modality"], meta["encoder"], values, present, mean, std)
     for name in ("present", "mean", "std"):
-        np.save(partial / f"{name}.npy", getattr(found, name))
+        np.save(partial / f"{name}.npy", getattr(embeddings, name))
     items, dim = values.shape
     shape = {"items": items, "present": int(present.sum()), "dim": dim, "dtype": values.dtype.name}
-    write_json(partial / "meta.json", {**meta, **shape, "checksums": checksums(found)})
+    write_json(partial / "meta.json", {**meta, **shape, "checksums": checksums(embeddings)})
 
 
 def checked(block: NDArray[Any], rows: NDArray[np.integer], dataset: Dataset, encoder: Encoder) -> NDArray[Any]:

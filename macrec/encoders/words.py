@@ -40,5 +40,5 @@ def terms(text: str) -> list[str]:
     >>> terms("Tea for two")
     ['tea', 'for', 'two', 'tea for', 'for two']
     """
-    found = words(text)
-    return found + [f"{one} {two}" for one, two in pairwise(found)]
+    single = words(text)
+    return single + [f"{one} {two}" for one, two in pairwise(single)]

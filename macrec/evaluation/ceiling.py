@@ -25,7 +25,7 @@ def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[st
     users = max_users or max(200, min(10_000, 50_000_000 // dataset.num_items))
     test = test.take(np.arange(min(users, len(test))))
     ranks = known_ranks(dataset, test) | {"popularity": popularity_ranks(split, test, dataset.num_items)}
-    return {name: ranking_metrics(found) for name, found in ranks.items()}
+    return {name: ranking_metrics(of_system) for name, of_system in ranks.items()}
 
 
 def known_ranks(dataset: Dataset, samples: Samples) -> dict[str, NDArray[np.int64]]:

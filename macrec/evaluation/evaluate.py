@@ -141,7 +141,7 @@ def evaluate_each(
             raise ValueError(f'group "{name}" is {mask.dtype} {mask.shape} for {len(samples)} samples')
     if ties == "pessimistic" and not isinstance(system, ScoringSystem):
         raise ValueError(f"pessimistic ties need a system that scores every item; {system.name} does not")
-    found = [
+    evaluations = [
         Evaluation(
             system.name, np.zeros(len(samples), np.int64), np.zeros(len(counts), np.int64), counts, tuple(ks), depth,
             mask_seen, dict(groups or {}),
@@ -155,24 +155,24 @@ def evaluate_each(
             ranked = _pessimistic(system, part, depth, masks)
         else:
             ranked = [(each, each.rank_of(part.targets)) for each in rankings(system, part, depth, masks)]
-        for evaluation, (ranking, ranks) in zip(found, ranked, strict=True):
+        for evaluation, (ranking, ranks) in zip(evaluations, ranked, strict=True):
             if ranking.k > depth:
                 raise ValueError(f"{system.name} was asked for {depth} items and gave {ranking.k}")
             evaluation.ranks[place] = ranks
             first = ranking.items[:, : max(ks)]
             evaluation.shown[:] += np.bincount(first[first != PADDING], minlength=len(counts))
-    return found
+    return evaluations
 
 
 def _pessimistic(
     system: ScoringSystem, samples: Samples, depth: int, masks: Sequence[bool]
 ) -> list[tuple[Ranking, NDArray[np.int64]]]:
-    found = []
+    ranked = []
     for mask_seen, scores in zip(masks, system.scored(samples, masks), strict=True):
         seen = samples.padded() if mask_seen else None
         ranks = exact_ranks(scores, samples.targets, seen, ties="pessimistic")
-        found.append((top_k(scores, depth, exclude=seen), np.where(ranks <= depth, ranks, NOT_RANKED)))
-    return found
+        ranked.append((top_k(scores, depth, exclude=seen), np.where(ranks <= depth, ranks, NOT_RANKED)))
+    return ranked
 
 
 def target_groups(data: Dataset, split: Split, samples: Samples, head: float = 0.2, short: int = 5) -> dict[str, Mask]:

@@ -44,8 +44,8 @@ def hits(ranks: ArrayLike, k: int) -> NDArray[np.bool_]:
     ranks = np.asarray(ranks, np.int64)
     if ranks.size == 0:
         raise ValueError("there are no ranks to average")
-    found: NDArray[np.bool_] = (ranks != NOT_RANKED) & (ranks <= k)
-    return found
+    within: NDArray[np.bool_] = (ranks != NOT_RANKED) & (ranks <= k)
+    return within
 
 
 def gains(ranks: ArrayLike, metric: str) -> NDArray[np.float64]:
@@ -57,10 +57,10 @@ def gains(ranks: ArrayLike, metric: str) -> NDArray[np.float64]:
     name, _, k = metric.partition("@")
     if name not in ("HR", "NDCG", "MRR") or not k.removeprefix("-").isdecimal():
         raise ValueError(f"a metric is HR@k, NDCG@k or MRR@k, got {metric}")
-    found = hits(ranks, int(k))
+    hit = hits(ranks, int(k))
     place = np.maximum(np.asarray(ranks, np.float64), 1.0)
     gain = {"HR": np.ones_like(place), "NDCG": 1.0 / np.log2(1.0 + place), "MRR": 1.0 / place}[name]
-    return np.where(found, gain, 0.0)
+    return np.where(hit, gain, 0.0)
 
 
 def ranking_metrics(ranks: ArrayLike, ks: Iterable[int] = (1, 5, 10)) -> dict[str, float]:

@@ -39,11 +39,11 @@ def over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
         raise ValueError("there are no runs to average")
     if any(run.keys() != runs[0].keys() for run in runs):
         raise ValueError("the runs do not have the same metrics")
-    found = {}
+    spreads = {}
     for name in runs[0]:
         values = np.array([run[name] for run in runs], np.float64)
-        found[name] = Spread(float(values.mean()), float(values.std(ddof=1)) if len(runs) > 1 else np.nan, len(runs))
-    return found
+        spreads[name] = Spread(float(values.mean()), float(values.std(ddof=1)) if len(runs) > 1 else np.nan, len(runs))
+    return spreads
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _over_runs(means: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     runs = means.shape[1]
     if runs == 1:
         return means[:, 0]
-    found: NDArray[np.float64] = np.take_along_axis(means, rng.integers(runs, size=(len(means), runs - 1)), 1).mean(1)
-    return found
+    drawn: NDArray[np.float64] = np.take_along_axis(means, rng.integers(runs, size=(len(means), runs - 1)), 1).mean(1)
+    return drawn
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike, k: int = 10) -> float:

@@ -59,14 +59,14 @@ class ScoringSystem(ABC):
         """What `recommend` gives for each of `masks` (mask what is seen?), from one scoring of the histories."""
         rows = max(1, CELLS // self.num_items)
         parts = [samples.take(np.arange(at, min(at + rows, len(samples)))) for at in range(0, len(samples), rows)]
-        found = [
+        batches = [
             [
                 top_k(scores, k, exclude=part.padded() if mask_seen else None)
                 for mask_seen, scores in zip(masks, self.scored(part, masks), strict=True)
             ]
             for part in parts or [samples]
         ]
-        return [Ranking.stack(of_mask) for of_mask in zip(*found, strict=True)]
+        return [Ranking.stack(of_mask) for of_mask in zip(*batches, strict=True)]
 
     def scored(self, samples: Samples, masks: Sequence[bool]) -> list[Scores]:
         """The scores that each of `masks` ranks by: one and the same, unless a system has settings for each."""

@@ -92,8 +92,8 @@ def beam_search(
             trace.steps.append(BeamStep(parents, codes, nodes, scores, children.exists.sum(-1)))
         if level + 1 < trie.levels:
             logits = scorer.next(level + 1, parents, codes)
-    items, found = trie.expand(nodes, scores, k or width)
-    return Ranking(items.cpu().numpy(), found.cpu().numpy())
+    items, item_scores = trie.expand(nodes, scores, k or width)
+    return Ranking(items.cpu().numpy(), item_scores.cpu().numpy())
 
 
 def child_log_probabilities(logits: Tensor, codes: Tensor, exists: Tensor, normalize: Normalize) -> Tensor:

@@ -204,19 +204,19 @@ class PathDecoder:
                 parents = torch.zeros_like(nodes).scatter_(1, places, beams)
                 logits = scorer.next(level + 1, parents, trie.code[level][nodes.clamp(min=0)].long())
                 beams = places
-        found: NDArray[np.float64] = total.masked_fill(wanted < 0, -torch.inf).double().cpu().numpy()
-        return found / self._length(path)
+        score: NDArray[np.float64] = total.masked_fill(wanted < 0, -torch.inf).double().cpu().numpy()
+        return score / self._length(path)
 
     def searched(self, samples: Samples, mask_seen: bool) -> list[Searched]:
         """The beam of every path, and what scores other items on it."""
         self.model.eval()
-        found: list[Searched] = []
+        results: list[Searched] = []
         for path in self.paths:
             ranking, scorer = self._search(path, samples, self.options.width, mask_seen)
-            found.append(
+            results.append(
                 (Ranking(ranking.items, ranking.scores.astype(np.float64)), partial(self.scores, path, scorer))
             )  # fmt: skip
-        return found
+        return results
 
     def _search(
         self, path: int, samples: Samples, width: int, mask_seen: bool, trace: Trace | None = None
@@ -233,23 +233,23 @@ class PathDecoder:
             hidden = [self._hidden(samples, path) for path in self.paths]
             if self.options.fusion in RESCORING:  # what one path may recommend is scored on all
                 hidden = [np.logical_and.reduce(hidden)] * len(hidden)
-            scores = [np.where(away, -np.inf, found) for away, found in zip(hidden, scores, strict=True)]
-        return self.fused([top_k(found.astype(np.float64), found.shape[1]) for found in scores], k)
+            scores = [np.where(away, -np.inf, of_path) for away, of_path in zip(hidden, scores, strict=True)]
+        return self.fused([top_k(of_path.astype(np.float64), of_path.shape[1]) for of_path in scores], k)
 
     def _exact_scores(self, samples: Samples, path: int) -> NDArray[np.float32]:
         trie = self._trie(path)
         of_leaves = leaf_scores(self._scorer(path, samples), trie, self.options.normalize)
-        found: NDArray[np.float32] = of_leaves[:, trie.leaf.long()].cpu().numpy()
-        return found / np.float32(self._length(path))
+        scores: NDArray[np.float32] = of_leaves[:, trie.leaf.long()].cpu().numpy()
+        return scores / np.float32(self._length(path))
 
     def _hidden(self, samples: Samples, path: int) -> NDArray[np.bool_]:
         """Which items `[B, N]` a beam search on `path` would hide from users who have seen them."""
         trie = self._trie(path)
         leaves = trie.leaf.long().expand(len(samples), -1)
-        found: NDArray[np.bool_] = (
+        hidden: NDArray[np.bool_] = (
             all_seen(trie, trie.levels, leaves, distinct_leaves(trie, self._seen(samples))).cpu().numpy()
         )
-        return found
+        return hidden
 
     def _scorer(self, path: int, samples: Samples) -> PathScorer:
         """The generator on a path, reading the newest `max_history` items of each sample."""
@@ -280,15 +280,15 @@ class PathDecoder:
 def rankings_of(decoders: Sequence[PathDecoder], samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
     """A ranking per path of all `decoders`: its own beam or, where the first's fusion needs it, all candidates."""
     options = decoders[0].options
-    found = []
+    batches = []
     for part in parts(samples, options.batch):
         searched = [path for decoder in decoders for path in decoder.searched(part, mask_seen)]
         rescored = len(searched) > 1 and options.fusion in RESCORING
-        found.append(completed(searched) if rescored else [ranking for ranking, _ in searched])
-    widest = max((ranking.k for of_paths in found for ranking in of_paths), default=k)
+        batches.append(completed(searched) if rescored else [ranking for ranking, _ in searched])
+    widest = max((ranking.k for of_paths in batches for ranking in of_paths), default=k)
     return [
         Ranking.stack([best(ranking.items, ranking.scores, widest) for ranking in of_path])
-        for of_path in zip(*found, strict=True)
+        for of_path in zip(*batches, strict=True)
     ]
 
 
@@ -319,5 +319,5 @@ def distinct(values: Tensor) -> tuple[Tensor, Tensor]:
     new = torch.ones_like(ordered)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     column = new.cumsum(1) - 1
-    found = values.new_full((len(values), int(column.max()) + 1), -1).scatter_(1, column, ordered)
-    return found, torch.empty_like(order).scatter_(1, order, column)
+    unique = values.new_full((len(values), int(column.max()) + 1), -1).scatter_(1, column, ordered)
+    return unique, torch.empty_like(order).scatter_(1, order, column)

@@ -37,7 +37,7 @@ def leaf_scores(scorer: BranchingScorer, trie: CodeTrie, normalize: Normalize, r
     """
     logits = scorer.first()
     users, device = len(logits), logits.device
-    found = torch.empty((users, trie.num_leaves), device=device)
+    leaves = torch.empty((users, trie.num_leaves), device=device)
     block = max(1, rows // max(1, users))
 
     def visit(level: int, begin: int, scores: Tensor, logits: Tensor, scorer: BranchingScorer) -> None:
@@ -50,7 +50,7 @@ def leaf_scores(scorer: BranchingScorer, trie: CodeTrie, normalize: Normalize, r
         total = (scores[..., None] + log_p)[:, children.exists]
         begin = int(trie.start[level][begin])
         if level + 1 == trie.levels:
-            found[:, begin : begin + total.shape[1]] = total
+            leaves[:, begin : begin + total.shape[1]] = total
             return
         parents, codes = children.exists.nonzero()[:, 0], children.codes[children.exists]
         pieces = -(-len(codes) // block)
@@ -60,7 +60,7 @@ def leaf_scores(scorer: BranchingScorer, trie: CodeTrie, normalize: Normalize, r
             visit(level + 1, begin + int(part[0]), total[:, part], following, branch)
 
     visit(0, 0, torch.zeros((users, 1), device=device), logits, scorer)
-    return found
+    return leaves
 
 
 def check_affordable(trie: CodeTrie, users: int) -> None:
@@ -76,12 +76,12 @@ def check_affordable(trie: CodeTrie, users: int) -> None:
         )
 
 
-def beam_error(found: Ranking, exact: Ranking) -> float:
-    """Share of users for whom `found` lacks one or more of the items of `exact` (0 to 1); order does not count.
+def beam_error(approximate: Ranking, exact: Ranking) -> float:
+    """Share of users for whom `approximate` lacks one or more of the items of `exact` (0 to 1); order does not count.
 
     With `exact` cut to the k best it is the share of users whose top k the beam gets wrong.
     """
-    if len(found) != len(exact):
-        raise ValueError(f"the rankings must be of the same users, got {len(found)} and {len(exact)}")
-    lacking = (exact.items[:, :, None] != found.items[:, None, :]).all(2) & (exact.items != PADDING)
+    if len(approximate) != len(exact):
+        raise ValueError(f"the rankings must be of the same users, got {len(approximate)} and {len(exact)}")
+    lacking = (exact.items[:, :, None] != approximate.items[:, None, :]).all(2) & (exact.items != PADDING)
     return float(np.mean(lacking.any(1)))

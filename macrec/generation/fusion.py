@@ -85,21 +85,21 @@ def table(rankings: Sequence[Ranking]) -> tuple[NDArray[np.int64], Scores]:
     opened = np.maximum.accumulate(np.where(first, np.arange(flat.shape[1]), 0), axis=1)
     column = np.take_along_axis(number, np.take_along_axis(order, opened, 1), 1)
     width = max(1, int(is_first.sum(1).max(initial=0)))
-    found = np.full((shape[0], width), PADDING, np.int64)
-    found_scores = np.full((shape[0], width, shape[2]), -np.inf)
+    candidates = np.full((shape[0], width), PADDING, np.int64)
+    candidate_scores = np.full((shape[0], width, shape[2]), -np.inf)
     row, place = np.nonzero(ordered != PADDING)
     source = order[row, place]
-    found[row, column[row, place]] = flat[row, source]
-    found_scores[row, column[row, place], source % shape[2]] = flat_scores[row, source]
-    return found, found_scores
+    candidates[row, column[row, place]] = flat[row, source]
+    candidate_scores[row, column[row, place], source % shape[2]] = flat_scores[row, source]
+    return candidates, candidate_scores
 
 
 def best(items: NDArray[np.int64], scores: Scores, k: int) -> Ranking:
     """The `k` best of `items` `[B, C]` by `scores`, the first column among equals, padded to k."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    kept, found = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
+    kept, kept_scores = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
     missing = k - kept.shape[1]
     if missing > 0:
         kept = np.pad(kept, ((0, 0), (0, missing)), constant_values=PADDING)
-        found = np.pad(found, ((0, 0), (0, missing)), constant_values=-np.inf)
-    return Ranking(np.where(np.isneginf(found), PADDING, kept), found)
+        kept_scores = np.pad(kept_scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+    return Ranking(np.where(np.isneginf(kept_scores), PADDING, kept), kept_scores)

@@ -35,9 +35,9 @@ def tuned_weights(decoder: Paths, samples: Samples, steps: int = 10) -> tuple[fl
     best, chosen = (-1.0, -1.0), divisions(len(rankings), steps)[0]
     for weights in divisions(len(rankings), steps):
         ranks = fuse(rankings, decoder.options.fusion, 10, weights).rank_of(samples.targets)
-        found = (round(ranking_metrics(ranks, (10,))["NDCG@10"], 12), -float(np.square(weights).sum()))
-        if found > best:
-            best, chosen = found, weights
+        quality = (round(ranking_metrics(ranks, (10,))["NDCG@10"], 12), -float(np.square(weights).sum()))
+        if quality > best:
+            best, chosen = quality, weights
     return chosen
 
 
@@ -47,8 +47,8 @@ def divisions(parts: int, steps: int) -> list[tuple[float, ...]]:
     >>> divisions(2, 2)
     [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
     """
-    found = []
+    weights = []
     for bars in combinations(range(steps + parts - 1), parts - 1):
         edges = [-1, *bars, steps + parts - 1]
-        found.append(tuple((right - left - 1) / steps for left, right in pairwise(edges)))
-    return found
+        weights.append(tuple((right - left - 1) / steps for left, right in pairwise(edges)))
+    return weights

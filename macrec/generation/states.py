@@ -36,7 +36,7 @@ def item_states(model: T5, tables: CodeTables, batch: int = 1024) -> dict[str, F
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        found = {}
+        states = {}
         for number, modality in enumerate(tables.modalities):
             every, _ = tables.item_tokens(number, torch.arange(tables.tokens.shape[1], device=tables.device))
             tokens, which = every.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
@@ -45,8 +45,8 @@ def item_states(model: T5, tables: CodeTables, batch: int = 1024) -> dict[str, F
                 pooled(model.encode, tokens[at : at + batch], mask[at : at + batch])
                 for at in range(0, len(tokens), batch)
             ]
-            found[modality] = torch.cat(parts)[which].float().cpu().numpy()
-        return found
+            states[modality] = torch.cat(parts)[which].float().cpu().numpy()
+        return states
     finally:
         for module, mode in modes:
             module.training = mode
@@ -107,8 +107,8 @@ class StateSnapshots:
     def _write(self, file: Path) -> None:
         # Numbered, as these files sort their names.
         states = {
-            f"{number}.{name}": np.ascontiguousarray(found, np.float16)
-            for number, (name, found) in enumerate(self.take().items())
+            f"{number}.{name}": np.ascontiguousarray(array, np.float16)
+            for number, (name, array) in enumerate(self.take().items())
         }
         with replacing(file) as temporary:
             save_file(states, temporary)

@@ -138,7 +138,7 @@ class GeneratorTraining:
         for part in before:
             rows.append(self.generation_loss(part))
             (rows[-1].sum() / len(batch.task)).backward()  # type: ignore[no-untyped-call]
-        rows = [*(found.detach() for found in rows), self.generation_loss(last)]
+        rows = [*(row_losses.detach() for row_losses in rows), self.generation_loss(last)]
         per_row = torch.cat(rows)
         loss = per_row.mean()
         terms = {}

@@ -85,10 +85,10 @@ class CodeTrie:
         begin = self.start[depth][nodes.clamp(min=0)].long()
         end = torch.where(present, self.start[depth][nodes.clamp(min=0) + 1].long(), begin)
         widest = int((end - begin).max()) if nodes.numel() else 0
-        found = begin[..., None] + torch.arange(max(widest, 1), device=nodes.device)
-        exists = found < end[..., None]
-        found = torch.where(exists, found, 0)
-        return Children(found, self.code[depth][found].long(), exists)
+        child = begin[..., None] + torch.arange(max(widest, 1), device=nodes.device)
+        exists = child < end[..., None]
+        child = torch.where(exists, child, 0)
+        return Children(child, self.code[depth][child].long(), exists)
 
     def leaf_range(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The leaves below `nodes` `[...]` of `depth`: the first of each, and the first that is no longer below it."""
@@ -125,8 +125,8 @@ class CodeTrie:
         offset = place - (ends - count).gather(1, beam)
         position = self.first[leaves.gather(1, beam).clamp(min=0)] + offset
         items = self.items[torch.where(inside, position, 0).long()].long()
-        found = torch.where(inside, scores.gather(1, beam), -torch.inf)
-        return torch.where(inside, items, -1), found
+        item_scores = torch.where(inside, scores.gather(1, beam), -torch.inf)
+        return torch.where(inside, items, -1), item_scores
 
 
 def lexical_order(ids: SemanticIds) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

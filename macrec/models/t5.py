@@ -226,8 +226,8 @@ class Attention(nn.Module):
 
     def keys_values(self, states: Tensor) -> Tensor:
         """The keys of all heads and then their values, `[..., 2 inner]`, of states `[..., d_model]`."""
-        found: Tensor = self.key_value(states)
-        return found
+        projected: Tensor = self.key_value(states)
+        return projected
 
     def forward(self, normed: Tensor, keys_values: Tensor, bias: Tensor | None) -> Tensor:
         """What the states `normed` `[B, T, d_model]` read from `keys_values` `[B, S, 2 inner]`: `[B, T, d_model]`.
@@ -246,8 +246,8 @@ class Attention(nn.Module):
         else:
             rate = self.config.dropout_rate if self.training else 0.0
             read = scaled_dot_product_attention(query, key, value, bias, dropout_p=rate, scale=1.0)
-        found: Tensor = self.output(read.transpose(1, 2).flatten(2))
-        return found
+        attended: Tensor = self.output(read.transpose(1, 2).flatten(2))
+        return attended
 
 
 class FeedForward(nn.Module):
@@ -266,8 +266,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., d_model]` → `[..., d_model]`."""
-        found: Tensor = self.narrow(self.dropout(self.wide(self.norm(x)).relu_()))
-        return found
+        transformed: Tensor = self.narrow(self.dropout(self.wide(self.norm(x)).relu_()))
+        return transformed
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

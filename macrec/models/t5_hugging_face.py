@@ -28,9 +28,9 @@ def load_hugging_face(model: T5, weights: nn.Module | Mapping[str, Tensor]) -> N
     fix = "give the config that belongs to the weights"
     if isinstance(weights, nn.Module):
         for name, mine in asdict(model.config).items():
-            found = getattr(weights.config, name)
-            if found != mine and name not in ("dropout_rate", "tie_word_embeddings"):  # the weights tell of ties
-                raise DataError(f"{name} is {found} there and {mine} here", fix=fix)
+            value = getattr(weights.config, name)
+            if value != mine and name not in ("dropout_rate", "tie_word_embeddings"):  # the weights tell of ties
+                raise DataError(f"{name} is {value} there and {mine} here", fix=fix)
         weights = weights.state_dict()
     names, own, values = counterparts(model.config), model.state_dict(), {}
     for name, theirs in names.items():

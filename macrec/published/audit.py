@@ -60,7 +60,7 @@ def gradient_by_level(
     return pl.DataFrame(rows)
 
 
-def positives_found(labels: Mapping[str, NDArray[np.integer]], batch: int, seed: int = 0) -> pl.DataFrame:
+def positive_shares(labels: Mapping[str, NDArray[np.integer]], batch: int, seed: int = 0) -> pl.DataFrame:
     """The share of anchors of a random batch that find an item with their label, looked up in both ways.
 
     The published code reads labels from JSON, builds its lists of items under *text* keys, and asks for them with
@@ -74,8 +74,8 @@ def positives_found(labels: Mapping[str, NDArray[np.integer]], batch: int, seed:
             members: dict[str | int, list[int]] = {}
             for item, label in enumerate(batch_labels):
                 members.setdefault(key(label), []).append(item)
-            found = [len(members.get(label, [])) > 1 for label in batch_labels]
-            rows.append({"form": form, "modality": modality, "share": float(np.mean(found))})
+            has_positive = [len(members.get(label, [])) > 1 for label in batch_labels]
+            rows.append({"form": form, "modality": modality, "share": float(np.mean(has_positive))})
     return pl.DataFrame(rows)
 
 

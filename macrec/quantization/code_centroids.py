@@ -15,10 +15,10 @@ SAMPLE, PAIRS = 4_000, 20_000_000
 def code_means(vectors: NDArray[np.floating], codes: NDArray[np.integer]) -> tuple[NDArray[np.int64], Floats, Floats]:
     """The codes that occur in `codes` `[n]`, sorted `[C]`, the mean of the vectors `[n, d]` of each `[C, d]`, and how
     many these are `[C]`."""
-    found, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    distinct, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
     order = np.argsort(place, kind="stable")
     sums = np.add.reduceat(np.asarray(vectors, np.float64)[order], np.cumsum(counts) - counts, axis=0)
-    return found.astype(np.int64), sums / counts[:, None], counts.astype(np.float64)
+    return distinct.astype(np.int64), sums / counts[:, None], counts.astype(np.float64)
 
 
 def without_itself(distance: Floats, counts: Floats) -> Floats:
@@ -36,12 +36,12 @@ def first_code_fit(
 
     Distances are infinite for a code that only one item has, and where there is no other code.
     """
-    found, means, counts = code_means(vectors, codes)
-    sample = np.sort(np.random.default_rng(seed).permutation(len(codes))[: max(1, min(SAMPLE, PAIRS // len(found)))])
+    distinct, means, counts = code_means(vectors, codes)
+    sample = np.sort(np.random.default_rng(seed).permutation(len(codes))[: max(1, min(SAMPLE, PAIRS // len(distinct)))])
     x = np.asarray(vectors[sample], np.float64)
     squares = (x**2).sum(1)[:, None] - 2 * x @ means.T + (means**2).sum(1)
     distances = np.sqrt(np.maximum(squares, 0))
-    at, row = np.searchsorted(found, codes[sample]), np.arange(len(sample))
+    at, row = np.searchsorted(distinct, codes[sample]), np.arange(len(sample))
     own = without_itself(distances[row, at], counts[at])
     distances[row, at] = np.inf
     return sample, own, distances.min(1)

@@ -222,8 +222,8 @@ class _Taken:
         since = self.buffer[: self.used]
         a, b = self.keys.searchsorted((low, low + span))
         c, d = since.searchsorted((low, low + span))
-        found: Keys = (self.keys[a:b] if c == d else np.concatenate((self.keys[a:b], since[c:d]))) - low
-        return found
+        keys: Keys = (self.keys[a:b] if c == d else np.concatenate((self.keys[a:b], since[c:d]))) - low
+        return keys
 
     def add(self, keys: Keys) -> None:
         end = self.used + len(keys)
@@ -287,9 +287,9 @@ def _best_free(scores: Floats, taken: Keys, n: int) -> tuple[Keys, Floats]:
         best = near[np.argsort(scores[near], kind="stable")[:n]]
     else:
         best = np.argsort(scores, kind="stable")[:n]
-    found = scores[best]
-    free = found < np.inf
-    return best[free], found[free]
+    best_scores = scores[best]
+    free = best_scores < np.inf
+    return best[free], best_scores[free]
 
 
 def _best_of_levels(rest: Floats, books: list[Floats], low: int, taken: _Taken, n: int) -> Keys:
@@ -302,7 +302,7 @@ def _best_of_levels(rest: Floats, books: list[Floats], low: int, taken: _Taken, 
     cross = 2 * first @ second.T
     square, square_second = (first * first).sum(1), (second * second).sum(1)
     span = cross.size
-    keys, found = np.zeros(0, np.int64), np.zeros(0)
+    keys, errors = np.zeros(0, np.int64), np.zeros(0)
     for base, left in zip(range(low, low + math.prod(map(len, books)), span), _leads(rest, books[:-2]), strict=True):
         used = taken.within(base, span)
         if len(used) == span:
@@ -310,9 +310,9 @@ def _best_of_levels(rest: Floats, books: list[Floats], low: int, taken: _Taken, 
         line = square_second - 2 * second @ left
         scores = cross + ((square - 2 * first @ left + left @ left)[:, None] + line)
         places, values = _best_free(scores.ravel(), used, n)
-        keys, found = np.concatenate((keys, base + places)), np.concatenate((found, values))
-        best = np.argsort(found, kind="stable")[:n]
-        keys, found = keys[best], found[best]
+        keys, errors = np.concatenate((keys, base + places)), np.concatenate((errors, values))
+        best = np.argsort(errors, kind="stable")[:n]
+        keys, errors = keys[best], errors[best]
     return keys
 
 

@@ -51,11 +51,11 @@ def read_ids(path: Path) -> Found:
         others = ", ".join(kind for kind in READERS if kind not in (".json", ".parquet"))
         fix = f"give .json or .parquet ({others} are read, too)"
         raise DataError("this is no table of IDs", file=existing_file(path), fix=fix)
-    found = READERS[ending](existing_file(path))
-    if found.ids is not None and (twice := ~found.ids.is_first_distinct()).any():
-        row = f'item "{found.ids[first_true(twice)]}"'
+    content = READERS[ending](existing_file(path))
+    if content.ids is not None and (twice := ~content.ids.is_first_distinct()).any():
+        row = f'item "{content.ids[first_true(twice)]}"'
         raise DataError("the item has two IDs", file=path, row=row, fix="keep one row per item")
-    return found
+    return content
 
 
 def check_numbering(keys: pl.Series, file: Path) -> None:
@@ -67,17 +67,17 @@ def check_numbering(keys: pl.Series, file: Path) -> None:
 
 def read_parquet_ids(path: Path) -> Found:
     """IDs from a parquet file, with what its metadata says of the codebooks."""
-    found = from_table(read_table(path), path, lambda row: row + 1)
+    content = from_table(read_table(path), path, lambda row: row + 1)
     try:
         about = pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         what, fix = "the metadata is not readable", "fetch or write the file again"
         raise unseen(error, path) or DataError(what, file=path, fix=fix) from error
-    levels = found.codes.shape[1]
+    levels = content.codes.shape[1]
     names = metadata(about, "codebooks", levels, str, path)
     if names is not None:
         check_names(names, path)
-    return found._replace(names=names or found.names, sizes=metadata(about, "sizes", levels, int, path))
+    return content._replace(names=names or content.names, sizes=metadata(about, "sizes", levels, int, path))
 
 
 def metadata(about: dict[str, str], field: str, levels: int, kind: type, path: Path) -> tuple[Any, ...] | None:
@@ -138,9 +138,9 @@ def levels_of(table: pl.DataFrame, path: Path, place: Place) -> NDArray[np.int64
     """The codes `[N, L]` of a table with one column per level."""
     for column in table:
         if not (column.dtype.is_integer() or column.dtype == pl.String):
-            found = ", ".join(table.columns)
+            names = ", ".join(table.columns)
             raise DataError(
-                "the column is missing", file=path, field="codes", fix=f"add it (found besides ids: {found})"
+                "the column is missing", file=path, field="codes", fix=f"add it (found besides ids: {names})"
             )
         odd = column.cast(pl.String).str.contains(r"^\s*[0-9]+\s*$").fill_null(False).not_()
         if odd.any():

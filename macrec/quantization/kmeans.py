@@ -89,12 +89,12 @@ def kmeans(
         if step >= iterations and full:
             break
         moved = _means(x, labels, squared.masked_fill(~seeds, -1), centroids, spherical)
-        found, near = _assign(x, moved, balanced)
+        assigned, near = _assign(x, moved, balanced)
         if balanced and _sum(unmoved := _squared(x, moved, labels)) <= _sum(near):
             # The capacity-constrained assignment is a heuristic: keep the old labels where it finds nothing better.
-            found, near = labels, unmoved
-        same = bool((found == labels).all())
-        centroids, labels, squared = moved, found, near
+            assigned, near = labels, unmoved
+        same = bool((assigned == labels).all())
+        centroids, labels, squared = moved, assigned, near
         inertia.append(_sum(squared))
         if same and full:
             break
@@ -151,10 +151,10 @@ def _prices(cost: Tensor, rounds: int = 50) -> Tensor:
 
 def unit(x: Rows) -> Tensor:
     """The rows of `x` `[N, d]` at unit length, float32; rows of zeros stay zeros."""
-    found = torch.empty(tuple(x.shape), dtype=torch.float32, device=_device(x))
-    for part, rows in chunks(x, 0, found.device):
-        found[part] = normalize(rows.double(), eps=1e-30).float()
-    return found
+    normalized = torch.empty(tuple(x.shape), dtype=torch.float32, device=_device(x))
+    for part, rows in chunks(x, 0, normalized.device):
+        normalized[part] = normalize(rows.double(), eps=1e-30).float()
+    return normalized
 
 
 def _assign(x: Rows, centroids: Tensor, balanced: bool) -> tuple[Tensor, Tensor]:
@@ -221,11 +221,11 @@ def _plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
         distances = (norms[:, None] + norms[drawn] - 2 * products).clamp(min=0)
         best = int(torch.minimum(distances, squared[:, None]).sum(0).argmin())
         chosen.append(int(drawn[best]))
-        found = distances[:, best]
+        candidate = distances[:, best]
         # Small ones anew by differences: a copy of a chosen row is at distance 0 exactly and will never be drawn.
-        near = (found < 1e-3 * (norms + norms[chosen[-1]])).nonzero().flatten()
-        found[near] = (x[near] - x[chosen[-1]]).square().sum(1)
-        squared = torch.minimum(squared, found)
+        near = (candidate < 1e-3 * (norms + norms[chosen[-1]])).nonzero().flatten()
+        candidate[near] = (x[near] - x[chosen[-1]]).square().sum(1)
+        squared = torch.minimum(squared, candidate)
     return x[chosen]
 
 

@@ -163,15 +163,15 @@ class _Search:
         lengths = rows.norm(dim=1)
         check_finite(lengths, offset)
         products = torch.split(rows @ self.words.T, [len(level.words) for level in self.levels], 1)
-        found: list[Tensor] = []
+        new: list[Tensor] = []
         for level, scores, before in zip(self.levels, products, self.among, strict=True):
             scores = scores + level.bias
-            for codes, known in zip(found, before, strict=True):
+            for codes, known in zip(new, before, strict=True):
                 scores -= embedding(codes, known)
-            chosen = tuple(zip(self.levels, found, strict=False))
-            found.append(level.best(scores, lengths, partial(_residual, rows, chosen)))
+            chosen = tuple(zip(self.levels, new, strict=False))
+            new.append(level.best(scores, lengths, partial(_residual, rows, chosen)))
             lengths = lengths + level.longest
-        return torch.stack(found, 1).int()
+        return torch.stack(new, 1).int()
 
 
 def _residual(rows: Tensor, chosen: Sequence[tuple[Codewords, Tensor]], few: Tensor) -> Tensor:

@@ -171,9 +171,9 @@ class SemanticIds:
 def common_rows(first: SemanticIds, second: SemanticIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows `[n]` in either table of the items that both have, in the order of the first."""
     keys = second.item_ids.to_frame("id").with_row_index("row")
-    found = number_of(first.item_ids, keys)
-    both = found.is_not_null()
-    return both.arg_true().cast(pl.Int64).to_numpy(), found.filter(both).cast(pl.Int64).to_numpy()
+    rows = number_of(first.item_ids, keys)
+    both = rows.is_not_null()
+    return both.arg_true().cast(pl.Int64).to_numpy(), rows.filter(both).cast(pl.Int64).to_numpy()
 
 
 def holds_ids(file: Path) -> bool:
@@ -206,11 +206,11 @@ def load_semantic_ids(path: Path | str, size: int | None = None) -> SemanticIds:
     codes.
     """
     path = Path(path)
-    found = read_ids(path)
-    sizes = found.sizes or (None if size is None else (size,) * found.codes.shape[1])
+    content = read_ids(path)
+    sizes = content.sizes or (None if size is None else (size,) * content.codes.shape[1])
     try:
-        ids = SemanticIds.from_codes(found.codes, found.names, sizes, found.ids)
+        ids = SemanticIds.from_codes(content.codes, content.names, sizes, content.ids)
     except ValueError as error:
-        fix = "correct the metadata of the file" if found.sizes else "give a size that holds all codes"
+        fix = "correct the metadata of the file" if content.sizes else "give a size that holds all codes"
         raise DataError(str(error), file=path, field="sizes", fix=fix) from error
-    return replace(ids, sizes_from="recorded") if found.sizes else ids
+    return replace(ids, sizes_from="recorded") if content.sizes else ids

@@ -57,8 +57,8 @@ class Vocabulary:
         ([[2, 261]], [514, 515, 516, 517], 518)
         """
         sizes: dict[str, int] = {}
-        for table, found in ids.items():
-            for codebook, size in zip(found.codebooks, found.sizes, strict=True):
+        for table, table_ids in ids.items():
+            for codebook, size in zip(table_ids.codebooks, table_ids.sizes, strict=True):
                 if sizes.setdefault(codebook, size) != size:
                     raise DataError(
                         f"the codebook {codebook} has {size} codewords in {table} and {sizes[codebook]} elsewhere",
@@ -85,12 +85,12 @@ class Vocabulary:
 
     def ranges(self, ids: SemanticIds) -> tuple[slice, ...]:
         """The tokens possible at each of the L levels of `ids`: the columns of a level-restricted softmax."""
-        found = tuple(self.range(codebook) for codebook in ids.codebooks)
-        for codebook, size, tokens in zip(ids.codebooks, ids.sizes, found, strict=True):
+        slices = tuple(self.range(codebook) for codebook in ids.codebooks)
+        for codebook, size, tokens in zip(ids.codebooks, ids.sizes, slices, strict=True):
             if size != tokens.stop - tokens.start:
                 held = tokens.stop - tokens.start
                 raise ValueError(f"the codebook {codebook} has {size} codewords here and {held} in the vocabulary")
-        return found
+        return slices
 
     def level_mask(self, ids: SemanticIds) -> NDArray[np.bool_]:
         """The same as a mask `[L, V]`: True where a token is possible at a level."""
@@ -112,8 +112,8 @@ class Vocabulary:
         tokens = np.asarray(tokens, np.int64)
         if ((tokens < 0) | (tokens >= len(self))).any():
             raise ValueError(f"tokens go from 0 to {len(self) - 1}, got {tokens.min()} to {tokens.max()}")
-        found: Codes = self._code_of_token[tokens]
-        return found
+        decoded: Codes = self._code_of_token[tokens]
+        return decoded
 
     @cached_property
     def _codebook_ranges(self) -> dict[str, slice]:
@@ -125,19 +125,19 @@ class Vocabulary:
 
     @cached_property
     def _code_of_token(self) -> Codes:
-        found = np.full(len(self), NO_CODE, np.int32)
+        code_of = np.full(len(self), NO_CODE, np.int32)
         for tokens in self._codebook_ranges.values():
-            found[tokens] = np.arange(tokens.stop - tokens.start)
-        return found
+            code_of[tokens] = np.arange(tokens.stop - tokens.start)
+        return code_of
 
 
 def _consecutive(pairs: tuple[tuple[str, int], ...], start: int) -> dict[str, slice]:
     """Ranges of the given sizes, one after the other from `start`."""
-    found = {}
+    slices = {}
     for name, size in pairs:
-        found[name] = slice(start, start + size)
+        slices[name] = slice(start, start + size)
         start += size
-    return found
+    return slices
 
 
 def _named(ranges: Mapping[str, slice], name: str, what: str) -> slice:

@@ -42,8 +42,8 @@ def _train(
     loop: Loop, checkpoint: Checkpoint | None, checkpoint_seconds: float, lock: Lock | None
 ) -> Generator[Event, None, None]:
     """Train under the lock of the checkpoint, where there is one that is to be written."""
-    if checkpoint is not None and (found := checkpoint.load()) is not None:
-        restore(loop, *found, checkpoint.folder)
+    if checkpoint is not None and (stored := checkpoint.load()) is not None:
+        restore(loop, *stored, checkpoint.folder)
     saved, last_save = loop.step, time.monotonic()
     try:
         yield from list(loop.events)

@@ -120,7 +120,7 @@ def _check_optimizer(module: nn.Module, kept: Mapping[str, Tensor]) -> None:
         expect(bool(torch.isfinite(value).all()), f"optimizer.{name} is not finite")
         expect(slot == "exp_avg" or bool((value >= 0).all()), f"optimizer.{name} is negative")
         slots.setdefault(weight, set()).add(slot)
-    expect(all(found == SLOTS for found in slots.values()), "the tensors of its optimizer are not complete")
+    expect(all(names == SLOTS for names in slots.values()), "the tensors of its optimizer are not complete")
 
 
 def _check_usage(kept: Mapping[str, Tensor], modalities: Sequence[str]) -> None:
@@ -130,8 +130,8 @@ def _check_usage(kept: Mapping[str, Tensor], modalities: Sequence[str]) -> None:
         expect(modality in levels and level.isdecimal(), f"usage.{name} is unknown")
         expect(value.dtype == torch.int64 and value.ndim == 1 and bool((value >= 0).all()), f"usage.{name} is no count")
         levels[modality].add(level)
-    for found in levels.values():
-        expect(found == {str(level) for level in range(len(found))} != set(), "the counts of a level are missing")
+    for counts in levels.values():
+        expect(counts == {str(level) for level in range(len(counts))} != set(), "the counts of a level are missing")
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -143,5 +143,5 @@ def _differing(some: Collection[str], others: Collection[str]) -> str:
 
 
 def _check_like(name: str, value: Tensor, own: Tensor) -> None:
-    found, wanted = ((list(tensor.shape), str(tensor.dtype)) for tensor in (value, own))
-    expect(found == wanted, f"{name} is {found[0]} {found[1]} where {wanted[0]} {wanted[1]} is needed")
+    actual, wanted = ((list(tensor.shape), str(tensor.dtype)) for tensor in (value, own))
+    expect(actual == wanted, f"{name} is {actual[0]} {actual[1]} where {wanted[0]} {wanted[1]} is needed")

@@ -15,8 +15,8 @@ def effort_table(rows: pl.DataFrame) -> pl.DataFrame:
     where nothing was trained. Codebooks are left out, as systems share them.
     """
     rows = rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in EFFORT if name not in rows.columns)
-    found = rows.filter(pl.col("steps") > 0).group_by("system", maintain_order=True).agg(pl.col(*EFFORT).mean())
-    return found.select(
+    means = rows.filter(pl.col("steps") > 0).group_by("system", maintain_order=True).agg(pl.col(*EFFORT).mean())
+    return means.select(
         "system", *(pl.col(name).round().cast(pl.Int64).map_elements(_grouped, pl.String).alias(title)
         for name, title in EFFORT.items())
     )  # fmt: skip

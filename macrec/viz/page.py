@@ -81,7 +81,7 @@ class Page:
         for fragment in fragments:
             lean = _SCRIPT.sub(self._keep_gallery, fragment)
             new = {name: f"macrec-figure-{next(self._figures)}" for name in dict.fromkeys(_FIGURE_ID.findall(lean))}
-            own = _FIGURE_ID.sub(lambda found, new=new: new[found[0]], lean)  # type: ignore[misc]
+            own = _FIGURE_ID.sub(lambda match, new=new: new[match[0]], lean)  # type: ignore[misc]
             self._add(f'<div class="view">{own}</div>')
 
     def raw(self, fragment: str) -> None:
@@ -117,7 +117,7 @@ class Page:
 
     def size(self, *more: str) -> int:
         """Bytes of the page as it is, with `more` fragments in it."""
-        new = [_SCRIPT.sub(lambda found: "" if _key(found[0]) in self._galleries else found[0], part) for part in more]
+        new = [_SCRIPT.sub(lambda match: "" if _key(match[0]) in self._galleries else match[0], part) for part in more]
         return self._bytes + sum(len(part.replace(FIGURES_SCRIPT, "").encode()) for part in new)
 
     def write(self, path: Path) -> Path:

@@ -64,7 +64,7 @@ class RunRecord:
         reasons: dict[str, list[str]] = {}
         for notebook, why in self.skipped.items():
             reasons.setdefault(why, []).append(notebook)
-        return [f"{', '.join(found)} skipped: {why}" for why, found in reasons.items()]
+        return [f"{', '.join(notebooks)} skipped: {why}" for why, notebooks in reasons.items()]
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def read_run(folder: Path, name: str = "") -> RunRecord:
         settings,
         flatten(recorded, float(weight) if isinstance(weight, int | float) else None),
         float(sum(manifest.get("seconds", {}).values())),
-        tuple(notebook for notebook, found in recorded.items() if found.get("stopped") is True),
+        tuple(notebook for notebook, record in recorded.items() if record.get("stopped") is True),
         tuple(sorted(file.name.removesuffix(".failed.ipynb") for file in folder.glob("*.failed.ipynb"))),
         manifest.get("skipped", {}),
     )
@@ -232,11 +232,11 @@ def flatten(recorded: Mapping[str, Any], lambda_con: float | None = None) -> dic
     >>> flatten({"a": {"x": 1}, "rows": [{"system": "S", "seed": s, "hit": s} for s in (0, 1)]})
     {'a.x': 1.0, 'rows.S.hit': 0.5}
     """
-    found: dict[str, list[float]] = defaultdict(list)
+    metrics: dict[str, list[float]] = defaultdict(list)
     for name, value in _numbers(recorded, ""):
         own = f".cross-modal λ={lambda_con:g}." if lambda_con is not None else None
-        found[name.replace(own, f".{OWN}.") if own else name].append(value)
-    return {name: fmean(values) for name, values in found.items()}
+        metrics[name.replace(own, f".{OWN}.") if own else name].append(value)
+    return {name: fmean(values) for name, values in metrics.items()}
 
 
 def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
@@ -297,7 +297,7 @@ def short_names(names: Sequence[str], taken: set[str]) -> tuple[str, ...]:
         parts = name.split(".")
         yield from (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
 
-    found = []
+    short = []
     for name in names:
         others = [other for other in names if other != name]
         free = (
@@ -305,8 +305,8 @@ def short_names(names: Sequence[str], taken: set[str]) -> tuple[str, ...]:
             for end in ends(name)
             if end not in taken and not any(f".{other}".endswith(f".{end}") for other in others)
         )
-        found.append(next(free, name))
-    return tuple(found)
+        short.append(next(free, name))
+    return tuple(short)
 
 
 def spoken(value: Any) -> str:

@@ -21,22 +21,24 @@ from macrec.workbench.run import project_root
 
 @dataclass(frozen=True)
 class Package:
-    """One requirement: `found` is the installed version or None, `fits` whether it satisfies `wanted`."""
+    """One requirement: `installed` is the installed version or None, `fits` whether it satisfies `wanted`."""
 
     name: str
     wanted: str
-    found: str | None
+    installed: str | None
     extra: str | None
 
     @property
     def fits(self) -> bool:
         """Whether the installed version satisfies the requirement."""
-        return self.found is not None and Requirement(f"{self.name}{self.wanted}").specifier.contains(self.found, True)
+        return self.installed is not None and Requirement(f"{self.name}{self.wanted}").specifier.contains(
+            self.installed, True
+        )
 
 
 def packages() -> list[Package]:
     """Everything that pyproject.toml asks for, extras included, and what is there."""
-    found = []
+    wanted = []
     for line in requires("macrec") or []:
         requirement = Requirement(line)
         if requirement.name == "macrec":
@@ -46,8 +48,8 @@ def packages() -> list[Package]:
             installed: str | None = version(requirement.name)
         except PackageNotFoundError:
             installed = None
-        found.append(Package(requirement.name, str(requirement.specifier), installed, extra))
-    return found
+        wanted.append(Package(requirement.name, str(requirement.specifier), installed, extra))
+    return wanted
 
 
 def device() -> str:
@@ -108,7 +110,7 @@ def sentences(report: dict[str, Any]) -> list[str]:
     for entry in report["packages"]:
         if entry["fits"]:
             continue
-        state = "is missing" if entry["found"] is None else f"is {entry['found']}, wanted {entry['wanted']}"
+        state = "is missing" if entry["installed"] is None else f"is {entry['installed']}, wanted {entry['wanted']}"
         target = f'".[{entry["extra"]}]"' if entry["extra"] else "."
         lines.append(f"  {entry['name']} {state}: pip install -c constraints.txt -e {target}")
     used = ", ".join(f"{name} for {modality}" for modality, name in report["default_encoders"].items())

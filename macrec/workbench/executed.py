@@ -74,9 +74,11 @@ def tags(cell: Any) -> list[str]:
 def _assigned(cells: list[Any], tag: str) -> dict[str, Any]:
     """The literals that the cells with this tag assign, but for those of `HOW`."""
     source = "\n".join(cell.source for cell in cells if tag in tags(cell))
-    found = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    assignments = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
     values = {
-        node.targets[0].id: ast.literal_eval(node.value) for node in found if isinstance(node.targets[0], ast.Name)
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in assignments
+        if isinstance(node.targets[0], ast.Name)
     }
     return {name: value for name, value in values.items() if name not in HOW}
 
@@ -89,7 +91,7 @@ def markdown_html(source: str, deeper: int = 0, foreign: bool = False) -> str:
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     rendered = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render(source)
-    smaller = re.sub(r"<(/?)h([1-6])\b[^>]*>", lambda found: f"<{found[1]}h{min(6, int(found[2]) + deeper)}>", rendered)
+    smaller = re.sub(r"<(/?)h([1-6])\b[^>]*>", lambda match: f"<{match[1]}h{min(6, int(match[2]) + deeper)}>", rendered)
     return f'<div class="markdown">{harmless(smaller) if foreign else smaller}</div>'
 
 

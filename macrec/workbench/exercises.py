@@ -85,8 +85,8 @@ def _assigned(tree: ast.AST) -> list[str]:
 
 def _names(tree: ast.AST, context: type[ast.expr_context] = ast.Store) -> list[str]:
     """The names that a piece of code assigns (`ast.Store`) or uses (`ast.Load`), in order of appearance."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)]
-    return list(dict.fromkeys(node.id for node in sorted(found, key=lambda node: (node.lineno, node.col_offset))))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)]
+    return list(dict.fromkeys(node.id for node in sorted(names, key=lambda node: (node.lineno, node.col_offset))))
 
 
 def _imported(tree: ast.Module) -> set[str]:

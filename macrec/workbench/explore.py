@@ -79,8 +79,8 @@ def table_names(files: Sequence[Path]) -> list[str]:
     words = [re.findall(r"[^\W_]+", str(file.resolve().with_suffix(""))) for file in files]
     if len(files) > 1:
         shared = set.intersection(*map(set, words))
-        words = [[word for word in found if word not in shared] for found in words]
-        names = [" ".join(found) or file.stem for found, file in zip(words, files, strict=True)]
+        words = [[word for word in distinct if word not in shared] for distinct in words]
+        names = [" ".join(distinct) or file.stem for distinct, file in zip(words, files, strict=True)]
         if len(set(names)) == len(names):
             return names
         return [f"{file.stem} {number}" for number, file in enumerate(files, 1)]

@@ -71,7 +71,7 @@ def reasons_sections(page: Page, tables: Mapping[str, SemanticIds], data: Datase
     page.text(
         "IDs alone do not tell where the codewords lie. What stands in for a codeword here is the mean of the "
         "embeddings of the items that have the same codes before it and then this one, without the item itself. The "
-        f"embeddings are computed for this page ({', '.join(found.encoder for found in vectors.values())}), not those "
+        f"embeddings are computed for this page ({', '.join(table.encoder for table in vectors.values())}), not those "
         "that the IDs were made from: read what follows as a hint."
     )
     for name, ids in tables.items():
@@ -87,7 +87,7 @@ def reasons_sections(page: Page, tables: Mapping[str, SemanticIds], data: Datase
 def encoded(page: Page, data: Dataset) -> dict[str, Embeddings]:
     """The embeddings of every modality that enough items have; the page says why one cannot be had."""
     having = {"text": text_keys(data.items).count(), "image": int(data.images.present.sum())}
-    found: dict[str, Embeddings] = {}
+    embeddings: dict[str, Embeddings] = {}
     for modality, spec in ENCODERS.items():
         if having[modality] >= FEWEST:
             made = attempt(
@@ -96,17 +96,17 @@ def encoded(page: Page, data: Dataset) -> dict[str, Embeddings]:
             if isinstance(made, DataError):
                 page.text(f"The {modality} embeddings are left out: {made}")
             else:
-                found[modality] = made
-    return found
+                embeddings[modality] = made
+    return embeddings
 
 
-def reasons(page: Page, name: str, ids: SemanticIds, data: Dataset, found: Embeddings) -> None:
+def reasons(page: Page, name: str, ids: SemanticIds, data: Dataset, embeddings: Embeddings) -> None:
     """How well the codes of one table fit the embeddings of its items, and a few items that show it."""
     rows = item_rows(ids, data)
-    present = found.present[rows]
-    embedded = np.asarray(found.values[rows], np.float32)
+    present = embeddings.present[rows]
+    embedded = np.asarray(embeddings.values[rows], np.float32)
     if present.sum() < FEWEST:
-        page.text(f"{name}: only {present.sum()} of its items have {found.modality} embeddings.")
+        page.text(f"{name}: only {present.sum()} of its items have {embeddings.modality} embeddings.")
         return
     sentence, chosen = telling_items(ids, embedded, present)
     page.text(sentence)

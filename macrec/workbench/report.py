@@ -41,11 +41,11 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
     run, for a file among its notebooks that is none, and where `out` is no report that was written before.
     """
     check_page(out)
-    found = compare_runs(folders)
-    notebooks = {run.name: [read_executed(file) for file in notebook_files(run.folder)] for run in found.runs}
-    page = Page(_title(folders), _lead(found.runs, notebooks))
-    add = _one if len(found.runs) == 1 else _several
-    left_out = add(page, found, notebooks, limit)
+    comparison = compare_runs(folders)
+    notebooks = {run.name: [read_executed(file) for file in notebook_files(run.folder)] for run in comparison.runs}
+    page = Page(_title(folders), _lead(comparison.runs, notebooks))
+    add = _one if len(comparison.runs) == 1 else _several
+    left_out = add(page, comparison, notebooks, limit)
     if left_out:
         page.heading("Left out")
         page.text(
@@ -80,24 +80,24 @@ def _title(folders: Sequence[Path]) -> str:
 
 def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
     """How much, how long and when, in one or two sentences."""
-    every = [notebook for found in notebooks.values() for notebook in found]
+    every = [notebook for own in notebooks.values() for notebook in own]
     ended = max((notebook.finished for notebook in every), default="")
     when = f", finished on {ended[:10]} at {ended[11:16]} UTC" if ended else ""
     what = f"{len(runs)} runs, {len(every)}" if len(runs) > 1 else f"{len(every)}"
     plural = "" if len(every) == 1 else "s"
-    failed = ", ".join(f"{name}/{one.file.name}" for name, found in notebooks.items() for one in found if one.failed)
+    failed = ", ".join(f"{name}/{one.file.name}" for name, own in notebooks.items() for one in own if one.failed)
     wrong = f" Failed: {failed}." if failed else ""
     skipped = sum(len(run.skipped) for run in runs)
     wrong += f" Skipped, as the data lack something: {skipped}." if skipped else ""
     return f"{what} executed notebook{plural}, {sum(run.seconds for run in runs):,.0f} seconds in all{when}.{wrong}"
 
 
-def _one(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
+def _one(page: Page, comparison: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
     """A single run: what it was, what it measured, its notebooks. Returns what was left out."""
-    run = found.runs[0]
+    run = comparison.runs[0]
     seconds = Run(run.folder).manifest().get("seconds", {})
     page.heading("Summary")
-    _settings(page, found, notebooks)
+    _settings(page, comparison, notebooks)
     rows = [
         {"question": one.title, "file": one.file.name, "seconds": f"{seconds[one.name]:,.1f}"}
         for one in notebooks[run.name]
@@ -107,7 +107,7 @@ def _one(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> 
         page.html(table_html(pl.DataFrame(rows), "Seconds of every notebook."))
     page.text(*run.said_skips())
     page.heading("Metrics")
-    _metrics(page, found)
+    _metrics(page, comparison)
     left_out = []
     for one in notebooks[run.name]:
         pieces = list(cell_pieces(one, 1))
@@ -119,21 +119,21 @@ def _one(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> 
     return left_out
 
 
-def _several(page: Page, found: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
+def _several(page: Page, comparison: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
     """Several runs: the board, what they share, and each with its notebooks folded. Returns what was left out."""
-    links = {run.name: f"#run-{number}" for number, run in enumerate(found.runs)}
+    links = {run.name: f"#run-{number}" for number, run in enumerate(comparison.runs)}
     page.heading("The runs compared")
-    if found.labels:
-        page.figure(*run_board(found.table, found.varied, found.labels, links))
-        page.html(run_table(found.table, found.varied, found.labels, links))
-    page.text(*found.notes)
+    if comparison.labels:
+        page.figure(*run_board(comparison.table, comparison.varied, comparison.labels, links))
+        page.html(run_table(comparison.table, comparison.varied, comparison.labels, links))
+    page.text(*comparison.notes)
     page.heading("What the runs share")
-    _settings(page, found, notebooks)
+    _settings(page, comparison, notebooks)
     page.heading("The runs")
     left_out = []
-    for number, run in enumerate(found.runs):
+    for number, run in enumerate(comparison.runs):
         page.heading(run.name, 3, anchor=f"run-{number}")
-        varied = ", ".join(f"{name} = {_spelled(run.settings.get(name))}" for name in found.varied)
+        varied = ", ".join(f"{name} = {_spelled(run.settings.get(name))}" for name in comparison.varied)
         page.text(f"{varied}; {run.seconds:,.0f} seconds." if varied else f"{run.seconds:,.0f} seconds.")
         for one in notebooks[run.name]:
             pieces = list(cell_pieces(one, 2))
@@ -145,11 +145,11 @@ def _several(page: Page, found: RunComparison, notebooks: Notebooks, limit: int)
     return left_out
 
 
-def _settings(page: Page, found: RunComparison, notebooks: Notebooks) -> None:
+def _settings(page: Page, comparison: RunComparison, notebooks: Notebooks) -> None:
     """The parameters all runs share, seeds among them, and the environments they ran in."""
-    given = {name for found in notebooks.values() for one in found for name in one.given}
-    every = {name: value for run in found.runs for name, value in run.settings.items()}
-    settings = {name: value for name, value in every.items() if name not in found.varied}
+    given = {name for own in notebooks.values() for one in own for name in one.given}
+    every = {name: value for run in comparison.runs for name, value in run.settings.items()}
+    settings = {name: value for name, value in every.items() if name not in comparison.varied}
     first = [name for name in settings if name in given or name in TOLD]
     rows = [
         {"parameter": name, "value": _spelled(settings[name]), "set by": "the run" if name in given else "default"}
@@ -160,7 +160,7 @@ def _settings(page: Page, found: RunComparison, notebooks: Notebooks) -> None:
     if rows[len(first) :]:
         with page.folded(f"{len(rows) - len(first)} parameters more, all at the notebooks' defaults"):
             page.html(table_html(pl.DataFrame(rows[len(first) :]), "The defaults stand in the notebooks' first cells."))
-    environments = (Run(run.folder).manifest().get("environment", {}) for run in found.runs)
+    environments = (Run(run.folder).manifest().get("environment", {}) for run in comparison.runs)
     page.text(*dict.fromkeys(_spelled_environment(about) for about in environments if about))
 
 
@@ -175,13 +175,13 @@ def _spelled_environment(about: dict[str, Any]) -> str:
     return f"Code: {code}. Python {about['python']} on {about['system']} with {packages}."
 
 
-def _metrics(page: Page, found: RunComparison) -> None:
+def _metrics(page: Page, comparison: RunComparison) -> None:
     """The main metrics of a single run, and all others folded."""
-    recorded = found.runs[0].metrics
+    recorded = comparison.runs[0].metrics
     if not recorded:
         page.text("This run recorded no metrics.")
         return
-    parted = [name.partition(".") for name in found.metrics]
+    parted = [name.partition(".") for name in comparison.metrics]
     main = {
         "metric": [name for _, _, name in parted],
         "value": [recorded["".join(parts)] for parts in parted],

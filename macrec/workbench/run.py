@@ -98,9 +98,9 @@ class Run:
     def forget(self, notebook: str) -> None:
         """Take the numbers of one notebook out of metrics.json."""
         with locked(self.folder / ".metrics.lock", "recording", lambda holder: None):
-            if notebook in (found := self.metrics()):
-                del found[notebook]
-                write_json(self.folder / "metrics.json", found)
+            if notebook in (metrics := self.metrics()):
+                del metrics[notebook]
+                write_json(self.folder / "metrics.json", metrics)
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -74,17 +74,17 @@ def read_object(
 ) -> dict[str, Any]:
     """The JSON object in `file`. Raises DataError, naming the place, unless it has this shape and sound values."""
     try:
-        found = parse_json(file.read_bytes())
+        content = parse_json(file.read_bytes())
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        content = None
+    if not isinstance(content, dict):
         raise DataError("the file holds no JSON object", file=file, fix=fix)
-    place = misfit(found, shape)
+    place = misfit(content, shape)
     if place is None and shape is not NOTEBOOK:
-        place = unsound(found)
+        place = unsound(content)
     if place is not None:
         raise DataError(what, file=file, field=place or None, fix=fix)
-    return found
+    return content
 
 
 def misfit(value: Any, shape: Any, place: str = "") -> str | None:
@@ -110,8 +110,8 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
         case _:
             test: Callable[[Any], bool] = shape
             return None if test(value) else place
-    found = (misfit(part, wanted, _inside(place, name)) for name, part, wanted in inner)
-    return next((where for where in found if where is not None), None)
+    misfits = (misfit(part, wanted, _inside(place, name)) for name, part, wanted in inner)
+    return next((where for where in misfits if where is not None), None)
 
 
 def unsound(value: Any, place: str = "", left: int = DEEPEST) -> str | None:
@@ -123,8 +123,8 @@ def unsound(value: Any, place: str = "", left: int = DEEPEST) -> str | None:
     if not left:
         return place
     parts = value.items() if isinstance(value, dict) else enumerate(value, 1)
-    found = (unsound(part, _inside(place, str(name)), left - 1) for name, part in parts)
-    return next((where for where in found if where is not None), None)
+    places = (unsound(part, _inside(place, str(name)), left - 1) for name, part in parts)
+    return next((where for where in places if where is not None), None)
 
 
 def _inside(place: str, name: str) -> str:

@@ -28,10 +28,10 @@ def is_finished(folder: Path, notebook: Path, parameters: Parameters) -> bool:
         return bool(manifest.get("parameters") == parameters)
     if not executed.exists() or notebook.stem not in manifest.get("seconds", {}):
         return False
-    found = read_notebook(executed)
-    before = found["metadata"].get("papermill", {}).get("parameters", {})
+    executed_notebook = read_notebook(executed)
+    before = executed_notebook["metadata"].get("papermill", {}).get("parameters", {})
     given = given_parameters(parameters, declared_parameters(notebook), folder)
-    own = [cell for cell in found["cells"] if "injected-parameters" not in cell["metadata"].get("tags", ())]
+    own = [cell for cell in executed_notebook["cells"] if "injected-parameters" not in cell["metadata"].get("tags", ())]
     same_cells = [*map(source_of, own)] == [*map(source_of, read_cells(notebook))]
     return same_cells and before | {"out": ""} == given | {"out": ""}
 

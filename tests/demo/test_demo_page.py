@@ -148,12 +148,12 @@ def test_a_history_is_built_by_clicking_and_taken_apart_again(page):
     page.empty.click()
     assert not titles(page.history_tiles) and not titles(page.next_tiles) and not page.why.value
     page.query.value = "candle"
-    found = titles(page.found_tiles)
+    found = titles(page.match_tiles)
     assert found and page.people.value is None
-    page.found_tiles.buttons[0].click()
-    page.found_tiles.buttons[1].click()
+    page.match_tiles.buttons[0].click()
+    page.match_tiles.buttons[1].click()
     assert titles(page.history_tiles) == found[:2] and len(titles(page.next_tiles)) == 10 and page.truth is None
-    page.found_tiles.buttons[1].click()
+    page.match_tiles.buttons[1].click()
     assert "is in the history already" in page.status.value and len(page.history) == 2
     page.history_tiles.buttons[0].click()
     assert titles(page.history_tiles) == [found[1]]
@@ -166,9 +166,9 @@ def test_search_finds_items_whose_texts_hold_all_words(page, opened):
         f"{row['title']} {row['brand']} {' '.join(row['categories'])} {row['description']}".lower() for row in rows
     ]
     expected = [row for row, text in enumerate(texts) if "steel" in text and "plant" in text]
-    assert page.found == expected[:12] and f"{len(expected)} found" in text_of(page.found_words)
+    assert page.matches == expected[:12] and f"{len(expected)} found" in text_of(page.match_words)
     page.query.value = "no such thing"
-    assert not titles(page.found_tiles) and "Nothing found" in text_of(page.found_words)
+    assert not titles(page.match_tiles) and "Nothing found" in text_of(page.match_words)
 
 
 def test_people_are_found_by_id_and_errors_show_in_the_status_line(page, opened):

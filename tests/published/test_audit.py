@@ -12,7 +12,7 @@ from macrec.published.audit import (
     crowded_codes,
     gradient_by_level,
     loss_under_shuffled_labels,
-    positives_found,
+    positive_shares,
     resolvers,
 )
 from macrec.published.conflicts import resolve_official
@@ -83,7 +83,7 @@ def test_one_level_has_nothing_to_compare(batch):
 
 @given(st.lists(st.integers(-1, 6), min_size=1, max_size=60).filter(lambda labels: max(labels) >= 0))
 def test_positives_of_a_whole_catalog_agree_with_brute_force(labels):
-    found = positives_found({"text": np.array(labels)}, batch=1000)
+    found = positive_shares({"text": np.array(labels)}, batch=1000)
     having = [label for label in labels if label >= 0]
     assert found.rows() == [
         ("published", "text", 0.0),
@@ -93,10 +93,10 @@ def test_positives_of_a_whole_catalog_agree_with_brute_force(labels):
 
 def test_positives_are_sought_in_the_batch_and_not_in_the_catalog():
     labels = {"text": np.arange(1000) // 2}  # every item has one other in the catalog
-    shares = [of(positives_found(labels, size), form="corrected")["share"][0] for size in (2, 100, 1000)]
+    shares = [of(positive_shares(labels, size), form="corrected")["share"][0] for size in (2, 100, 1000)]
     assert shares[0] < shares[1] < shares[2] == 1
     # Of 99 others in the batch, drawn from 999, one is the partner with probability 99 / 999.
-    many = [of(positives_found(labels, 100, seed), form="corrected")["share"][0] for seed in range(40)]
+    many = [of(positive_shares(labels, 100, seed), form="corrected")["share"][0] for seed in range(40)]
     assert np.mean(many) == pytest.approx(99 / 999, abs=0.03)
 
 

@@ -181,26 +181,26 @@ def column(factors: pl.DataFrame, name: str) -> pl.Series:
     """A column that must be there and hold integers only."""
     if name not in factors.columns:
         raise DataError("the column is missing", file="factors", field=name, fix="add it")
-    found = factors[name]
-    if not found.dtype.is_integer() or found.null_count():
-        raise DataError(f"the column holds {found.dtype} or nulls", file="factors", field=name, fix="give integers")
-    return found
+    values = factors[name]
+    if not values.dtype.is_integer() or values.null_count():
+        raise DataError(f"the column holds {values.dtype} or nulls", file="factors", field=name, fix="give integers")
+    return values
 
 
 def levels(factors: pl.DataFrame, name: str, count: int) -> Levels:
     """A factor's column as indices below `count`."""
-    found = column(factors, name)
-    wrong = (found < 0) | (found >= count)
+    values = column(factors, name)
+    wrong = (values < 0) | (values >= count)
     if wrong.any():
         row = first_true(wrong)
         raise DataError(
-            f"there is no level {found[row]}",
+            f"there is no level {values[row]}",
             file="factors",
             row=row + 1,
             field=name,
             fix=f"use 0 to {count - 1}",
         )
-    return found.cast(pl.Int64).to_numpy()
+    return values.cast(pl.Int64).to_numpy()
 
 
 def fill(templates: Sequence[str], chosen: Levels, **words: pl.Series) -> pl.Series:

@@ -210,8 +210,8 @@ def combine(seen: list[dict[str, NDArray[np.bool_]]], factors: dict[str, NDArray
     """How many of its liked levels each taste finds in each item, `[Z, N]`; Z pairs up the tastes of all modalities."""
     total = np.zeros((1, len(factors["category"])))
     for masks in seen:
-        found = np.sum([mask[:, factors[name]] for name, mask in masks.items()], axis=0)
-        total = (total[:, None] + found[None, :]).reshape(-1, found.shape[1])
+        matches = np.sum([mask[:, factors[name]] for name, mask in masks.items()], axis=0)
+        total = (total[:, None] + matches[None, :]).reshape(-1, matches.shape[1])
     return total
 
 

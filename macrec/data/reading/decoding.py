@@ -139,10 +139,10 @@ def check_size(picture: Image.Image) -> None:
 def orientation(picture: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where there is none or its entry is damaged."""
     try:
-        found = picture.getexif().get(ORIENTATION, 1)
+        value = picture.getexif().get(ORIENTATION, 1)
     except UNDECODABLE:
         return 1
-    return found if isinstance(found, int) else 1
+    return value if isinstance(value, int) else 1
 
 
 def flatten(picture: Image.Image) -> Image.Image:

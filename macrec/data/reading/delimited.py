@@ -49,7 +49,7 @@ def read_csv(
     """
     required = list(schema) if required is None else required
     columns: Sequence[str] = list(schema)
-    found, found_header = False, False
+    has_rows, found_header = False, False
     for piece in pieces(path, piece_bytes, encoding):
         piece = Piece(piece.first_line, with_line_feeds(piece, path))
         check_marks(piece, path)
@@ -74,9 +74,9 @@ def read_csv(
         else:
             frame = _plain(path, piece, columns, schema, required, mark)
         if len(frame):
-            found = True
+            has_rows = True
             yield frame
-    if not found:
+    if not has_rows:
         raise DataError("the file has a header and no rows", file=path, fix="fetch or write it again")
 
 

@@ -94,9 +94,9 @@ def _is_plain(schema: Mapping[str, Kind], required: Collection[str]) -> pl.Expr:
     """
     line = pl.col("line")
     names = "|".join(re.escape(name) for name in schema)
-    found = {name: line.str.contains(rf'"{re.escape(name)}"\s*:\s*{_PLAIN[kind]}') for name, kind in schema.items()}
-    once = line.str.count_matches(rf'"(?:{names})"\s*:') == pl.sum_horizontal(found.values())
-    return once & pl.all_horizontal(found[name] for name in required) & ~line.str.contains(_ODD)
+    plain = {name: line.str.contains(rf'"{re.escape(name)}"\s*:\s*{_PLAIN[kind]}') for name, kind in schema.items()}
+    once = line.str.count_matches(rf'"(?:{names})"\s*:') == pl.sum_horizontal(plain.values())
+    return once & pl.all_horizontal(plain[name] for name in required) & ~line.str.contains(_ODD)
 
 
 def _parsed(lines: list[bytes], schema: Mapping[str, Kind]) -> pl.DataFrame | None:
@@ -139,14 +139,14 @@ def _as_python(line: bytes) -> Any:
     All complaints are ValueErrors.
     """
     try:
-        found = ast.parse(line.decode(), mode="eval").body
-        if not isinstance(found, ast.Dict) or None in found.keys:
+        node = ast.parse(line.decode(), mode="eval").body
+        if not isinstance(node, ast.Dict) or None in node.keys:
             raise ValueError("it is no object")
-        parts = [ast.literal_eval(part) for part in (*found.keys, *found.values) if part is not None]
+        parts = [ast.literal_eval(part) for part in (*node.keys, *node.values) if part is not None]
         parts = json.loads(json.dumps(parts))
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(f"nor an object as Python writes it: {error}") from error
-    return JsonObject(list(zip(map(str, parts[: len(found.keys)]), parts[len(found.keys) :], strict=True)))
+    return JsonObject(list(zip(map(str, parts[: len(node.keys)]), parts[len(node.keys) :], strict=True)))
 
 
 def _unexplained(path: Path, piece: Piece) -> DataError:

@@ -28,22 +28,22 @@ def first_whole(named: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, tuple[
         raise DataError("there is no such folder of images", file=folder, fix="check the path, or leave pictures out")
     named = named.filter(pl.col("name").is_not_null() & (pl.col("name") != ""))
     names = named["name"].unique(maintain_order=True)
-    found = [file_of(folder, name) for name in names]
-    for name, file in zip(names, found, strict=True):
+    files = [file_of(folder, name) for name in names]
+    for name, file in zip(names, files, strict=True):
         if file is not None and not (folder / file).resolve().is_relative_to(folder.resolve()):
             item = named.filter(pl.col("name") == name)["item_id"][0]
             what, fix = f'the image path "{file}" leaves the image folder', "use a path inside that folder"
             raise DataError(what, file=folder, row=f"item {item}", field="image", fix=fix)
-    defects = {file: defect(folder / file) for file in dict.fromkeys(found) if file is not None}
+    defects = {file: defect(folder / file) for file in dict.fromkeys(files) if file is not None}
     whole = pl.DataFrame(
-        {"name": names, "image": [None if file is None or defects[file] else file for file in found]},
+        {"name": names, "image": [None if file is None or defects[file] else file for file in files]},
         schema={"name": pl.String, "image": pl.String},
     )
     pictures = named.join(whole, on="name", maintain_order="left").drop_nulls("image")
     pictures = pictures.unique("item_id", keep="first", maintain_order=True).select("item_id", "image")
     broken = [f"{file} ({why})" for file, why in defects.items() if why]
     notes = [f"{len(broken):,} of {len(defects):,} picture files do not decode: {some(broken)}"] if broken else []
-    missing = pl.Series([name for name, file in zip(names, found, strict=True) if file is None], dtype=pl.String)
+    missing = pl.Series([name for name, file in zip(names, files, strict=True) if file is None], dtype=pl.String)
     bare = named.join(pictures, on="item_id", how="anti", maintain_order="left")
     absent = bare["name"].unique(maintain_order=True)
     absent = absent.filter(absent.is_in(missing.implode()))

@@ -52,7 +52,7 @@ def pieces(
     DataError with file and line for a missing or empty file, a damaged gzip, bytes that are not text and a line (what
     stands between two `end`) longer than `LONGEST_LINE`.
     """
-    line, found = 1, False
+    line, has_text = 1, False
     with _opened(path) as stream:
         rest = b""
         while True:
@@ -60,10 +60,10 @@ def pieces(
             data = rest + block
             cut = len(data) if not block else data.rfind(end) + len(end) if end in block or end in data else 0
             data, rest = data[:cut], data[cut:]
-            if line == 1 and not found:
+            if line == 1 and not has_text:
                 data = _MARKS.sub(b"", data)
             if data:
-                found = found or not data.isspace()
+                has_text = has_text or not data.isspace()
                 yield Piece(line, _to_utf8(data, path, line, encoding))
                 line += data.count(b"\n")
             if len(rest) > LONGEST_LINE:
@@ -71,7 +71,7 @@ def pieces(
                 raise DataError(what, file=path, row=line, fix="write one record per line, or fetch the file again")
             if not block:
                 break
-    if not found:
+    if not has_text:
         raise DataError("the file is empty", file=path, fix="fetch or write it again")
 
 
@@ -112,12 +112,12 @@ def parse_json(
 
 def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these pairs; raises ValueError for a key that occurs twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         seen: set[str] = set()
         key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f'the key "{key}" occurs twice')
-    return found
+    return values
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -33,34 +33,34 @@ def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> t
     Systems stand in order of first appearance; the line at zero is the full model, seed by seed. It stands alone where
     no variant has a seed in common with it.
     """
-    found = {name: gains_over(rows, name, full, metric) for name in checked(rows, [metric], full) if name != full}
-    found = {name: gains for name, gains in found.items() if len(gains[1])}
-    alone = not found
+    by_system = {name: gains_over(rows, name, full, metric) for name in checked(rows, [metric], full) if name != full}
+    by_system = {name: gains for name, gains in by_system.items() if len(gains[1])}
+    alone = not by_system
     if alone:
-        found = {full: gains_over(rows, full, full, metric)}
+        by_system = {full: gains_over(rows, full, full, metric)}
     figure = go.Figure()
     marker = {"color": FUSED, "symbol": "circle", "line": {"color": INK, "width": 0}}
-    for height, (name, (seeds, gains)) in enumerate(found.items()):
+    for height, (name, (seeds, gains)) in enumerate(by_system.items()):
         add_seeds(figure, height, gains, seeds, name, "%{x:+.4f} " + metric + f" against {full}", marker)
     figure.add_vline(
         x=0, line={"color": REFERENCE, "width": 1.2}, annotation_text=f"{full} {spread(values_of(rows, full, metric))}",
         annotation_position="top", annotation_font={"size": 11, "color": "#555555"},
     )  # fmt: skip
     figure.update_xaxes(title=f"{metric} minus that of {full}", tickformat="+.3~f")
-    name_rows(figure, list(found))
+    name_rows(figure, list(by_system))
     if alone:
         figure.update_layout(height=190, margin={"t": 80}, title="No variant was trained")
         return figure, f"Only {full} was trained: {metric} {spread(values_of(rows, full, metric))}."
-    worst = min(found, key=lambda name: found[name][1].mean())
+    worst = min(by_system, key=lambda name: by_system[name][1].mean())
     figure.update_layout(
-        height=150 + 38 * len(found),
+        height=150 + 38 * len(by_system),
         margin={"t": 80},
-        title=f"{metric} falls most for “{worst}”: {found[worst][1].mean():+.4f}"
-        if found[worst][1].mean() < 0
+        title=f"{metric} falls most for “{worst}”: {by_system[worst][1].mean():+.4f}"
+        if by_system[worst][1].mean() < 0
         else f"{metric}: no variant is below {full}",
     )
-    listed = ", ".join(f"{name} {spread(gains, '+')}" for name, (_, gains) in found.items())
+    listed = ", ".join(f"{name} {spread(gains, '+')}" for name, (_, gains) in by_system.items())
     return figure, (
         f"{metric} of each variant minus that of {full} with the same seed, "
-        f"{seeds_each([len(gains) for _, gains in found.values()])} (dots; ticks are means): {listed}."
+        f"{seeds_each([len(gains) for _, gains in by_system.values()])} (dots; ticks are means): {listed}."
     )

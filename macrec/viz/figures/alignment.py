@@ -56,7 +56,7 @@ def alignment_map(
     for place, states in enumerate(moments.values()):
         row, column = place // columns + 1, place % columns + 1
         file = cache.with_name(f"{cache.name}-{place}.npz") if cache else None
-        both = np.concatenate([found[rows] for found in states.values()])
+        both = np.concatenate([of_modality[rows] for of_modality in states.values()])
         points = on_grid(umap_layout(both, seed, file)).reshape(2, len(rows), 2)
         # One line for all pairs, with a gap after each.
         ends = np.full((len(pairs), 3, 2), np.nan, np.float32)
@@ -104,7 +104,7 @@ def distance_figure(moments: Moments, seed: int = 0) -> tuple[go.Figure, str]:
     kinds = (("same item", FUSED, "diamond", -0.15), ("random items", REFERENCE, "circle", 0.15))
     for number, (kind, color, symbol, offset) in enumerate(kinds):
         low, quarter, middle, three_quarters, high = (
-            np.quantile(np.stack([found[number] for found in distances.values()]), share, axis=1).round(5)
+            np.quantile(np.stack([of_moment[number] for of_moment in distances.values()]), share, axis=1).round(5)
             for share in (0.05, 0.25, 0.5, 0.75, 0.95)
         )
         heights = np.arange(len(moments)) + offset
@@ -129,7 +129,7 @@ def distance_figure(moments: Moments, seed: int = 0) -> tuple[go.Figure, str]:
         title=f"cosine distance between {names[0]} and {names[1]} state", rangemode="tozero", showgrid=True,
         gridcolor="#EEEEEE",
     )  # fmt: skip
-    medians = {label: tuple(float(np.median(kind)) for kind in found) for label, found in distances.items()}
+    medians = {label: tuple(float(np.median(kind)) for kind in of_moment) for label, of_moment in distances.items()}
     same, other = medians[list(moments)[-1]]
     figure.update_layout(
         height=180 + 62 * len(moments),
@@ -167,11 +167,11 @@ def retrieval_figure(
         subplot_titles=["found at once (recall@1)", "among the first 10 (recall@10)"],
     )  # fmt: skip
     for column, k in enumerate(chance, start=1):
-        for found, suffix, dash, width in trainings:
+        for course, suffix, dash, width in trainings:
             for number, direction in enumerate(directions):
                 figure.add_scatter(
-                    x=[moments.index(label) for label in found], text=list(found), cliponaxis=False,
-                    y=[found[label][f"recall@{k}/{direction}"] for label in found], mode="lines+markers",
+                    x=[moments.index(label) for label in course], text=list(course), cliponaxis=False,
+                    y=[course[label][f"recall@{k}/{direction}"] for label in course], mode="lines+markers",
                     name=direction + suffix, legendgroup=direction + suffix, showlegend=column == 1, row=1, col=column,
                     line={"color": MODALITY.get(direction.partition("→")[0], INK), "width": width, "dash": dash},
                     marker={"size": 9, "symbol": SYMBOLS[number] + ("-open" if suffix else "")},
@@ -187,9 +187,9 @@ def retrieval_figure(
     figure.update_yaxes(title="share of items", col=1)
     figure.update_annotations(font={"size": 13, "color": INK})
 
-    def shares(found: Mapping[str, float]) -> str:
+    def shares(course: Mapping[str, float]) -> str:
         return "; ".join(
-            f"{direction} {found[f'recall@1/{direction}']:.1%} and {found[f'recall@10/{direction}']:.1%}"
+            f"{direction} {course[f'recall@1/{direction}']:.1%} and {course[f'recall@10/{direction}']:.1%}"
             for direction in directions
         )
 
@@ -201,7 +201,8 @@ def retrieval_figure(
         margin={"t": 88, "b": 96},
     )
     said = [
-        f"{list(found)[-1].capitalize()}{suffix}: {shares(found[list(found)[-1]])}" for found, suffix, _, _ in trainings
+        f"{list(course)[-1].capitalize()}{suffix}: {shares(course[list(course)[-1]])}"
+        for course, suffix, _, _ in trainings
     ]
     return figure, (
         f"Share of {last['items']:,.0f} items whose state finds the same item's state in the other modality at once, "
@@ -211,10 +212,10 @@ def retrieval_figure(
 
 def _modalities(moments: Moments) -> list[str]:
     """The two modalities of all moments. Raises ValueError when they differ or are not two."""
-    found = [list(states) for states in moments.values()]
-    if len(found[0]) != 2 or any(names != found[0] for names in found):
-        raise ValueError(f"every moment must have the same two modalities, got {found}")
-    return found[0]
+    names_of = [list(states) for states in moments.values()]
+    if len(names_of[0]) != 2 or any(names != names_of[0] for names in names_of):
+        raise ValueError(f"every moment must have the same two modalities, got {names_of}")
+    return names_of[0]
 
 
 def _pair(states: Mapping[str, States]) -> tuple[States, States]:

@@ -49,7 +49,7 @@ def gradient_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     )
 
 
-def positives_figure(found: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figure, str]:
+def positives_figure(table: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figure, str]:
     """Who finds a positive, and whether the loss changes when labels are shuffled; and the sentence."""
     if losses.is_empty():
         return alone("loss")
@@ -57,7 +57,7 @@ def positives_figure(found: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figu
         rows=1, cols=2, subplot_titles=["anchors that find an item with their label", "contrastive loss"],
         horizontal_spacing=0.14,
     )  # fmt: skip
-    for (form,), part in found.group_by("form", maintain_order=True):
+    for (form,), part in table.group_by("form", maintain_order=True):
         label = [f"{share:.0%}" for share in part["share"]]
         trace = bars(str(form), part["modality"].to_list(), part["share"].to_list(), label)
         figure.add_trace(trace.update(legendgroup=str(form)), row=1, col=1)
@@ -72,7 +72,7 @@ def positives_figure(found: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figu
     figure.update_yaxes(tickformat=".0%", range=[0, 1.15], col=1)
     figure.update_xaxes(range=[-0.5, 1.5], col=2)
     figure.update_layout(height=380, title="Does the loss know the labels?", legend={"orientation": "h", "y": -0.12})
-    share = {form: mean(found.filter(pl.col("form") == form)["share"]) for form in FORM_PAIR}
+    share = {form: mean(table.filter(pl.col("form") == form)["share"]) for form in FORM_PAIR}
     change = {}
     for form in FORM_PAIR:
         part = losses.filter(pl.col("form") == form)

@@ -115,8 +115,8 @@ def _sentence(
     pair: list[str] | None,
 ) -> str:
     """The findings with their numbers, and what may be compared with what."""
-    counts = "; ".join(f"{name} {', '.join(map(str, found))}" for name, found in redundant.items())
-    near = "; ".join(f"{name} {', '.join(map(_percent, found))}" for name, found in nearest.items())
+    counts = "; ".join(f"{name} {', '.join(map(str, per_level))}" for name, per_level in redundant.items())
+    near = "; ".join(f"{name} {', '.join(map(_percent, per_level))}" for name, per_level in nearest.items())
     text = (
         f"Codewords{among} that another one makes redundant, being nearer than {REDUNDANT:.0%} of their level's median "
         f"distance, level by level: {counts}; the nearest two stand at: {near}."
@@ -140,8 +140,8 @@ def _bar(quantity: str, **place: object) -> dict[str, object]:
     return {"title": {"text": quantity + ", %"}, "thickness": 10, "len": 0.9, **place}
 
 
-def _compared(found: tuple[float, float]) -> str:
-    own, chance = (round(value, 2) + 0.0 for value in found)  # + 0.0: no minus before a zero
+def _compared(cosines: tuple[float, float]) -> str:
+    own, chance = (round(value, 2) + 0.0 for value in cosines)  # + 0.0: no minus before a zero
     return f"{own:.2f} ({chance:.2f})"
 
 
@@ -157,17 +157,17 @@ def _title(level: int, nearest: dict[str, list[int | None]]) -> str:
 def _check(codebooks: Codebooks, ids: Mapping[str, SemanticIds] | None) -> None:
     """Raise DataError for codebooks that cannot be drawn, and for IDs that are not theirs."""
     shapes = {name: [np.shape(words) for words in books] for name, books in codebooks.items()}
-    whole = all(len(shape) == 2 and min(shape) > 0 for found in shapes.values() for shape in found)
-    if not all([shapes, whole, *shapes.values()]) or len({len(found) for found in shapes.values()}) > 1:
+    whole = all(len(shape) == 2 and min(shape) > 0 for of_levels in shapes.values() for shape in of_levels)
+    if not all([shapes, whole, *shapes.values()]) or len({len(of_levels) for of_levels in shapes.values()}) > 1:
         raise DataError(f"the codebooks have the shapes {shapes}", fix="give one matrix of codewords per level")
     if ids is None:
         return
-    for name, found in shapes.items():
+    for name, of_levels in shapes.items():
         if name not in ids:
             raise DataError(
                 f'there are no IDs for the modality "{name}"', fix="give IDs for all codebooks, or for none"
             )
-        sizes = tuple(shape[0] for shape in found)
+        sizes = tuple(shape[0] for shape in of_levels)
         if ids[name].sizes != sizes:
             what = f"the {name} IDs have {ids[name].sizes} codes per level, the codebooks {sizes}"
             raise DataError(what, fix="take IDs and codebooks from the same quantizer")

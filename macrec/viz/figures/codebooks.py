@@ -146,7 +146,7 @@ def code_agreement(
     joint, order_a, order_b = joint_counts(a[:, level], b[:, level], most)
     shuffled = b[np.random.default_rng(seed).permutation(len(b))]
     shape = (first.num_levels, second.num_levels)
-    found, chance = (
+    information, chance = (
         np.array([[normalized_information(a[:, i], other[:, j]) for j in range(shape[1])] for i in range(shape[0])])
         for other in (b, shuffled)
     )
@@ -168,12 +168,12 @@ def code_agreement(
         go.Heatmap(
             x=[f"{names[1]} {name}" for name in others],
             y=[f"{names[0]} {name}" for name in letters],
-            z=found - chance, zmin=0, zmax=max(0.05, float((found - chance).max())),
+            z=information - chance, zmin=0, zmax=max(0.05, float((information - chance).max())),
             colorscale=_to(FUSED), showscale=False, xgap=2, ygap=2,
             text=[[f"{x:.2f}<br><i>{y:.2f}</i>" for x, y in zip(*pair, strict=True)]
-                  for pair in zip(found, chance, strict=True)] if max(shape) <= 8 else None,
+                  for pair in zip(information, chance, strict=True)] if max(shape) <= 8 else None,
             texttemplate="%{text}" if max(shape) <= 8 else None, textfont={"color": INK},
-            customdata=np.stack([found, chance], 2),
+            customdata=np.stack([information, chance], 2),
             hovertemplate="%{y}, %{x}: %{customdata[0]:.3f}, shuffled %{customdata[1]:.3f}<extra></extra>",
         ),
         row=1, col=2,
@@ -186,12 +186,12 @@ def code_agreement(
     figure.update_layout(
         height=500,
         margin={"t": 92},
-        title=f"Level {level}: {names[0]} and {names[1]} codes share {found[level, level]:.2f}, "
+        title=f"Level {level}: {names[0]} and {names[1]} codes share {information[level, level]:.2f}, "
         f"by chance {chance[level, level]:.2f}",
     )
     return figure, (
         f"{len(rows):,} items with both IDs: normalized mutual information at level {level} is "
-        f"{found[level, level]:.2f}, and {chance[level, level]:.2f} (in italics) when items are shuffled; "
+        f"{information[level, level]:.2f}, and {chance[level, level]:.2f} (in italics) when items are shuffled; "
         f"greener is further from chance."
     )
 

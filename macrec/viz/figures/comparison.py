@@ -54,10 +54,10 @@ def measured(rows: pl.DataFrame, measures: tuple[Measure, ...]) -> tuple[Measure
 
 def spread(values: pl.Series, form: str) -> str:
     """Mean ± sample standard deviation in the format `form`; the mean alone for one value, a dash for none."""
-    found = values.drop_nulls().drop_nans().to_numpy()
-    if len(found) < 2:
-        return f"{found[0]:z{form}}" if len(found) else "–"  # z: no minus before a zero
-    return f"{found.mean():z{form}} ± {found.std(ddof=1):{form}}"
+    known = values.drop_nulls().drop_nans().to_numpy()
+    if len(known) < 2:
+        return f"{known[0]:z{form}}" if len(known) else "–"  # z: no minus before a zero
+    return f"{known.mean():z{form}} ± {known.std(ddof=1):{form}}"
 
 
 def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBOOK_MEASURES) -> tuple[go.Figure, str]:
@@ -149,13 +149,13 @@ def ticks(values: pl.Series, form: str) -> tuple[list[float], list[str]]:
 
     Where all values are one, it is the only number, in the format `form`; where there are none, there is none.
     """
-    found = values.drop_nulls().drop_nans().to_numpy()
-    if not len(found) or found.min() == found.max():
-        return list(found[:1]), [f"{value:z{form}}" for value in found[:1]]
-    margin = 0.05 * np.ptp(found)  # less than what plotly leaves around the dots
-    power = math.floor(math.log10(np.ptp(found)))
+    known = values.drop_nulls().drop_nans().to_numpy()
+    if not len(known) or known.min() == known.max():
+        return list(known[:1]), [f"{value:z{form}}" for value in known[:1]]
+    margin = 0.05 * np.ptp(known)  # less than what plotly leaves around the dots
+    power = math.floor(math.log10(np.ptp(known)))
     for step in (digit * 10.0**exponent for exponent in (power, power - 1) for digit in (5, 2, 1)):
-        first, last = math.ceil((found.min() - margin) / step), math.floor((found.max() + margin) / step)
+        first, last = math.ceil((known.min() - margin) / step), math.floor((known.max() + margin) / step)
         if first < last:
             break
     shown = [number * step for number in range(first, last + 1, 1 if last - first < 3 else 2)]

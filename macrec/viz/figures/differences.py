@@ -19,24 +19,24 @@ def differences_figure(differences: Mapping[str, Comparison], against: str) -> t
     """
     if not differences:
         return empty_figure("Nothing to compare"), f"No system was compared with {against}."
-    if len({found.metric for found in differences.values()}) > 1:
-        raise ValueError(f"one metric is needed, got {', '.join(found.metric for found in differences.values())}")
+    if len({paired.metric for paired in differences.values()}) > 1:
+        raise ValueError(f"one metric is needed, got {', '.join(paired.metric for paired in differences.values())}")
     metric = next(iter(differences.values())).metric
     names = sorted(differences, key=lambda name: -differences[name].difference)
     looks = system_looks([against, *differences])
     figure = go.Figure()
     for height, name in enumerate(names):
-        found, look = differences[name], looks[name]
+        paired, look = differences[name], looks[name]
         outline = {"color": INK, "width": look["line"]["width"]}
-        if found.low <= 0 <= found.high:
+        if paired.low <= 0 <= paired.high:
             look, outline = look | {"symbol": look["symbol"] + "-open"}, {"width": 2}
         figure.add_scatter(
-            x=[found.difference], y=[height], mode="markers", name=name, showlegend=False,
+            x=[paired.difference], y=[height], mode="markers", name=name, showlegend=False,
             marker=look | {"size": 11, "line": outline},
-            error_x={"type": "data", "symmetric": False, "array": [found.high - found.difference],
-                     "arrayminus": [found.difference - found.low], "color": INK, "thickness": 1.6, "width": 5},
-            hovertemplate=f"<b>{name}</b> minus {against}: {found.difference:+.4f}<br>95% interval {found.low:+.4f} to "
-            f"{found.high:+.4f}, p = {found.p:.4f}<extra></extra>",
+            error_x={"type": "data", "symmetric": False, "array": [paired.high - paired.difference],
+                     "arrayminus": [paired.difference - paired.low], "color": INK, "thickness": 1.6, "width": 5},
+            hovertemplate=f"<b>{name}</b> minus {against}: {paired.difference:+.4f}<br>95% interval "
+            f"{paired.low:+.4f} to {paired.high:+.4f}, p = {paired.p:.4f}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": INK, "width": 1.2})
     figure.update_xaxes(title=f"{metric} minus that of {against}", tickformat="+.3~f")

@@ -54,8 +54,8 @@ def groups_figure(tables: Mapping[str, pl.DataFrame], metric: str = "NDCG@10") -
         margin={"b": 112},
     )
     best = []
-    for group, *found in zip(groups, *(table[metric] for table in tables.values()), strict=True):
-        scored = {name: value for name, value in zip(tables, found, strict=True) if value is not None}
+    for group, *scores in zip(groups, *(table[metric] for table in tables.values()), strict=True):
+        scored = {name: value for name, value in zip(tables, scores, strict=True) if value is not None}
         if scored:
             top = max(scored, key=lambda name: scored[name])
             best.append(f"{group}: {top} {scored[top]:.4f}" if scored[top] > 0 else f"{group}: nobody above 0")

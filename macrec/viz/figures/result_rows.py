@@ -58,8 +58,8 @@ def spread(values: NDArray[np.float64], sign: str = "") -> str:
     """Mean ± standard deviation over seeds; the mean alone of one value, a dash for none."""
     if not len(values):
         return "–"
-    found = over_seeds([{"": value} for value in values.tolist()])[""]
-    return f"{found.mean:{sign}z.4f}" + (f" ± {found.sd:.4f}" if found.runs > 1 else "")
+    over = over_seeds([{"": value} for value in values.tolist()])[""]
+    return f"{over.mean:{sign}z.4f}" + (f" ± {over.sd:.4f}" if over.runs > 1 else "")
 
 
 def seeds_each(runs: Sequence[int]) -> str:

@@ -27,7 +27,7 @@ def results_table(rows: pl.DataFrame, metrics: Sequence[str], marks: Sequence[st
     table: dict[str, list[str]] = {"system": systems}
     for metric in metrics:
         values = {name: values_of(rows, name, metric) for name in systems}
-        means = {name: found.mean() for name, found in values.items() if len(found) and name not in marks}
+        means = {name: of_seeds.mean() for name, of_seeds in values.items() if len(of_seeds) and name not in marks}
         best = (min if metric.startswith(LOWER_IS_BETTER) else max)(means.values(), default=None)
         table[metric] = [spread(values[name]) + (BEST if means.get(name, np.nan) == best else "") for name in systems]
     return pl.DataFrame(table)
@@ -36,8 +36,8 @@ def results_table(rows: pl.DataFrame, metrics: Sequence[str], marks: Sequence[st
 def results_figure(rows: pl.DataFrame, metric: str = "NDCG@10", marks: Sequence[str] = MARKS) -> tuple[go.Figure, str]:
     """A dot per seed and a tick at the mean, the best system on top; `marks` are vertical lines; and the sentence."""
     names = checked(rows, [metric])
-    values = {name: found for name in names if len(found := values_of(rows, name, metric))}
-    lines = {name: float(found.mean()) for name, found in values.items() if name in marks}
+    values = {name: of_seeds for name in names if len(of_seeds := values_of(rows, name, metric))}
+    lines = {name: float(of_seeds.mean()) for name, of_seeds in values.items() if name in marks}
     lower = metric.startswith(LOWER_IS_BETTER)
     systems = sorted(
         (name for name in values if name not in marks), key=lambda name: values[name].mean() * (1 if lower else -1)

@@ -37,12 +37,12 @@ def training_figure(
     Curves of `reference`, an earlier training called `reference_name`, are thin and dashed.
     """
     curves = Curves(events)
-    found = panels(curves, Curves(reference), POINTS)
-    if curves.last is None or not found:
+    drawn = panels(curves, Curves(reference), POINTS)
+    if curves.last is None or not drawn:
         return empty_figure("Nothing to show"), "No loss and no measurement was recorded, so there is nothing to show."
     # Loss terms have long labels and so a row of their own; the others stand two to a row, the first alone if need be.
-    alone = 1 + (len(found) - 1) % 2
-    rows = [[panel] for panel in found[:alone]] + [found[i : i + 2] for i in range(alone, len(found), 2)]
+    alone = 1 + (len(drawn) - 1) % 2
+    rows = [[panel] for panel in drawn[:alone]] + [drawn[i : i + 2] for i in range(alone, len(drawn), 2)]
     heights = [max(FIRST, LINE * len(rows[0][0].lines))] + [OTHER] * (len(rows) - 1)
     tall = sum(heights) + BETWEEN * (len(rows) - 1)
     sides = max((side(row[0]) + scale(row[1]) for row in rows if len(row) == 2), default=0)

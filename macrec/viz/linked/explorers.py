@@ -213,10 +213,10 @@ class ItemExplorer:
 
     def search(self, words: str) -> list[int]:
         """The rows of the first `MATCHES` items whose title or id has all these words, in any case."""
-        found = pl.repeat(True, len(self._words), eager=True)
+        matches = pl.repeat(True, len(self._words), eager=True)
         for word in words.lower().split():
-            found &= self._words.str.contains(word, literal=True)
-        return found.arg_true().head(self.MATCHES).to_list()
+            matches &= self._words.str.contains(word, literal=True)
+        return matches.arg_true().head(self.MATCHES).to_list()
 
     @cached_property
     def widget(self) -> Any:

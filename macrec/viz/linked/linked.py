@@ -186,9 +186,9 @@ def _places(
         raise DataError(what, field="layouts", fix="give the rows of the same dataset")
     own = np.full(total, -1, np.int64)
     own[rows] = np.arange(len(rows))
-    found = own[where]
-    known = found >= 0
-    return found[known], on_grid(positions[known]) if known.any() else np.empty((0, 2), np.int16)
+    place = own[where]
+    known = place >= 0
+    return place[known], on_grid(positions[known]) if known.any() else np.empty((0, 2), np.int16)
 
 
 def _members(total: int, places: Mapping[str, Place], most: int) -> Rows:

@@ -42,11 +42,11 @@ def nearest_code_centroids(
     within = np.flatnonzero(present)
     for level in range(ids.num_levels):
         codes = ids.codes[within, level]
-        found, means, counts = code_means(vectors[within], codes)
+        distinct, means, counts = code_means(vectors[within], codes)
         distances = np.linalg.norm(means - np.asarray(vectors[item], np.float64), axis=1)
-        own = found == ids.codes[item, level]
+        own = distinct == ids.codes[item, level]
         distances[own] = without_itself(distances[own], counts[own])
-        levels.append((distances, found, partial(_examples, vectors, within, codes, item)))
+        levels.append((distances, distinct, partial(_examples, vectors, within, codes, item)))
         within = within[codes == ids.codes[item, level]]
     return card(item, ids, data, rows, levels, k, examples, size)
 

@@ -34,9 +34,9 @@ def conflict_explorer(
     `resolved`: the IDs after `resolve_conflicts` (items are matched by id), for what became of each item; `latents`
     `[N, d]` and `codebooks` for the distortion that a move added, and for whether a group are exact duplicates.
     """
-    found = conflict_groups(ids)
+    conflicts = conflict_groups(ids)
     style = f'style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff"'
-    if not found:
+    if not conflicts:
         summary = f"No conflict: each of the {len(ids):,} items has an ID of its own."
         return f"<div {labelled(summary)} {style}><p>{summary}</p></div>"
     if latents is not None and codebooks is not None:
@@ -48,9 +48,9 @@ def conflict_explorer(
         after[here] = there
     rows = item_rows(ids, data) if data is not None else None
 
-    summary = _summary(ids, resolved, after, found)
+    summary = _summary(ids, resolved, after, conflicts)
     parts = [f"<div {labelled(summary)} {style}>", f"<p>{html.escape(summary)}</p>"]
-    for members in found[:groups]:
+    for members in conflicts[:groups]:
         shown = members[:most]
         added = None
         if resolved is not None and after is not None and latents is not None and codebooks is not None:
@@ -73,14 +73,14 @@ def conflict_explorer(
     return "".join([*parts, "</div>"])
 
 
-def _summary(ids: SemanticIds, resolved: SemanticIds | None, after: Rows | None, found: list[Rows]) -> str:
+def _summary(ids: SemanticIds, resolved: SemanticIds | None, after: Rows | None, conflicts: list[Rows]) -> str:
     """How many groups of which size, and how many items resolving moved."""
-    sizes, counts = np.unique([len(members) for members in found], return_counts=True)
+    sizes, counts = np.unique([len(members) for members in conflicts], return_counts=True)
     listed = ", ".join(f"{count:,} of {size}" for size, count in zip(sizes[:6], counts[:6], strict=True))
     larger = f", {counts[6:].sum():,} larger (up to {sizes[-1]})" if len(sizes) > 6 else ""
     involved = int(sizes @ counts)
     text = (
-        f"{involved:,} of {len(ids):,} items ({involved / len(ids):.1%}) share their ID, in {len(found):,} groups: "
+        f"{involved:,} of {len(ids):,} items ({involved / len(ids):.1%}) share their ID, in {len(conflicts):,} groups: "
         f"{listed}{larger}."
     )
     if resolved is None or after is None:

@@ -51,14 +51,14 @@ def popularity_thirds(dataset: Dataset) -> pl.Series:
     return pl.Series("popularity", np.array(["head", "middle", "tail"])[third])
 
 
-def purity_table(dataset: Dataset, found: Mapping[str, Neighborhoods]) -> pl.DataFrame:
+def purity_table(dataset: Dataset, near_of: Mapping[str, Neighborhoods]) -> pl.DataFrame:
     """How often a neighbor shares a factor: columns `factor`, `modality`, `purity`, `chance`."""
     records = []
     for name, values in factors_of(dataset).items():
         levels = values.cast(pl.String).fill_null("")
         codes = levels.rank("dense").to_numpy().astype(np.int64) - 1
         codes = np.where((levels == "").to_numpy(), -1, codes)
-        for modality, (rows, near, among) in found.items():
+        for modality, (rows, near, among) in near_of.items():
             same, chance = purity(codes[rows], codes[near], codes[among])
             records.append({"factor": name, "modality": modality, "purity": same, "chance": chance})
     return pl.DataFrame(records)
@@ -66,19 +66,19 @@ def purity_table(dataset: Dataset, found: Mapping[str, Neighborhoods]) -> pl.Dat
 
 def examples(embeddings: Mapping[str, Embeddings], seed: int, how_many: int = 3) -> NDArray[np.int64]:
     """Some items to look at, drawn from those that have every modality, or else most of them."""
-    modalities = np.sum([found.present for found in embeddings.values()], axis=0)
+    modalities = np.sum([table.present for table in embeddings.values()], axis=0)
     complete = np.flatnonzero(modalities == modalities.max())
     return np.random.default_rng(seed).choice(complete, min(how_many, len(complete)), replace=False)
 
 
-def neighbor_strips(dataset: Dataset, found: Mapping[str, Neighborhoods], shown: int = 6) -> str:
+def neighbor_strips(dataset: Dataset, near_of: Mapping[str, Neighborhoods], shown: int = 6) -> str:
     """The items of some neighborhoods, each followed by its nearest items in every modality, as HTML."""
-    label = f"Some items, and the nearest others by {' and by '.join(found)}."
+    label = f"Some items, and the nearest others by {' and by '.join(near_of)}."
     parts = [f'<div {labelled(label)} style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff">']
-    for row in dict.fromkeys(int(row) for part in found.values() for row in part.rows):
+    for row in dict.fromkeys(int(row) for part in near_of.values() for row in part.rows):
         parts.append(f'<h4 style="margin:12px 0 4px">{html.escape(item_label(dataset, row))}</h4>')
         parts.append(picture_grid(dataset, [row], size=84))
-        for modality, (rows, near, _) in found.items():
+        for modality, (rows, near, _) in near_of.items():
             place = np.flatnonzero(rows == row)
             color = MODALITY[modality]
             parts.append(f'<div style="border-left:5px solid {color};padding-left:8px"><b>nearest by {modality}</b>')

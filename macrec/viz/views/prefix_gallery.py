@@ -104,9 +104,9 @@ def _first(column: NDArray[np.integer], order: Rows, k: int) -> list[tuple[int, 
     if not len(order):
         return []
     members = order[np.argsort(column[order], kind="stable")]
-    found, begin = np.unique(column[members], return_index=True)
+    nodes, begin = np.unique(column[members], return_index=True)
     groups = np.split(members, begin[1:])
-    return [(int(node), group[:k]) for node, group in zip(found, groups, strict=True)]
+    return [(int(node), group[:k]) for node, group in zip(nodes, groups, strict=True)]
 
 
 def common_words(tree: PrefixTree, data: Dataset | None, rows: Rows | None, most: int = 2) -> dict[int, str]:
@@ -121,11 +121,11 @@ def common_words(tree: PrefixTree, data: Dataset | None, rows: Rows | None, most
         for node, value, share in most_common_values(tree, of_items).iter_rows():
             if node and share >= 0.5 and share >= APART * overall[value]:
                 parts.setdefault(node, []).append((overall[value] - share, f"{name}: {value} ({share:.0%})"))
-    words = {node: [text for _, text in sorted(found)[:most]] for node, found in parts.items()}
+    words = {node: [text for _, text in sorted(common)[:most]] for node, common in parts.items()}
     for node, listed in title_words(tree, data.items["title"].gather(rows)).iter_rows():
         if node:
             words.setdefault(node, []).append(f"title words: {listed}")
-    return {node: " · ".join(found) for node, found in words.items()}
+    return {node: " · ".join(common) for node, common in words.items()}
 
 
 @dataclass(frozen=True)

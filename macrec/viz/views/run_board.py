@@ -112,15 +112,15 @@ def _groups(table: pl.DataFrame, parameter: str | None) -> list[Group]:
     """The runs by the value of a parameter; the ninth value and further ones are muted and hollow."""
     if parameter is None:
         return [Group("runs", {"color": CATEGORICAL[0], "symbol": SYMBOLS[0]}, table)]
-    found = []
+    groups = []
     for place, value in enumerate(ordered(table[parameter])):
         few = place < len(CATEGORICAL)
         color = CATEGORICAL[place] if few else MUTED
         symbol = SYMBOLS[place % len(SYMBOLS)] + ("" if few else "-open")
         line = {"color": INK, "width": OUTLINE.get(color, 0)} if few else {"color": MUTED, "width": 1.5}
         mark = {"color": color, "symbol": symbol, "line": line}
-        found.append(Group(spelled(value), mark, table.filter(pl.col(parameter).eq_missing(pl.lit(value)))))
-    return found
+        groups.append(Group(spelled(value), mark, table.filter(pl.col(parameter).eq_missing(pl.lit(value)))))
+    return groups
 
 
 def ordered(values: pl.Series) -> list[Any]:
