@@ -18,11 +18,19 @@ from macrec.cli.endings import stoppable
 if TYPE_CHECKING:
     from macrec.workbench.execution import Step
 
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Notebooks by number or name; default: those of --params, else all.")
+]
+Shared = Annotated[
+    Path | None, typer.Option("--params", metavar="FILE", help="A TOML file of notebooks and parameters.")
+]
+
 
 @app.command()
 def run(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks by number or name; default: all.")] = None,
+    notebooks: Names = None,
     parameters: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter.")] = None,
+    params: Shared = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/TIME")] = None,
 ) -> None:
     """Execute the notebooks in order; keep them, their artifacts and one metrics.json in a run folder.
@@ -31,17 +39,22 @@ def run(
     is refused before anything runs. While it runs, the notebook and the cell
     that is executed are shown on stderr: a bar on a terminal, in a log one line
     per heading. Paths among the parameters are meant from the folder where this
-    is typed. A notebook that the data lack something for, as pictures, is
+    is typed, those in a file of parameters from the folder of the file; what -p
+    sets wins over the file. Every run writes such a file, parameters.toml, with
+    which it can be repeated: macrec run --params FILE. A notebook that the data lack something for, as pictures, is
     skipped with a sentence. When a cell fails, the others are run all the same:
     the sentence at the end names the notebook, the cell, counted from 1, and
     the error, and the notebook as far as it came is kept as NAME.failed.ipynb.
     """
+    from macrec.workbench.experiment_file import read_experiment
     from macrec.workbench.notebooks import find_notebooks
     from macrec.workbench.parameters import parse_parameters, text_parameters
     from macrec.workbench.runner import run_notebooks
 
-    chosen = find_notebooks(notebooks or [])
+    shared = read_experiment(params) if params else None
+    chosen = shared.notebooks if shared and not notebooks else find_notebooks(notebooks or [])
     given = parse_parameters(parameters or [], text_parameters(chosen))
+    given = (shared.parameters(chosen, given) if shared else {}) | given
     stoppable()
     start = time.perf_counter()
     terminal = sys.stderr.isatty()
@@ -69,10 +82,11 @@ class Log:
 
 @app.command()
 def sweep(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks by number or name; default: all.")] = None,
+    notebooks: Names = None,
     parameters: Annotated[
         list[str] | None, typer.Option("-p", metavar="NAME=VALUE,VALUE", help="The values of a parameter.")
     ] = None,
+    params: Shared = None,
     jobs: Annotated[int, typer.Option(help="Points that run at once; they share the cores.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/sweep-…")] = None,
 ) -> None:
@@ -80,7 +94,8 @@ def sweep(
 
     Values stand between commas: -p lambda_con=0,.001,.01 -p seed=1,2,3 makes
     nine points. A value with a comma of its own goes in brackets, or in quotes
-    that the shell leaves alone: -p 'sweep="0, 0.01"'.
+    that the shell leaves alone: -p 'sweep="0, 0.01"'. In a file of parameters
+    they are a list; what -p sets wins over the file.
 
     What is finished is kept: the same command goes on where it was stopped or
     killed, and skips every notebook that was executed to its end from the same
@@ -89,15 +104,18 @@ def sweep(
     trained. A failing point does not stop the others; it is named at the end,
     and the exit code is 1. sweep.json says how far every point is.
     """
+    from macrec.workbench.experiment_file import read_experiment
     from macrec.workbench.file_parameters import locate
     from macrec.workbench.notebooks import find_notebooks
     from macrec.workbench.parameters import text_parameters
     from macrec.workbench.run import project_root
     from macrec.workbench.sweep import default_name, parse_grid, run_sweep
 
-    chosen = find_notebooks(notebooks or [])
+    shared = read_experiment(params) if params else None
+    chosen = shared.notebooks if shared and not notebooks else find_notebooks(notebooks or [])
     grid = parse_grid(parameters or [], text_parameters(chosen))
     grid = {name: [locate(name, value) for value in values] for name, values in grid.items()}
+    grid = (shared.grid(chosen, grid) if shared else {}) | grid
     stoppable()
     folder = out or project_root() / "runs" / default_name(chosen, grid)
     start = time.perf_counter()

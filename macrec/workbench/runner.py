@@ -11,6 +11,7 @@ from macrec.errors import DataError
 from macrec.files import check_replaceable, write_json
 from macrec.lock import locked
 from macrec.workbench.execution import NotebookError, Skipped, Step, Watched, execute, trust
+from macrec.workbench.experiment_file import NAME, write_experiment
 from macrec.workbench.file_parameters import located
 from macrec.workbench.notebooks import read_cells, read_notebook, source_of, was_executed
 from macrec.workbench.parameters import Parameters, check_parameters, declared_parameters, given_parameters
@@ -63,7 +64,8 @@ def run_notebooks(
 ) -> Run:
     """Execute notebooks in order into the run folder `out` (default: a new one in runs/), each on its own.
 
-    Parameters go to every notebook that declares them; paths among them are meant from the current folder. `say` is
+    Parameters go to every notebook that declares them; paths among them are meant from the current folder. They are
+    written to parameters.toml, with which the run can be repeated (`macrec.workbench.experiment_file`). `say` is
     told of every notebook that ends, `watch` of every notebook and code cell that begins; `progress` shows a bar of the
     cells.
 
@@ -104,7 +106,11 @@ def execute_all(
     for notebook in notebooks:
         check_replaceable(run.folder / notebook.name, ours=was_executed)
     run.metrics()  # a damaged file is named now, rather than when the first numbers are there
-    manifest = {"seconds": {}, "skipped": {}, **run.manifest(), "parameters": parameters, "environment": environment()}
+    before = run.manifest()
+    manifest = {"seconds": {}, "skipped": {}, **before, "parameters": parameters, "environment": environment()}
+    names = {path.stem for path in notebooks}
+    if before.get("parameters") == parameters:  # the run goes on
+        names |= {*before.get("seconds", {}), *before.get("skipped", {})}
     failures = []
     for number, notebook in enumerate(notebooks, 1):
         unfinished = run.folder / f".{notebook.stem}.unfinished.ipynb"
@@ -139,4 +145,5 @@ def execute_all(
             unfinished.unlink(missing_ok=True)
         manifest["ended"] = next_ended(run.folder)
         write_json(run.folder / "run.json", manifest)  # a run whose notebooks failed can be reported, too
+        write_experiment(run.folder / NAME, names, parameters, "run")
     return failures

@@ -26,6 +26,7 @@ from macrec.errors import DataError
 from macrec.files import replacing, write_json
 from macrec.lock import locked
 from macrec.workbench.execution import NotebookError
+from macrec.workbench.experiment_file import NAME, write_experiment
 from macrec.workbench.file_parameters import locate
 from macrec.workbench.parameters import Parameters, check_parameters, declared_parameters, parse_parameters
 from macrec.workbench.run import Run, next_ended
@@ -183,6 +184,8 @@ class Sweep:
                 self.say(f"{point.name}: skipped, finished before")
         waiting = [point for point in self.points if point.state == "waiting"]
         self.write()
+        shared = {name: values if len(values) > 1 else values[0] for name, values in self.grid.items()}
+        write_experiment(self.out / NAME, [path.stem for path in self.notebooks], shared, "sweep")
         pool = ThreadPoolExecutor(self.jobs)
         try:
             running = {pool.submit(self.work, point) for point in waiting}

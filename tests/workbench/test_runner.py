@@ -124,6 +124,7 @@ def test_a_run_keeps_notebooks_metrics_and_a_manifest(notebook, tmp_path):
         "01_toy.ipynb",
         "02_next.ipynb",
         "metrics.json",
+        "parameters.toml",
         "run.json",
     ]
     manifest = json.loads((run.folder / "run.json").read_text())
@@ -141,6 +142,7 @@ def test_a_failing_cell_is_named_and_its_notebook_kept_under_another_name(notebo
     assert visible(tmp_path / "run") == [
         "01_toy.failed.ipynb",
         "metrics.json",
+        "parameters.toml",
         "run.json",
     ]
 
@@ -168,7 +170,13 @@ def test_what_the_data_do_not_allow_is_skipped_and_what_fails_does_not_stop_the_
     said: list[str] = []
     with pytest.raises(NotebookError, match=r"^02_fails.ipynb, cell 4: ZeroDivisionError: .*\(kept: .*failed.ipynb\)$"):
         run_notebooks([lacks, fails, works], tmp_path / "run", {"rate": 2}, said.append, progress=False)
-    assert visible(tmp_path / "run") == ["02_fails.failed.ipynb", "03_works.ipynb", "metrics.json", "run.json"]
+    assert visible(tmp_path / "run") == [
+        "02_fails.failed.ipynb",
+        "03_works.ipynb",
+        "metrics.json",
+        "parameters.toml",
+        "run.json",
+    ]
     assert said[:2] == [
         "01_toy: skipped: No pictures; add some.",
         "02_fails: failed, the others are run all the same",
@@ -301,7 +309,7 @@ def test_a_kernel_that_dies_is_named_with_its_cell_and_the_notebook_kept(noteboo
     path = notebook("import os\nos._exit(9)")
     with pytest.raises(NotebookError, match=r"01_toy.ipynb, cell 4: the kernel died"):
         run_notebooks([path], tmp_path / "run", {}, progress=False)
-    assert visible(tmp_path / "run") == ["01_toy.failed.ipynb", "run.json"]
+    assert visible(tmp_path / "run") == ["01_toy.failed.ipynb", "parameters.toml", "run.json"]
 
 
 @pytest.mark.notebook
