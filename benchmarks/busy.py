@@ -150,7 +150,7 @@ def decoding() -> Callable[[], object]:
 def encoder() -> Callable[[], object]:
     """MiniLM on the texts of 800 items."""
     from macrec.data import load_dataset
-    from macrec.encoders.text import SentenceTransformerEncoder
+    from macrec.encoders.sentence_transformer import SentenceTransformerEncoder
 
     data, minilm = load_dataset("curio:demo"), SentenceTransformerEncoder("minilm")
     minilm.prepare(data)

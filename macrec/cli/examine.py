@@ -1,8 +1,9 @@
-"""Commands that look at data, IDs and the installation: `datasets`, `diagnose`, `sids`, `explore`, `doctor`."""
+"""Commands for data, IDs and what is installed: `datasets`, `diagnose`, `sids`, `explore`, `encoders`, `doctor`."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated
@@ -101,6 +102,21 @@ def explore(
         typer.echo(sentence)
     if show:
         typer.launch(str(out.resolve()))
+
+
+@app.command()
+def encoders(as_json: AsJson = False) -> None:
+    """List the encoders: how each is named, what it encodes, what it costs, and whether it can be used here."""
+    from macrec.encoders import available
+
+    listed = available()
+    if as_json:
+        typer.echo(json.dumps([entry._asdict() for entry in listed], indent=2))
+        return
+    for entry in listed:
+        typer.echo(f"{entry.spec:26} {entry.modality:6} {'needs ' + entry.missing if entry.missing else 'ready'}")
+        typer.echo(textwrap.fill(entry.remark, 100, initial_indent="    ", subsequent_indent="    "))
+    typer.echo("\nA file of your own that holds an ENCODER: FILE.py or FILE.py:REST (see macrec/encoders/kind.py).")
 
 
 @app.command()

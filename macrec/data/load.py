@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from macrec.data.dataset import Dataset
-from macrec.data.formats import FORMATS, Format
+from macrec.data.formats import Format, known_formats
+from macrec.discovery import OWN_FILE, of_file
 from macrec.errors import DataError
 from macrec.files import finish_interrupted
 
@@ -17,8 +18,9 @@ def load_dataset(path_or_name: Path | str, layout: str | None = None, **options:
     """Load the built-in catalog ("curio", "curio:tiny", "curio:demo:7": size and seed) or whatever lies at a path.
 
     A path is a folder, a file, or the beginning of the names of several files (`folder/<D>`), and is recognized by the
-    names of the files: see `FORMATS`. `layout` names one of them instead, as does `"LAYOUT:PATH"`. `options` go to the
-    loader. Raises DataError when nothing is there, nothing is recognized, or several layouts are.
+    names of the files: see `known_formats`. `layout` names one of them instead, as does `"LAYOUT:PATH"`; it may be a
+    Python file that holds a `FORMAT` ("mine.py:PATH"). `options` go to the loader. Raises DataError when nothing is
+    there, nothing is recognized, or several layouts are.
     """
     if isinstance(path_or_name, str) and path_or_name.partition(":")[0] == "curio":
         return built_in(path_or_name, options)
@@ -45,20 +47,27 @@ def load_dataset(path_or_name: Path | str, layout: str | None = None, **options:
 
 def recognized(path: Path) -> list[tuple[Format, Path]]:
     """Every format of which there are files at `path`, and what its loader is to be given."""
-    return [(layout, target) for layout in FORMATS.values() if (target := layout.find(path)) is not None]
+    return [(layout, target) for layout in known_formats().values() if (target := layout.find(path)) is not None]
 
 
 def layout_and_path(name: str) -> tuple[str | None, str]:
     """The two parts of "LAYOUT:PATH"; no layout where the part before the colon is none."""
+    if (own := OWN_FILE.fullmatch(name)) and own["rest"] is not None:
+        return own["file"], own["rest"]
     layout, colon, path = name.partition(":")
-    return (layout, path) if colon and layout in FORMATS else (None, name)
+    return (layout, path) if colon and layout in known_formats() else (None, name)
 
 
 def format_named(name: str) -> Format:
-    """The format of this name; raises DataError when there is none."""
-    if name not in FORMATS:
-        raise DataError(f'there is no layout "{name}"', field="layout", fix=f"choose one of {', '.join(FORMATS)}")
-    return FORMATS[name]
+    """The format of this name, or of the Python file; raises DataError when there is none."""
+    if OWN_FILE.fullmatch(name):
+        own: Format = of_file(Path(name), "FORMAT")
+        return own
+    if name not in known_formats():
+        raise DataError(
+            f'there is no layout "{name}"', field="layout", fix=f"choose one of {', '.join(known_formats())}"
+        )
+    return known_formats()[name]
 
 
 def unknown(path: Path) -> DataError:
@@ -72,7 +81,7 @@ def unknown(path: Path) -> DataError:
         return DataError(
             "the file is an archive", file=path, fix=f"unpack it, then give the folder, for example {folder}"
         )
-    looked = "; ".join(f"{layout.name}: {layout.files}".replace("`", "") for layout in FORMATS.values())
+    looked = "; ".join(f"{layout.name}: {layout.files}".replace("`", "") for layout in known_formats().values())
     fix = f'name the files so, or say which layout it is, as in "recbole:{path}" or --layout recbole'
     return DataError(f"the layout is not known (looked for {looked})", file=path, fix=fix)
 

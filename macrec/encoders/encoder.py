@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.encoders.embeddings import Embeddings
+
+DECODERS = min(8, os.cpu_count() or 1)
+"""Threads that decode pictures (Pillow releases the interpreter lock while it decodes)."""
 
 
 class Encoder(Protocol):
@@ -48,6 +53,22 @@ class Encoder(Protocol):
 
     def encode(self, dataset: Dataset, rows: NDArray[np.integer]) -> NDArray[np.floating]:
         """The vectors of the items in `rows` `[n]`, in that order: `[n, d]`, float16 or float32."""
+
+
+@runtime_checkable
+class GivenVectors(Protocol):
+    """What stands in the place of an encoder where vectors were made elsewhere: there is nothing to compute."""
+
+    @property
+    def name(self) -> str:
+        """Short, for people."""
+
+    @property
+    def modality(self) -> str:
+        """What the vectors say something about."""
+
+    def open(self, dataset: Dataset) -> Embeddings:
+        """The vectors, one row per item of `dataset`."""
 
 
 def library(name: str) -> str:

@@ -8,6 +8,7 @@ which holds a checksum of every array, of the values chunk by chunk. While it is
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -28,8 +29,7 @@ from tqdm import tqdm
 
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import UNREADABLE, Embeddings, chunks, open_npy, statistics
-from macrec.encoders.encoder import Encoder
-from macrec.encoders.precomputed import NpyEncoder
+from macrec.encoders.encoder import Encoder, GivenVectors, digest_path
 from macrec.errors import DataError, unseen
 from macrec.files import write_json
 from macrec.lock import locked
@@ -63,14 +63,14 @@ class EmbeddingStore:
         self.root = Path(root) if root is not None else cache_folder() / "embeddings"
         self.chunk = chunk
 
-    def get(self, dataset: Dataset, encoder: Encoder | NpyEncoder, progress: Progress = True) -> Embeddings:
+    def get(self, dataset: Dataset, encoder: Encoder | GivenVectors, progress: Progress = True) -> Embeddings:
         """The embeddings of `dataset` by `encoder`, memory-mapped; computed now if they are not there.
 
         A computation that was killed is continued where its last chunk ended; of two processes that ask for the same,
         one computes and the other waits. Raises DataError when no item can be encoded, when the encoder returns NaN
         or infinity for one, and when a folder of the store is damaged.
         """
-        if isinstance(encoder, NpyEncoder):
+        if isinstance(encoder, GivenVectors):
             return encoder.open(dataset)  # already a file: nothing to compute and nothing to copy
         folder = self.root / folder_name(dataset, encoder)
         if not folder.is_dir():
@@ -157,14 +157,24 @@ def cache_folder() -> Path:
 
 
 def key(dataset: Dataset, encoder: Encoder) -> dict[str, Any]:
-    """All that the vectors depend on."""
-    return {
+    """All that the vectors depend on; for an encoder that is not ours the code of its file as well."""
+    ours = type(encoder).__module__.startswith("macrec.")
+    return ({} if ours else {"code": code_of(encoder)}) | {
         "format": FORMAT_VERSION,
         "encoder": encoder.name,
         "modality": encoder.modality,
         "settings": dict(encoder.settings),
         "fingerprint": dataset.modality_fingerprint(encoder.modality),
     }
+
+
+def code_of(encoder: Encoder) -> str:
+    """A digest of the file that defines the encoder; "" where there is none, as in a notebook."""
+    try:
+        file = inspect.getsourcefile(type(encoder))
+    except (TypeError, OSError):
+        return ""
+    return digest_path(Path(file)) if file and Path(file).is_file() else ""
 
 
 def folder_name(dataset: Dataset, encoder: Encoder) -> str:

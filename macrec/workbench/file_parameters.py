@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from macrec.data.load import layout_and_path, recognized
+from macrec.discovery import OWN_FILE
+from macrec.encoders.paths import existing_path
+from macrec.encoders.registry import located_spec
 from macrec.errors import DataError
 
 IDS = ("text_ids", "image_ids", "sids_file")
@@ -29,15 +32,9 @@ def locate(name: str, value: Any) -> Any:
     if name == "dataset" and value.partition(":")[0] != "curio":
         return dataset_path(value)
     if name in IDS:
-        return there(name, value)
+        return existing_path(value, name)
     if name in ENCODERS:
-        kind, _, rest = value.partition(":")
-        if kind == "npy":
-            return f"npy:{there(name, rest)}"
-        if kind == "clip":
-            return f"clip:{clip_path(name, rest)}"
-        if kind == "st" and (looks_like_path(rest) or Path(rest).exists()):
-            return f"st:{there(name, rest, folder=True)}"
+        return located_spec(value, name)
     return value
 
 
@@ -48,30 +45,6 @@ def dataset_path(value: str) -> str:
     if not path.exists() and not recognized(path):
         fix = 'check the path, or use the built-in catalog "curio"'
         raise DataError("there is no such file or folder", file=place, field="dataset", fix=fix)
+    if layout and OWN_FILE.fullmatch(layout):
+        layout = existing_path(layout, "dataset")
     return f"{layout}:{path.resolve()}" if layout else str(path.resolve())
-
-
-def clip_path(name: str, rest: str) -> str:
-    """What follows "clip:": a model and its weights, of which these may be a file; or a folder that holds both."""
-    if rest.startswith("local-dir:"):
-        return f"local-dir:{there(name, rest.removeprefix('local-dir:'), folder=True)}"
-    model, slash, weights = rest.partition("/")
-    if rest.startswith("hf-hub:") or not (looks_like_path(weights) or Path(weights).is_file()):
-        return rest
-    return f"{model}{slash}{there(name, weights)}"
-
-
-def looks_like_path(text: str) -> bool:
-    """Whether a name can only be that of a file or folder: no model or tag of weights begins or ends so."""
-    ends = (".pt", ".pth", ".bin", ".safetensors")
-    return text.startswith(("/", "./", "../", "~", ".\\", "..\\")) or text.lower().endswith(ends)
-
-
-def there(name: str, text: str, folder: bool = False) -> str:
-    """The absolute path of the file, or `folder`, that the parameter `name` gives as `text`."""
-    path = Path(text).expanduser()
-    if not text.strip() or not (path.is_dir() if folder else path.is_file()):
-        what = f"there is no such {'folder' if folder else 'file'}"
-        fix = f"check the path, which is meant from {Path.cwd()}"
-        raise DataError(what, file=text or '""', field=name, fix=fix)
-    return str(path.resolve())

@@ -9,7 +9,7 @@ import pytest
 
 from macrec.data import leave_one_out, train_part
 from macrec.data.curio import curio
-from macrec.data.formats import FORMATS
+from macrec.data.formats import known_formats
 from macrec.data.formats.amazon2018 import load_amazon_2018
 from macrec.data.formats.amazon2023 import load_amazon_2023
 from macrec.data.formats.lcrec import load_lcrec
@@ -113,7 +113,7 @@ def test_files_and_prefixes_are_recognized(tmp_path):
 def test_unknown_layouts_say_what_was_looked_for(tmp_path):
     with pytest.raises(DataError) as caught:
         load_dataset(tmp_path)
-    assert all(name in str(caught.value) for name in FORMATS)
+    assert all(name in str(caught.value) for name in known_formats())
     assert f'"recbole:{tmp_path}" or --layout recbole' in str(caught.value)
     with pytest.raises(DataError, match="no such file or folder"):
         load_dataset(tmp_path / "nothing")

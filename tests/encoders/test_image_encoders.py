@@ -8,7 +8,7 @@ from PIL import Image
 
 from macrec.data.dataset import Dataset
 from macrec.encoders import EmbeddingStore, HogColorEncoder, OpenClipEncoder
-from macrec.encoders.image import color_histogram, color_table
+from macrec.encoders.hog_color import color_histogram, color_table
 from macrec.encoders.rotation import rotation
 from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.errors import DataError

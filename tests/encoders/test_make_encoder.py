@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import macrec.encoders
 from macrec.data.dataset import Dataset
 from macrec.encoders import (
     EmbeddingStore,
@@ -18,6 +17,7 @@ from macrec.encoders import (
     TfidfEncoder,
     available,
     make_encoder,
+    registry,
 )
 from macrec.errors import DataError
 
@@ -43,24 +43,24 @@ def test_each_spec_names_its_encoder(spec: str, settings: dict[str, Any], expect
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "bert", "tfidf:3", "st:", "clip:", "clip:ViT-B-32", "clip:ViT-B-32/", "npy:", "npy:v.npy", "TFIDF"]
+    "spec", ["", "bert", "st:", "clip:", "clip:ViT-B-32", "clip:ViT-B-32/", "npy:", "npy:v.npy", "TFIDF"]
 )
 def test_other_specs_are_refused_with_those_that_exist(spec: str) -> None:
     with pytest.raises(DataError, match="There is no encoder") as caught:
         make_encoder(spec)
-    assert "tfidf, minilm, st:<model name or folder>, hog-color, clip:<model>/<weights>, npy:<file>" in str(
+    assert "minilm, st:<model name or folder>, tfidf[:<field>], clip:<model>/<weights>, hog-color, npy:<file>" in str(
         caught.value
     )
 
 
 def test_available_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     by_spec = {entry.spec: entry for entry in available()}
-    assert by_spec["tfidf"].installed == (importlib.util.find_spec("sklearn") is not None)
+    assert by_spec["tfidf[:<field>]"].installed == (importlib.util.find_spec("sklearn") is not None)
     assert by_spec["npy:<file>"].installed
 
-    monkeypatch.setattr(macrec.encoders, "find_spec", lambda module: None)
+    monkeypatch.setattr(registry, "find_spec", lambda module: None)
     by_spec = {entry.spec: entry for entry in available()}
-    assert by_spec["minilm"] == ("minilm", "text", False, "sentence-transformers, macrec[minilm]")
+    assert by_spec["minilm"][:4] == ("minilm", "text", False, "sentence-transformers, macrec[minilm]")
     assert by_spec["clip:<model>/<weights>"].missing == "open_clip_torch"
     assert by_spec["npy:<file>"].installed
 

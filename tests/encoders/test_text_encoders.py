@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macrec.data.dataset import Dataset, from_events
-from macrec.encoders import EmbeddingStore, SentenceTransformerEncoder, TfidfEncoder, item_texts, text
+from macrec.encoders import EmbeddingStore, SentenceTransformerEncoder, TfidfEncoder, item_texts, sentence_transformer
 from macrec.encoders.distinct import confused, confusion_note
+from macrec.encoders.fields import text_lengths
 from macrec.encoders.latent_space import LatentSpace, random_signs, signature
 from macrec.encoders.words import normalized
 from macrec.errors import DataError
@@ -59,7 +60,7 @@ def test_item_texts_agree_with_plain_python(rows: list[tuple[str, str]]) -> None
     dataset = texts_only([title for title, _ in rows], [description for _, description in rows])
     expected = [". ".join(filter(None, map(cleaned, row))) for row in rows]
     assert item_texts(dataset, ("title", "description")) == expected
-    assert text.text_lengths(dataset, ("title", "description")).tolist() == list(map(len, expected))
+    assert text_lengths(dataset, ("title", "description")).tolist() == list(map(len, expected))
 
 
 @pytest.mark.parametrize("fields", [("title", "price"), (), ("title", "title"), ("item_id",)])
@@ -230,7 +231,7 @@ def test_texts_with_too_few_words_in_common_are_refused(titles: list[str]) -> No
 # ---------------------------------------------------------------------------------------------- sentence-transformers
 
 needs_minilm = pytest.mark.skipif(
-    importlib.util.find_spec(text.MINILM_PACKAGE) is None,
+    importlib.util.find_spec(sentence_transformer.MINILM_PACKAGE) is None,
     reason="the minilm extra (weights of all-MiniLM-L6-v2) is not installed",
 )
 
@@ -359,6 +360,6 @@ def test_a_model_that_cannot_be_had_is_named_with_the_ways_out(
 
 
 def test_minilm_without_its_package_says_what_to_install(catalog: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "MINILM_PACKAGE", "no_such_package")
+    monkeypatch.setattr(sentence_transformer, "MINILM_PACKAGE", "no_such_package")
     with pytest.raises(DataError, match=r'"minilm" cannot be loaded: its package is not installed.*macrec\[minilm\]'):
         SentenceTransformerEncoder("minilm").prepare(catalog)

@@ -30,7 +30,7 @@ from macrec.data.histories import PARTS
 from macrec.data.item_file import load_items
 from macrec.data.load import load_dataset
 from macrec.data.split import parts_of
-from macrec.encoders.precomputed import NpyEncoder
+from macrec.encoders.npy import NpyEncoder
 from macrec.errors import DataError
 from tests.endure import readings, samples, seeds
 from tests.endure.mutation import Files, mutated

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macrec.data import formats, from_events
-from macrec.data.formats import FORMATS, readme_rows
+from macrec.data import from_events
+from macrec.data.formats import known_formats, readme_rows
 from macrec.data.formats.lcrec_save import save_lcrec
 from macrec.data.histories import PARTS
 from macrec.data.load import load_dataset
@@ -42,20 +42,7 @@ def samples(dataset, part, longest=10_000):
 
 
 def test_the_readme_lists_every_format():
-    assert readme_rows(FORMATS) in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_a_new_format_is_one_file(tmp_path, monkeypatch):
-    (tmp_path / "toy.py").write_text(
-        "from macrec.data.formats.format import Format\n"
-        "FORMAT = Format('toy', 'Toy', '`toy.txt`', lambda path: path if path.suffix == '.toy' else None, print)\n"
-    )
-    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path)])
-    found = formats.discovered()
-    assert found["toy"].files == "`toy.txt`" and found.keys() - FORMATS.keys() == {"toy"}
-    assert [each.title.casefold() for each in found.values()] == sorted(
-        each.title.casefold() for each in found.values()
-    )
+    assert readme_rows(known_formats()) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 RECBOLE = "user_id:token\titem_id:token\nu\ta\nu\tb\nu\tc\n"

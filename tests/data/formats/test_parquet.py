@@ -21,7 +21,7 @@ from macrec.data.item_file import load_items
 from macrec.data.reading import parquet_table
 from macrec.data.reading.parquet_footer import unpacked_bytes
 from macrec.data.split import leave_one_out
-from macrec.encoders.image import HogColorEncoder
+from macrec.encoders.hog_color import HogColorEncoder
 from macrec.errors import DataError
 
 FAST = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

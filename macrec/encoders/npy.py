@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import Embeddings
+from macrec.encoders.kind import EncoderKind
+from macrec.encoders.paths import existing_path
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,18 @@ class NpyEncoder:
     def open(self, dataset: Dataset) -> Embeddings:
         """Open the file for `dataset`."""
         return Embeddings.from_npy(self.path, dataset, self.modality, self.mask)
+
+
+def made(rest: str, modality: str = "", **settings: Any) -> NpyEncoder | None:
+    """The vectors of "npy:FILE"; None without a file or a modality."""
+    return NpyEncoder(rest, modality, **settings) if rest and modality else None
+
+
+ENCODER = EncoderKind(
+    name="npy",
+    form="npy:<file>",
+    modality="any",
+    make=made,
+    located=existing_path,
+    remark="vectors made elsewhere: one row per item, in the order of the item table, zeros where an item has none",
+)
