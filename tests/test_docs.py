@@ -35,6 +35,21 @@ def test_the_default_weight_of_the_contrastive_term_is_the_one_the_page_on_codeb
     assert weights == {float(weight) for weight in chosen}
 
 
+def test_what_the_page_on_codebooks_says_of_validation_users_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from make_lambda_con import FILE, paragraph
+
+    study = json.loads(FILE.read_text(encoding="utf-8"))
+    assert paragraph(study) in (ROOT / "docs" / "codebooks.md").read_text(encoding="utf-8")
+    intervals = [row[protocol] for row in study["weights"][1:] for protocol in ("masked", "unmasked")]
+    assert all(entry["low"] < 0 < entry["high"] for entry in intervals)  # else the default is to be chosen by them
+    for protocol in ("masked", "unmasked"):
+        none, *others = [row[protocol] for row in study["weights"]]
+        for entry in others:
+            gain = sum(entry["NDCG@10"]) / 3 - sum(none["NDCG@10"]) / 3
+            assert entry["difference"] == pytest.approx(gain, abs=2e-6)
+
+
 def test_every_figure_of_the_recommenders_page_comes_from_what_was_measured(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     from make_recommenders import DATA, PAGE, mean_of, page, sentences
