@@ -1,12 +1,29 @@
-"""Commands that say what there is to choose: `profiles`."""
+"""Commands that say what there is to choose: `systems`, `profiles`."""
 
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
 from macrec.cli.app import AsJson, app
+
+
+@app.command()
+def systems(
+    path: Annotated[
+        str | None, typer.Argument(metavar="DATASET", help="Say also which of them this dataset will do for.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="The layout of the files, where it is not recognized.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the recommenders there are: family, idea, paper, what each needs, and the terms an ablation leaves out."""
+    from macrec.data.load import load_dataset
+    from macrec.experiments.systems_table import systems_table, systems_text
+
+    rows = systems_table(load_dataset(path, layout) if path else None)
+    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else systems_text(rows))
 
 
 @app.command()

@@ -10,9 +10,9 @@ from typing import Any
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split
 from macrec.errors import DataError
-from macrec.experiments.open_system import open_macrec
+from macrec.experiments.open_context import open_context
 from macrec.experiments.session import open_dataset
-from macrec.systems import Generative
+from macrec.systems import Generative, open_generator
 from macrec.systems.settings import Parameters
 from macrec.tokenizers import Codebooks, LearnedIds
 from macrec.training import drain
@@ -44,8 +44,8 @@ def open_trained(out: str | Path = "") -> Opened:
         ids = macrec.ids
         if not Codebooks(ids.folder, data, ids.embeddings, ids.settings).checkpoint.finished():
             raise untrained(folder)
-        drain(macrec.learn_ids(data))
-    if not macrec.checkpoint(data, split, macrec.ids.tables(data)).finished():
+        drain(macrec.learn_ids(data, split))
+    if not macrec.checkpoint(data, split, macrec.ids.tables(data, split)).finished():
         raise untrained(folder)
     drain(macrec.learn_generator(data, split))
     return Opened(folder, data, split.test, macrec)
@@ -59,9 +59,10 @@ def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     files = {"text": given["text_ids"], "image": given["image_ids"]}
     with chdir(project_root() / "notebooks"):  # where notebooks run: paths among the parameters are meant from there
         data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
-        codebooks, generator = asked.codebooks(data.num_items), asked.generator()
-        macrec = open_macrec(folder / "artifacts" / "systems", data, encoders, files, codebooks, generator)
-    return data, data.split(), macrec
+        split = data.split()
+        context = open_context(folder / "artifacts" / "systems", data, split, asked, encoders, files)
+        generator = open_generator(context, given["system"])
+    return data, split, generator
 
 
 def parameters_of(folder: Path) -> dict[str, Any]:

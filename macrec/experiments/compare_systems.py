@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts
-from macrec.encoders import Embeddings
 from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.ceiling import known_ranks
 from macrec.evaluation.evaluate import evaluate_each, target_groups
 from macrec.evaluation.validation import split_for
-from macrec.experiments.open_system import Given, over_given
-from macrec.experiments.results import MAIN, Results
-from macrec.systems import (
-    TIGER,
-    Generative,
-    GeneratorSettings,
-    ItemKNN,
-    LateFusion,
-    MACRec,
-    Markov,
-    MQL4GRec,
-    Popularity,
-    SASRec,
-    SASRecRecipe,
-    System,
-    TransitionGraph,
-)
+from macrec.experiments.results import Results
+from macrec.systems import Generative, LateFusion, System
 from macrec.systems.budget import Budget, effort, matched
-from macrec.systems.macrec import Term
+from macrec.systems.registry import Context, entry_of, open_generator, systems
 from macrec.systems.settings import profile_named
-from macrec.tokenizers import CodebookSettings
 from macrec.training import Event, drain
-
-SIMPLE = ("popularity", "Markov-1", "item-kNN", "transition graph")
-"""Systems that count: no seed changes them."""
-
-LATE = "TIGERs, fused late"
-"""The control for generators over two modalities: those over one, trained apart."""
 
 Systems = Mapping[str, System]
 
@@ -56,66 +32,31 @@ def by_name(*systems: System) -> dict[str, System]:
     return {system.name: system for system in systems}
 
 
-def every_system(
-    folder: Path,
-    embeddings: Mapping[str, Embeddings],
-    codebooks: CodebookSettings,
-    generator: GeneratorSettings,
-    given: Given | None = None,
-) -> dict[str, System]:
-    """The systems of the table by name, from simple to MACRec; those over two modalities only where there are two.
-
-    The generators are over the `given` IDs where there are any, else over codebooks of the embeddings; without either
-    there are none.
-    """
-    seed = generator.recipe.seed
-    found: list[System] = [Popularity(), Markov(), ItemKNN(), TransitionGraph()]
-    found.append(SASRec(SASRecRecipe(seed=seed), folder / "sasrec"))
-    if given:
-        alone = [over_given(folder, {modality: ids}, generator) for modality, ids in given.items()]
-        if len(given) == 1:
-            return by_name(*found, *alone)
-        return by_name(*found, *alone, LateFusion(alone, LATE), over_given(folder, given, generator))
-    tigers = [TIGER(folder, embeddings, modality, codebooks, generator) for modality in embeddings]
-    found += tigers
-    if len(embeddings) > 1:
-        found.append(LateFusion(tigers, LATE))
-        found += [MQL4GRec(folder, embeddings, codebooks, generator), MACRec(folder, embeddings, codebooks, generator)]
-    return by_name(*found)
-
-
-def ablated_systems(
-    folder: Path, embeddings: Mapping[str, Embeddings], codebooks: CodebookSettings, generator: GeneratorSettings
-) -> dict[str, System]:
-    """MACRec without each of its terms, as in the paper's Table 3, and without all of them."""
-    without: list[tuple[Term, ...]] = [*((term,) for term in get_args(Term)), get_args(Term)]
-    found: list[System] = [MACRec(folder, embeddings, codebooks, generator, terms) for terms in without]
-    return by_name(*found)
-
-
 @dataclass(frozen=True)
 class SystemComparison:
-    """All systems over one dataset with one choice of settings, kept in `folder`.
+    """The registered systems over one dataset with one choice of settings.
 
-    Every generator may spend what MACRec takes for its epochs, counted in units of `budget`. `asked`: to whom they
-    recommend, "test" users or, where settings are to be chosen, "validation" users.
+    `names`: which, between commas; empty: all whose needs are met. `reference`: the system that the others are compared
+    with, whose terms an ablation leaves out. Every generator may spend what the reference takes for its epochs, counted
+    in units of `budget`. `asked`: to whom they recommend, "test" users or, where settings are to be chosen,
+    "validation" users.
     """
 
-    folder: Path
-    data: Dataset
-    split: Split
-    embeddings: Mapping[str, Embeddings]
-    codebooks: CodebookSettings
-    generator: GeneratorSettings
-    given: Given | None = None
+    context: Context
+    names: str = ""
+    reference: str = "MACRec"
     budget: Budget = "epochs"
     asked: str = "test"
+
+    def make(self, seed: int) -> Systems:
+        """The systems from this seed, not yet trained."""
+        return systems(self.context.with_seed(seed), self.names)
 
     @property
     def spent(self) -> str:
         """What the table of efforts is of, in words."""
         unit = {"epochs": "epochs", "steps": "optimizer steps", "seconds": "seconds of CPU time"}[self.budget]
-        given = f"generators were given as many {unit} as MACRec"
+        given = f"generators were given as many {unit} as {self.reference}"
         return f"What each training took, codebooks and measurements left out; {given}."
 
     def within_budget(self, system: System, told: Callable[[Event], None]) -> System:
@@ -123,58 +64,64 @@ class SystemComparison:
         if isinstance(system, LateFusion):
             parts = [cast(Generative, self.within_budget(part, told)) for part in system.parts]
             return LateFusion(parts, system.name)
-        if not isinstance(system, Generative) or len(self.given or self.embeddings) < 2:
+        context, entry = self.context, entry_of(self.reference)
+        unmet = entry.unmet(context.data, context.modalities)
+        if not isinstance(system, Generative) or self.budget == "epochs" or unmet:
             return system
-        seed = system.settings.recipe.seed
-        books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
-        reference: Generative
-        if self.given:
-            reference = over_given(self.folder, self.given, generator)
-        else:
-            reference = MACRec(self.folder, self.embeddings, books, generator)
+        reference = open_generator(context.with_seed(system.settings.recipe.seed), self.reference)
         if self.budget == "seconds":
             for stage in (reference, system):
-                for event in stage.learn_ids(self.data):
+                for event in stage.learn_ids(context.data, context.split):
                     told(event)
-        return matched(system, reference, self.budget, self.data, self.split)
+        return matched(system, reference, self.budget, context.data, context.split)
 
     def run(self, seeds: Sequence[int], users: int = 0, mask_seen: bool = False, progress: bool = False) -> Results:
-        """Train and rank `every_system` from every seed; see `compare_systems`."""
+        """Train and rank the systems from every seed; see `compare_systems`.
 
-        def make(seed: int) -> Systems:
-            books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
-            return every_system(self.folder, self.embeddings, books, generator, self.given)
-
-        split = split_for(self.asked, self.split)
-        found = compare_systems(make, self.data, split, seeds, users, mask_seen, progress, self.within_budget)
-        found.asked = self.asked
-        return found
-
-    def ablate(self, results: Results, wanted: bool = True, progress: bool = False) -> Results:
-        """MACRec without each of its terms, for the seeds and users of `results`, whose reference it is compared with.
-
-        Only that one when it is not `wanted`, or where there are not two modalities.
+        Where the reference is not among them the one it comes to is, or the last; which is printed.
         """
+        made = list(self.make(seeds[0]))
+        found = self._compare(self.make, seeds, users, mask_seen, progress)
+        found.asked = self.asked
+        found.over_given_ids = bool(self.context.given)
+        found.against = self.reference if self.reference in made else stand_in(self.reference, made)
+        if found.against != self.reference:
+            print(f"The reference is {found.against}, as {self.reference} is not among the systems.")
+        return found
+
+    def ablate(self, results: Results, wanted: bool = True, without: str = "", progress: bool = False) -> Results:
+        """The reference without each of its terms, for the seeds and users of `results`, and the reference itself.
+
+        `without`: which terms, between commas; empty: each, and all of them. Only the reference when it is not
+        `wanted`, or where the reference was replaced. Raises DataError for a term that there is none of.
+        """
+        only = [term.strip() for term in without.split(",") if term.strip()]
+        made: list[str] = []
 
         def make(seed: int) -> Systems:
-            if not wanted or results.stopped or self.given or len(self.embeddings) < 2:
+            if not (wanted or only) or results.stopped or results.reference != self.reference:
                 return {}
-            books, generator = self.codebooks.with_seed(seed), self.generator.with_seed(seed)
-            return ablated_systems(self.folder, self.embeddings, books, generator)
+            ablated = entry_of(self.reference).ablations(self.context.with_seed(seed), only)
+            made.extend(ablated)
+            return ablated
 
-        found = compare_systems(
-            make,
-            self.data,
-            split_for(self.asked, self.split),
-            results.seeds,
-            len(results.samples),
-            results.mask_seen,
-            progress,
-            self.within_budget,
-        )
+        found = self._compare(make, results.seeds, len(results.samples), results.mask_seen, progress)
         full = [row for row in results.rows if row["system"] == results.reference]
-        found.rows = full + [row for row in found.rows if row["system"].startswith(MAIN)]
+        found.rows = full + [row for row in found.rows if row["system"] in made]
         return found
+
+    def _compare(
+        self, make: Callable[[int], Systems], seeds: Sequence[int], users: int, mask_seen: bool, progress: bool
+    ) -> Results:
+        seedless = [name for name in make(seeds[0]) if entry_of(name).counts]
+        split, ready = split_for(self.asked, self.context.split), self.within_budget
+        return compare_systems(make, self.context.data, split, seeds, users, mask_seen, progress, ready, seedless)
+
+
+def stand_in(reference: str, names: Sequence[str]) -> str:
+    """Which of `names` is the reference where that is not among them: what it comes to, or else the last of them."""
+    entry = entry_of(reference)
+    return next((name for name in names if entry_of(name).name in (entry.name, entry.otherwise)), names[-1])
 
 
 def seeds_of(profile: str, seeds: int = 0, seed: int = 0) -> range:
@@ -196,6 +143,7 @@ def compare_systems(
     mask_seen: bool = False,
     progress: bool = False,
     ready: Callable[[System, Callable[[Event], None]], System] = lambda system, told: system,
+    seedless: Collection[str] = (),
 ) -> Results:
     """Train what `make` gives for every seed, and let it rank the catalog for test users, the same for all.
 
@@ -203,13 +151,14 @@ def compare_systems(
     Both protocols are measured, from one training; `mask_seen` says which one figures look at. On the built-in catalog
     the oracles (oracle, text-only, image-only) join as systems. After an interrupt what was finished is returned.
     `progress` shows a bar. `ready` is given every system before it learns, and somebody to tell events, and gives the
-    one that is trained. Raises DataError when nobody can be tested.
+    one that is trained. `seedless`: names of systems that no seed changes; they are made from the first alone. Raises
+    DataError when nobody can be tested.
     """
     samples = chosen_users(split.test, users)
     counts, groups = item_counts(split, data.num_items), target_groups(data, split, samples)
     results = Results(samples, groups, tuple(seeds), mask_seen)
-    names = list(make(seeds[0]))
-    todo = [(seed, name) for seed in seeds for name in names if seed == seeds[0] or name not in SIMPLE]
+    first = make(seeds[0])
+    todo = [(seed, name) for seed in seeds for name in first if seed == seeds[0] or name not in seedless]
     bar = tqdm(todo, desc="systems", unit="systems", disable=not (progress and todo), leave=False)
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         results.stopped = True

@@ -22,7 +22,6 @@ from macrec.generation.trie import CodeTrie
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import Generative, System
 
-MAIN = "MACRec"
 METRICS = ("HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10")
 MASKED = " masked"
 """What the name of a metric ends in where seen items were masked."""
@@ -54,7 +53,9 @@ class Results:
     `rows`: one per system and seed, with the columns system, seed, the metrics of both protocols (the names of the
     masked one end in `MASKED`) and `seconds` of training; `ranks`: protocol → system → seed → ranks `[U]`; `systems` of
     the first seed by name, and their `evaluations` under the protocol `mask_seen`, which figures look at; `samples`:
-    the users ("test" or "validation" ones, says `asked`), and `groups` they belong to; `stopped` by an interrupt.
+    the users ("test" or "validation" ones, says `asked`), and `groups` they belong to; `stopped` by an interrupt;
+    `against`: the system that the others are compared with (empty: the last); `over_given_ids`: whether generators are
+    over semantic IDs from files.
     """
 
     samples: Samples
@@ -67,6 +68,8 @@ class Results:
     systems: dict[str, System] = field(default_factory=dict)
     stopped: bool = False
     asked: str = "test"
+    against: str = ""
+    over_given_ids: bool = False
 
     def add(self, seed: int, system: System, found: Sequence[Evaluation], **training: Any) -> None:
         """Note what `system` from `seed` reached under both `PROTOCOLS`, and what its `training` took."""
@@ -99,7 +102,8 @@ class Results:
         users = f"{len(self.samples):,} {self.asked} users"
         runs = len({row["seed"] for row in self.rows})
         seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
-        return f"{users}, {seeds}; every item is a candidate, or, where it says masked, every item not yet met."
+        over = "; generators are over the semantic IDs given" if self.over_given_ids else ""
+        return f"{users}, {seeds}; every item is a candidate, or, where it says masked, every item not yet met{over}."
 
     @property
     def metric(self) -> str:
@@ -108,8 +112,8 @@ class Results:
 
     @property
     def reference(self) -> str:
-        """The system that the others are compared with: MACRec, or the last that was evaluated."""
-        return MAIN if MAIN in self.evaluations else next(reversed(self.evaluations), MAIN)
+        """The system that the others are compared with: `against`, or the last where that was not evaluated."""
+        return self.against if self.against in self.evaluations else next(reversed(self.evaluations), self.against)
 
     def differences(
         self, against: str = "", metric: str = "NDCG@10", mask_seen: bool | None = None
@@ -167,11 +171,12 @@ class Results:
         return few, range(len(few)), rankings, {name: mask[chosen] for name, mask in self.groups.items()}
 
     def traced(self) -> Search:
-        """The search of the last generator, MACRec if it was trained: one informative user, its first path.
+        """The search of the reference, or of the last generator where that is none: one user, its first path.
 
         Raises NotApplicable when there is no generator.
         """
-        system = next((found for found in reversed(self.systems.values()) if isinstance(found, Generative)), None)
+        last = [self.systems[name] for name in (*self.systems, self.reference) if name in self.systems]
+        system = next((found for found in reversed(last) if isinstance(found, Generative)), None)
         if system is None:
             what = "no generator was trained, so there is no beam to look at"
             raise NotApplicable(what, fix="give texts, pictures or semantic IDs, and let the table's cell finish")

@@ -64,7 +64,7 @@ def encode_modalities(
     printed, as are items that differ and have one vector. Raises NotApplicable when that leaves fewer than `least`
     modalities.
     """
-    having = {"text": text_keys(dataset.items).count(), "image": int(dataset.images.present.sum())}
+    having = having_of(dataset)
     specs = {"text": text, "image": image}
     store, found = EmbeddingStore(), {}
     for modality, spec in specs.items():
@@ -89,6 +89,16 @@ def encode_modalities(
         if note := confusion_note(dataset, vectors):
             print(note)
     return found
+
+
+def having_of(dataset: Dataset) -> dict[str, int]:
+    """Modality → how many items have it."""
+    return {"text": text_keys(dataset.items).count(), "image": int(dataset.images.present.sum())}
+
+
+def modalities_of(dataset: Dataset) -> tuple[str, ...]:
+    """The modalities that enough items have to be encoded."""
+    return tuple(modality for modality, having in having_of(dataset).items() if having >= FEWEST)
 
 
 WORDS = {"text": "a text", "image": "a picture"}

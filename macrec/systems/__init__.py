@@ -8,8 +8,10 @@ from macrec.systems.macrec import MACRec
 from macrec.systems.markov import Markov
 from macrec.systems.mql4grec import MQL4GRec
 from macrec.systems.popularity import Popularity
-from macrec.systems.sasrec import SASRec, SASRecRecipe
-from macrec.systems.settings import PROFILES, Parameters, Profile
+from macrec.systems.registry import Context, Entry, Need, entries, open_generator
+from macrec.systems.sasrec import SASRec
+from macrec.systems.sasrec_network import SASRecRecipe
+from macrec.systems.settings import PROFILES, Parameters, Profile, Settings
 from macrec.systems.text_knn import TextKNN
 from macrec.systems.tiger import TIGER
 from macrec.systems.transition_graph import TransitionGraph
@@ -17,6 +19,8 @@ from macrec.systems.transition_graph import TransitionGraph
 __all__ = [
     "PROFILES",
     "TIGER",
+    "Context",
+    "Entry",
     "Generative",
     "GeneratorSettings",
     "ItemKNN",
@@ -24,13 +28,17 @@ __all__ = [
     "MACRec",
     "MQL4GRec",
     "Markov",
+    "Need",
     "Parameters",
     "Popularity",
     "Profile",
     "SASRec",
     "SASRecRecipe",
     "ScoringSystem",
+    "Settings",
     "System",
     "TextKNN",
     "TransitionGraph",
+    "entries",
+    "open_generator",
 ]

@@ -73,12 +73,12 @@ class Generative:
 
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """Both stages: first the events of the codebooks, then those of the generator."""
-        yield from self.learn_ids(data)
+        yield from self.learn_ids(data, split)
         yield from self.learn_generator(data, split)
 
-    def learn_ids(self, data: Dataset) -> Iterator[Event]:
+    def learn_ids(self, data: Dataset, split: Split) -> Iterator[Event]:
         """The first stage."""
-        return self.ids.learn(data)
+        return self.ids.learn(data, split)
 
     def learn_generator(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The second stage, over the IDs that the first has given."""
@@ -104,7 +104,7 @@ class Generative:
 
     def new_training(self, data: Dataset, split: Split) -> GeneratorTraining:
         """A fresh generator and its samples, over the IDs that the first stage has given."""
-        tables = CodeTables(self.ids.tables(data), self.tasks, best_device())
+        tables = CodeTables(self.ids.tables(data, split), self.tasks, best_device())
         model = T5(len(tables.vocabulary), self.settings.config, self.settings.recipe.seed).to(tables.device)
         train_samples = split.train.newest(self.settings.decoding.max_history)
         return GeneratorTraining(model, tables, train_samples, self.settings.recipe)

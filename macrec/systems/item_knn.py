@@ -12,6 +12,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts, training_events
 from macrec.evaluation.system import learned
+from macrec.systems.registry import Entry
 from macrec.systems.sparse_scores import SparseScores
 from macrec.systems.tuned import Settings, Tuned, history_weights
 from macrec.training import Event
@@ -79,3 +80,13 @@ class ItemKNN(Tuned[Neighborhood]):
         """The weighted sum of cosines plus the share of popularity, `[B, N]`."""
         cosine, prior = learned(self._cosine, self.name), learned(self._prior, self.name)
         return SparseScores(history_weights(samples, self.num_items, settings.decay, settings.last) @ cosine, prior)
+
+
+SYSTEM = Entry(
+    name="item-kNN",
+    family="counting",
+    idea="what the same users took who took the items of the history",
+    make=lambda context, without: [ItemKNN()],
+    place=3,
+    color="sky",
+)

@@ -13,6 +13,8 @@ from macrec.generation.decoder import DecodingOptions, rankings_of
 from macrec.generation.fusion import best, fuse
 from macrec.generation.fusion_weights import tuned_weights
 from macrec.systems.generative import Generative
+from macrec.systems.registry import TWO_MODALITIES, Entry
+from macrec.systems.tiger import TIGER
 from macrec.training import Event
 
 
@@ -53,3 +55,15 @@ class LateFusion:
     def ends(self) -> tuple[Event, ...]:
         """The newest events of the parts' trainings."""
         return tuple(event for part in self.parts for event in part.ends)
+
+
+SYSTEM = Entry(
+    name="TIGERs fused late",
+    family="generative",
+    idea="the control for generators over several modalities: a TIGER of each, trained apart, their scores fused",
+    make=lambda context, without: [
+        LateFusion([TIGER(context, modality) for modality in context.modalities], "TIGERs fused late")
+    ],
+    needs=(TWO_MODALITIES,),
+    place=2,
+)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal, get_args
 
-from macrec.encoders import Embeddings
 from macrec.generation.tasks import code_tasks
-from macrec.systems.generative import Generative, GeneratorSettings
-from macrec.tokenizers.codebooks import CodebookSettings
-from macrec.tokenizers.ids import LearnedIds
+from macrec.systems.generative import Generative
+from macrec.systems.registry import TWO_MODALITIES, Context, Entry, named_without
 
-Term = Literal["contrastive", "reconstructed", "implicit", "explicit"]
-"""What MACRec is made of: L_con and L_align of the codebooks, L_implicit and the tasks between modalities."""
+TERMS = {
+    "contrastive": "L_con: in the codebooks of one modality, items that are alike in another are drawn together",
+    "reconstructed": "L_align: the two reconstructed latents of an item are drawn together",
+    "implicit": "the encoder's states of an item's two IDs are drawn together",
+    "explicit": "tasks across modalities: the next item, and an item's ID from its other ID",
+}
 
 
 class MACRec(Generative):
@@ -25,30 +25,37 @@ class MACRec(Generative):
     (explicit alignment); beside them the encoder's states of an item's two IDs are drawn together (implicit
     alignment). All paths that were asked for are decoded and fused.
 
-    `without` leaves terms out, as in the paper's Table 3. Without any, two single-modality generators in one network
+    `without` leaves `TERMS` out, as in the paper's Table 3. Without any, two single-modality generators in one network
     are left.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        embeddings: Mapping[str, Embeddings],
-        codebooks: CodebookSettings,
-        generator: GeneratorSettings,
-        without: tuple[Term, ...] = (),
-    ) -> None:
-        for term in without:
-            if term not in get_args(Term):
-                raise ValueError(f'MACRec has no term "{term}", only {", ".join(get_args(Term))}')
+    def __init__(self, context: Context, without: Collection[str] = ()) -> None:
+        codebooks, generator = context.settings.codebooks, context.settings.generator
         config = codebooks.config
         if "contrastive" in without:
             config = replace(config, lambda_con=(0.0,) * len(config.lambda_con))
         if "reconstructed" in without:
             config = replace(config, lambda_align=0.0)
-        ids = LearnedIds(folder / "codebooks", embeddings, replace(codebooks, config=config))
         explicit = "explicit" not in without
-        tasks = code_tasks(tuple(embeddings), sequence_level=explicit, item_level=explicit)
-        settings = generator.without_implicit() if "implicit" in without else generator
-        every = set(without) == set(get_args(Term))
-        name = "MACRec w/o any term" if every else " ".join(["MACRec", *(f"w/o {term}" for term in without)])
-        super().__init__(name, folder / "generators", ids, tasks, settings)
+        super().__init__(
+            named_without("MACRec", without, SYSTEM.terms_in(context)),
+            context.folder / "generators",
+            context.ids(replace(codebooks, config=config)),
+            code_tasks(context.modalities, sequence_level=explicit, item_level=explicit),
+            generator.without_implicit() if "implicit" in without else generator,
+        )
+
+
+SYSTEM = Entry(
+    name="MACRec",
+    family="generative",
+    paper="arXiv 2511.15122",
+    idea="codebooks that learn from each other's modality, six tasks, and states of an item's IDs drawn together",
+    make=lambda context, without: [MACRec(context, without)],
+    needs=(TWO_MODALITIES,),
+    terms=TERMS,
+    of_ids=("contrastive", "reconstructed"),
+    otherwise="TIGER",
+    place=4,
+    color="green",
+)

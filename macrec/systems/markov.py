@@ -12,6 +12,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
 from macrec.data.split import Samples, Split, item_counts
 from macrec.evaluation.system import ScoringSystem, learned
+from macrec.systems.registry import Entry
 from macrec.training import Event
 
 
@@ -46,3 +47,13 @@ class Markov(ScoringSystem):
         follows = learned(self._follows, self.name)[samples.items[samples.target - 1]].toarray()
         follows += learned(self._backoff, self.name)
         return np.asarray(follows, np.float64)
+
+
+SYSTEM = Entry(
+    name="Markov-1",
+    family="counting",
+    idea="what most often came next after the last item",
+    make=lambda context, without: [Markov()],
+    place=2,
+    color="yellow",
+)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from macrec.encoders import Embeddings
 from macrec.generation.tasks import code_tasks
-from macrec.systems.generative import Generative, GeneratorSettings
-from macrec.tokenizers.codebooks import CodebookSettings
-from macrec.tokenizers.ids import LearnedIds
+from macrec.systems.generative import Generative
+from macrec.systems.registry import TWO_MODALITIES, Context, Entry
 
 
 class MQL4GRec(Generative):
@@ -20,13 +15,20 @@ class MQL4GRec(Generative):
     direction of the cross-modal histories at random, so that it sees each half as often; MACRec, and so we, both.)
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        embeddings: Mapping[str, Embeddings],
-        codebooks: CodebookSettings,
-        generator: GeneratorSettings,
-    ) -> None:
-        ids = LearnedIds(folder / "codebooks", embeddings, codebooks.independent())
-        tasks = code_tasks(tuple(embeddings))
-        super().__init__("MQL4GRec", folder / "generators", ids, tasks, generator.without_implicit())
+    def __init__(self, context: Context) -> None:
+        settings = context.settings
+        ids = context.ids(settings.codebooks.independent())
+        generator = settings.generator.without_implicit()
+        super().__init__("MQL4GRec", context.folder / "generators", ids, code_tasks(context.modalities), generator)
+
+
+SYSTEM = Entry(
+    name="MQL4GRec",
+    family="generative",
+    paper="Zhai et al., ICLR 2025",
+    idea="several modalities as languages: one generator within and across them, and translation of IDs",
+    make=lambda context, without: [MQL4GRec(context)],
+    needs=(TWO_MODALITIES,),
+    place=3,
+    color="purple",
+)

@@ -11,6 +11,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
 from macrec.data.split import Samples, Split, item_counts
 from macrec.evaluation.system import ScoringSystem, learned
+from macrec.systems.registry import Entry
 from macrec.training import Event
 
 
@@ -36,3 +37,13 @@ class Popularity(ScoringSystem):
         """Training events of every item, `[B, N]`, one row seen B times."""
         counts = learned(self._counts, self.name).astype(np.float64)
         return np.broadcast_to(counts, (len(samples), len(counts)))
+
+
+SYSTEM = Entry(
+    name="popularity",
+    family="counting",
+    idea="the same list for everyone: what was taken most often",
+    make=lambda context, without: [Popularity()],
+    place=1,
+    color="black",
+)

@@ -15,7 +15,7 @@ from macrec.generation.decoder import DecodingOptions
 from macrec.generation.training import GeneratorRecipe
 from macrec.models.t5 import T5Config
 from macrec.systems.generative import GeneratorSettings
-from macrec.systems.sasrec import SASRecRecipe
+from macrec.systems.sasrec_network import SASRecRecipe
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.codebooks import MOST_LEVELS, CodebookSettings, fitting_size
 from macrec.tokenizers.cross_modal import CrossModalConfig
@@ -200,6 +200,37 @@ class Parameters:
     def sasrec(self) -> SASRecRecipe:
         """The network over item numbers."""
         return replace(PROFILES[self.profile].sasrec, seed=self.seed)
+
+    def settings(self, items: int = 2_000) -> Settings:
+        """All of these together."""
+        return Settings(PROFILES[self.profile], self.codebooks(items), self.generator(), self.sasrec())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What systems are made from: the profile, and what it and the parameters decide for each part, with one seed.
+
+    A system with a network of its own takes what it needs from these, as its epochs from those of SASRec.
+    """
+
+    profile: Profile
+    codebooks: CodebookSettings
+    generator: GeneratorSettings
+    sasrec: SASRecRecipe
+
+    @property
+    def seed(self) -> int:
+        """Where all random draws of a training begin; see `macrec.training.draws`."""
+        return self.generator.recipe.seed
+
+    def with_seed(self, seed: int) -> Settings:
+        """The same from another random start."""
+        return replace(
+            self,
+            codebooks=self.codebooks.with_seed(seed),
+            generator=self.generator.with_seed(seed),
+            sasrec=replace(self.sasrec, seed=seed),
+        )
 
 
 def profile_rows() -> dict[str, dict[str, Any]]:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from macrec.encoders import Embeddings
-from macrec.errors import DataError
 from macrec.generation.tasks import code_tasks
-from macrec.systems.generative import Generative, GeneratorSettings
-from macrec.tokenizers.codebooks import CodebookSettings
-from macrec.tokenizers.ids import LearnedIds
+from macrec.systems.generative import Generative
+from macrec.systems.registry import A_MODALITY, Context, Entry
 
 
 class TIGER(Generative):
@@ -19,20 +13,22 @@ class TIGER(Generative):
     An RQ-VAE per modality gives the IDs, and a T5 learns to write the ID of the next item. The codebooks of all
     modalities are learned in one training without any term between them, so that other systems find them as well.
     (The original begins every history with a hashed user, and counts items of one ID in a further code, where here
-    conflicts are resolved.)
+    conflicts are resolved.) Raises DataError for a modality that there is none of.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        embeddings: Mapping[str, Embeddings],
-        modality: str,
-        codebooks: CodebookSettings,
-        generator: GeneratorSettings,
-    ) -> None:
-        if modality not in embeddings:
-            what = f'there are no "{modality}" embeddings, only {" and ".join(embeddings)}'
-            raise DataError(what, field="modality", fix="choose one of these")
-        ids = LearnedIds(folder / "codebooks", embeddings, codebooks.independent(), (modality,))
-        name = f"TIGER ({modality})"
-        super().__init__(name, folder / "generators", ids, code_tasks([modality]), generator.without_implicit())
+    def __init__(self, context: Context, modality: str) -> None:
+        settings = context.settings
+        ids = context.ids(settings.codebooks.independent(), (modality,))
+        generator = settings.generator.without_implicit()
+        super().__init__(f"TIGER ({modality})", context.folder / "generators", ids, code_tasks([modality]), generator)
+
+
+SYSTEM = Entry(
+    name="TIGER",
+    family="generative",
+    paper="Rajput et al., NeurIPS 2023",
+    idea="one modality: residual-quantized IDs, and a T5 that writes the next one",
+    make=lambda context, without: [TIGER(context, modality) for modality in context.modalities],
+    needs=(A_MODALITY,),
+    place=1,
+)

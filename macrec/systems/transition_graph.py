@@ -12,6 +12,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts
 from macrec.evaluation.system import learned
+from macrec.systems.registry import Entry
 from macrec.systems.sparse_scores import SparseScores
 from macrec.systems.text_knn import similar_texts
 from macrec.systems.tuned import Settings, Tuned, history_weights
@@ -141,3 +142,13 @@ def strongest(matrix: csr_array, k: int) -> csr_array:
     order = np.lexsort((matrix.indices, -matrix.data, row))
     kept = order[np.arange(matrix.nnz) - matrix.indptr[row] < k]
     return coo_array((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape).tocsr()
+
+
+SYSTEM = Entry(
+    name="transition graph",
+    family="counting",
+    idea="the newest items vote for what came near them in training and for what has similar texts",
+    make=lambda context, without: [TransitionGraph()],
+    place=4,
+    color="grey",
+)

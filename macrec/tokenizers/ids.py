@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from macrec.data.dataset import Dataset
+from macrec.data.split import Split
 from macrec.encoders import Embeddings
 from macrec.evaluation.system import learned
 from macrec.quantization.id_matching import match_items
@@ -19,10 +20,10 @@ from macrec.training import Event
 class Ids(Protocol):
     """Where a generative system has its semantic IDs from."""
 
-    def learn(self, data: Dataset) -> Iterator[Event]:
-        """Learn them, if they are learned."""
+    def learn(self, data: Dataset, split: Split) -> Iterator[Event]:
+        """Learn them, if they are learned: of the items, or of the training histories of `split`."""
 
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """One ID per modality and item of the catalog, in the order of the item table."""
 
 
@@ -35,11 +36,11 @@ class GivenIds:
 
     ids: Mapping[str, SemanticIds]
 
-    def learn(self, data: Dataset) -> Iterator[Event]:
+    def learn(self, data: Dataset, split: Split) -> Iterator[Event]:
         """Nothing."""
         return iter(())
 
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """The rows of the catalog's items. Raises DataError for an item without an ID."""
         found = {}
         for modality, table in self.ids.items():
@@ -69,15 +70,15 @@ class LearnedIds:
         self.folder, self.embeddings, self.settings, self.modalities = folder, embeddings, settings, modalities
         self._books: Codebooks | None = None
 
-    def learn(self, data: Dataset) -> Generator[Event, None, None]:
+    def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The training of the codebooks."""
         self._books = Codebooks(self.folder, data, self.embeddings, self.settings)
         yield from self._books.events()
 
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """The resolved IDs of the codebooks as they are; when nothing was learned for `data` yet, it is now."""
         if self._books is None or self._books.data is not data:
-            for _ in self.learn(data):
+            for _ in self.learn(data, split):
                 pass
         found = learned(self._books, "LearnedIds").resolved(absent=True)[0]
         return {name: found[name] for name in self.modalities or found}

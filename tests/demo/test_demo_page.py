@@ -73,8 +73,8 @@ def test_a_run_that_trained_other_parameters_is_refused_and_stays_as_it_is(
 
 def test_the_checkpoint_that_is_looked_for_is_the_one_that_training_wrote(folder):
     data, split, macrec = system_of(folder)
-    drain(macrec.learn_ids(data))
-    found = macrec.checkpoint(data, split, macrec.ids.tables(data))
+    drain(macrec.learn_ids(data, split))
+    found = macrec.checkpoint(data, split, macrec.ids.tables(data, split))
     assert found.folder.parent == folder / "artifacts" / "systems" / "generators"
     assert (found.folder / "checkpoint.json").exists()
 

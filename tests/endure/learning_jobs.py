@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset
+from macrec.data.split import Split
 from macrec.generation.tasks import code_tasks
 from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
@@ -43,10 +44,10 @@ TABLES = tables()
 class Made:
     """IDs that are there."""
 
-    def learn(self, data: Dataset) -> Iterator[Event]:
+    def learn(self, data: Dataset, split: Split) -> Iterator[Event]:
         return iter(())
 
-    def tables(self, data: Dataset) -> dict[str, SemanticIds]:
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         return TABLES
 
 

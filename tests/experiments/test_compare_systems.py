@@ -18,30 +18,28 @@ from macrec.evaluation.ceiling import known_ranks
 from macrec.evaluation.evaluate import Evaluation, evaluate
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.evaluation.significance import paired_bootstrap
-from macrec.experiments import compare_systems as module
 from macrec.experiments.compare_systems import (
-    LATE,
-    SIMPLE,
     SystemComparison,
-    ablated_systems,
     chosen_users,
     compare_systems,
-    every_system,
     seconds_of,
     seeds_of,
 )
-from macrec.experiments.results import MAIN, MASKED, METRICS, Results, masked
-from macrec.generation.tasks import code_tasks
+from macrec.experiments.results import MASKED, METRICS, Results, masked
 from macrec.generation.training import GeneratorTraining
-from macrec.systems import Parameters
-from macrec.systems.sasrec import SASRecTraining
+from macrec.systems import Context, Entry, Parameters, registry
+from macrec.systems.registry import entry_of, named_without, systems
+from macrec.systems.sasrec_training import SASRecTraining
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
 
 UNCUT = 10**6
 MARKS = ["oracle", "text-only oracle", "image-only oracle"]
-CODEBOOKS = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=2).codebooks()
-GENERATOR = replace(Parameters("smoke", beams=20).generator(), validate_users=20, measurements=2)
+PARAMETERS = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=2, beams=20)
+SETTINGS = PARAMETERS.settings()
+SETTINGS = replace(SETTINGS, generator=replace(SETTINGS.generator, validate_users=20, measurements=2))
+MAIN = "MACRec"
+SIMPLE = [name for name, entry in registry.entries().items() if entry.counts]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +78,11 @@ def embeddings(data):
     }
 
 
+@pytest.fixture
+def context(tmp_path, data, split, embeddings):
+    return Context(tmp_path, data, split, embeddings, SETTINGS)
+
+
 class Guess:
     """Ranks at random, as its name and its seed say, and notes what it was asked; learning may be interrupted."""
 
@@ -110,13 +113,20 @@ def guesses(data, log, names=("popularity", "Guess it", MAIN), **interrupts):
     }
 
 
+def compared(*arguments, **options):
+    """`compare_systems`, whose popularity no seed changes, against MACRec."""
+    results = compare_systems(*arguments, **options, seedless=SIMPLE)
+    results.against = MAIN
+    return results
+
+
 def pairs(results):
     return [(row["system"], row["seed"]) for row in results.rows]
 
 
 def test_every_system_is_trained_from_every_seed_and_those_that_count_once(elsewhere):
     log, split = [], leave_one_out(elsewhere.histories, UNCUT)
-    results = compare_systems(guesses(elsewhere, log), elsewhere, split, [4, 0, 7])
+    results = compared(guesses(elsewhere, log), elsewhere, split, [4, 0, 7])
     expected = [
         ("popularity", 4), ("Guess it", 4), (MAIN, 4), ("Guess it", 0), (MAIN, 0), ("Guess it", 7), (MAIN, 7),
     ]  # fmt: skip
@@ -133,7 +143,7 @@ def test_all_are_asked_about_the_same_users_and_rows_hold_their_metrics(elsewher
     make = guesses(elsewhere, log)
     for mask_seen in (False, True):
         log.clear()
-        results = compare_systems(make, elsewhere, split, [0, 1], users=11, mask_seen=mask_seen)
+        results = compared(make, elsewhere, split, [0, 1], users=11, mask_seen=mask_seen)
         users = results.samples.user.tolist()
         assert len(users) == 11
         asked = [entry[3:] for entry in log if entry[0] == "ask"]
@@ -155,7 +165,7 @@ def test_all_are_asked_about_the_same_users_and_rows_hold_their_metrics(elsewher
 
 
 def test_results_by_system_are_means_over_seeds(elsewhere):
-    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0, 1, 2])
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0, 1, 2])
     found = results.by_system()
     assert list(found) == ["popularity", "Guess it", MAIN]
     for name, metrics in found.items():
@@ -169,7 +179,7 @@ def test_results_by_system_are_means_over_seeds(elsewhere):
 
 
 def test_differences_are_those_of_the_others_for_the_same_users_and_all_seeds(elsewhere):
-    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [3, 4])
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [3, 4])
     for mask_seen in (False, True):
         runs = {name: np.stack(list(of_seed.values())) for name, of_seed in results.ranks[mask_seen].items()}
         assert {name: len(found) for name, found in runs.items()} == {"popularity": 1, "Guess it": 2, MAIN: 2}
@@ -188,7 +198,7 @@ def test_differences_are_those_of_the_others_for_the_same_users_and_all_seeds(el
 
 
 def test_differences_from_who_was_not_evaluated_are_refused(data, split):
-    results = compare_systems(guesses(data, [], ("popularity",)), data, split, [0])
+    results = compared(guesses(data, [], ("popularity",)), data, split, [0])
     for name in (MAIN, "oracle"):
         with pytest.raises(DataError) as caught:
             results.differences(name)
@@ -196,7 +206,7 @@ def test_differences_from_who_was_not_evaluated_are_refused(data, split):
 
 
 def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
-    results = compare_systems(guesses(data, []), data, split, [5, 6], users=20)
+    results = compared(guesses(data, []), data, split, [5, 6], users=20)
     assert pairs(results)[-3:] == [(name, 5) for name in MARKS]
     oracles = (data.oracle, data.oracle_blind_to("image"), data.oracle_blind_to("text"))
     for row, oracle in zip(results.rows[-3:], oracles, strict=True):
@@ -206,7 +216,7 @@ def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
     expected = {metric: results.rows[-3][metric] for metric in (*METRICS, *masked(METRICS))}
     assert results.by_system()["oracle"] == expected
     assert not set(MARKS) & set(results.evaluations)
-    results = compare_systems(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0])
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0])
     assert not set(MARKS) & {row["system"] for row in results.rows}
     assert known_ranks(elsewhere, results.samples) == {}
 
@@ -214,7 +224,7 @@ def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
 @pytest.mark.parametrize("where", ["training", "ranking"])
 def test_an_interrupt_leaves_what_was_finished(data, split, where):
     log = []
-    results = compare_systems(guesses(data, log, Guess_it_1=where), data, split, [0, 1])
+    results = compared(guesses(data, log, Guess_it_1=where), data, split, [0, 1])
     assert results.stopped
     assert pairs(results) == [("popularity", 0), ("Guess it", 0), (MAIN, 0), *((name, 0) for name in MARKS)]
     assert list(results.evaluations) == ["popularity", "Guess it", MAIN]
@@ -226,7 +236,7 @@ def test_an_interrupt_leaves_what_was_finished(data, split, where):
 @pytest.mark.parametrize("where", ["training", "ranking"])
 def test_an_interrupt_at_once_leaves_a_table_of_nobody(elsewhere, where):
     split = leave_one_out(elsewhere.histories, UNCUT)
-    results = compare_systems(guesses(elsewhere, [], popularity_0=where), elsewhere, split, [0])
+    results = compared(guesses(elsewhere, [], popularity_0=where), elsewhere, split, [0])
     assert results.stopped and results.rows == [] and results.evaluations == {}
     assert results.by_system() == {} and results.table.is_empty()
     with pytest.raises(DataError, match="MACRec was not evaluated"):
@@ -274,54 +284,59 @@ def test_seconds_are_those_of_all_trainings_that_follow_each_other(trainings, se
     assert seconds_of(events) == seconds
 
 
-def test_the_rosters_name_all_systems_and_those_of_two_modalities_only_where_there_are_two(tmp_path, embeddings):
-    found = every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR)
-    tigers = ["TIGER (text)", "TIGER (image)"]
-    assert list(found) == [*SIMPLE, "SASRec", *tigers, LATE, "MQL4GRec", MAIN]
-    assert found[LATE].parts == (found[tigers[0]], found[tigers[1]])
-    assert all(system.name == name for name, system in found.items())
-    alone = every_system(tmp_path, {"text": embeddings["text"]}, CODEBOOKS, GENERATOR)
-    assert list(alone) == [*SIMPLE, "SASRec", "TIGER (text)"]
-    ablated = ablated_systems(tmp_path, embeddings, CODEBOOKS, GENERATOR)
-    terms = ("contrastive", "reconstructed", "implicit", "explicit")
-    assert list(ablated) == [f"{MAIN} w/o {term}" for term in (*terms, "any term")]
-    assert ablated[f"{MAIN} w/o any term"].tasks == code_tasks(("text", "image"), False, False)
-    seeded = replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=3))
-    assert every_system(tmp_path, embeddings, CODEBOOKS, seeded)["SASRec"].recipe.seed == 3
-
-
-def test_a_contest_on_validation_users_asks_for_nothing_of_the_test(tmp_path, data, split, embeddings, monkeypatch):
+@pytest.fixture
+def guessing(monkeypatch, data):
+    """What was asked of registered systems that guess: one that counts, one more, and MACRec with two terms."""
     log = []
-    monkeypatch.setattr(module, "every_system", lambda *about: guesses(data, log)(about[3].recipe.seed))
-    monkeypatch.setattr(module, "ablated_systems", lambda *about: guesses(data, log, [f"{MAIN} w/o one"])(0))
-    contest = SystemComparison(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR, asked="validation")
-    results = contest.run([0])
+
+    def entry(name, family="generative", **more):
+        def make(context, without):
+            return [
+                Guess(named_without(name, without, more.get("terms", ())), context.settings.seed, data.num_items, log)
+            ]
+
+        return Entry(name, family, "guesses", make, **more)
+
+    fakes = [
+        entry("popularity", "counting"),
+        entry("TIGER"),
+        entry(MAIN, terms={"one": "", "two": ""}, otherwise="TIGER"),
+    ]
+    monkeypatch.setattr(registry, "entries", lambda: {fake.name: fake for fake in fakes})
+    return log
+
+
+def test_a_comparison_on_validation_users_asks_for_nothing_of_the_test(context, split, guessing):
+    comparison = SystemComparison(context, asked="validation")
+    results = comparison.run([0])
     assert results.samples.target.tolist() == split.valid.target.tolist()
     assert results.caption.startswith(f"{len(split.valid)} validation users, one seed")
-    assert contest.ablate(results).samples.target.tolist() == split.valid.target.tolist()
+    assert comparison.ablate(results).samples.target.tolist() == split.valid.target.tolist()
     with pytest.raises(DataError, match='no "train" users'):
-        replace(contest, asked="train").run([0])
+        replace(comparison, asked="train").run([0])
 
 
 @pytest.mark.parametrize("budget", ["steps", "seconds"])
-def test_every_generator_gets_the_budget_of_macrec(tmp_path, data, split, embeddings, budget, monkeypatch):
+def test_every_generator_gets_the_budget_of_the_reference(context, data, split, budget, monkeypatch):
     paces = {"MACRec": 0.5, "MQL4GRec": 0.4, "TIGER (text)": 0.1, "TIGER (image)": 0.2, f"{MAIN} w/o explicit": 0.25}
     monkeypatch.setattr("macrec.systems.budget.pace", lambda system, *_: paces[system.name])
     told = []
-    contest = SystemComparison(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR, budget=budget)
-    systems = every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR)
-    systems |= ablated_systems(tmp_path, embeddings, CODEBOOKS, GENERATOR)
-    ready = {name: contest.within_budget(system, told.append) for name, system in systems.items() if name in paces}
-    whole = systems[MAIN].steps(data, split)
+    comparison = SystemComparison(context, budget=budget)
+    made = systems(context) | entry_of(MAIN).ablations(context)
+    ready = {name: comparison.within_budget(system, told.append) for name, system in made.items() if name in paces}
+    whole = made[MAIN].steps(data, split)
     expected = {name: whole if budget == "steps" else round(whole * 0.5 / pace) for name, pace in paces.items()}
     assert {name: system.steps(data, split) for name, system in ready.items()} == expected
     assert bool(told) == (budget == "seconds")  # a pace can only be told over codes
-    late = contest.within_budget(systems[LATE], told.append)
+    late = comparison.within_budget(made["TIGERs fused late"], told.append)
     assert [part.steps(data, split) for part in late.parts] == [expected[part.name] for part in late.parts]
     for name in ("popularity", "SASRec"):
-        assert contest.within_budget(systems[name], told.append) is systems[name]
-    assert replace(contest, budget="epochs").within_budget(systems["MQL4GRec"], told.append) is systems["MQL4GRec"]
-    assert budget.removesuffix("s") in contest.spent
+        assert comparison.within_budget(made[name], told.append) is made[name]
+    assert replace(comparison, budget="epochs").within_budget(made["MQL4GRec"], told.append) is made["MQL4GRec"]
+    assert budget.removesuffix("s") in comparison.spent
+    against_sasrec = replace(comparison, reference="SASRec")
+    with pytest.raises(DataError, match="SASRec is not a generator over semantic IDs; choose one of TIGER"):
+        against_sasrec.within_budget(made["MQL4GRec"], told.append)
 
 
 @pytest.fixture
@@ -340,20 +355,20 @@ def steps(monkeypatch):
     return made, interrupt
 
 
-def test_a_contest_is_of_all_systems_once_also_after_an_interrupt(tmp_path, data, split, embeddings, steps):
+def test_a_comparison_is_of_all_systems_once_also_after_an_interrupt(context, steps):
     made, interrupt = steps
-    contest = SystemComparison(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR)
-    names = list(every_system(tmp_path, embeddings, CODEBOOKS, GENERATOR))
+    comparison = SystemComparison(context)
+    names = list(systems(context))
     interrupt[0] = 14  # in MQL4GRec's
-    results = contest.run([0], users=15)
+    results = comparison.run([0], users=15)
     assert results.stopped and pairs(results)[:-3] == [(name, 0) for name in names[: names.index("MQL4GRec")]]
     interrupt[0] = 0
-    results = contest.run([0], users=15)
+    results = comparison.run([0], users=15)
     assert not results.stopped and pairs(results)[:-3] == [(name, 0) for name in names]
     assert set(results.by_system()) == {*names, *MARKS}
     assert all((row["seconds"] > 0) == (row["system"] not in SIMPLE) for row in results.rows[:-3])
     made.clear()
-    again = contest.run([0], users=15)
+    again = comparison.run([0], users=15)
     assert made == []
     assert again.by_system() == results.by_system()
     for name, found in again.evaluations.items():
@@ -374,42 +389,42 @@ def test_a_contest_is_of_all_systems_once_also_after_an_interrupt(tmp_path, data
     assert search.ids is results.systems[MAIN].decoder.tables.ids["text"]
 
 
-def test_macrec_without_its_terms_is_compared_with_macrec_for_the_same_users_and_seeds(
-    tmp_path, data, split, embeddings, monkeypatch
-):
-    log = []
-
-    def by_name(*names):
-        def made(folder, given, codebooks, generator, published=None):
-            assert (folder, given, published) == (tmp_path, embeddings, None)
-            assert codebooks == CODEBOOKS.with_seed(generator.recipe.seed)
-            assert generator == replace(GENERATOR, recipe=replace(GENERATOR.recipe, seed=generator.recipe.seed))
-            return guesses(data, log, names)(generator.recipe.seed)
-
-        return made
-
-    monkeypatch.setattr(module, "every_system", by_name("popularity", "TIGER", MAIN))
-    monkeypatch.setattr(module, "ablated_systems", by_name(f"{MAIN} w/o one", f"{MAIN} w/o two"))
-    contest = SystemComparison(tmp_path, data, split, embeddings, CODEBOOKS, GENERATOR)
-    results = contest.run([1, 2], users=15, mask_seen=True)
-    log.clear()
-    found = contest.ablate(results)
-    assert [entry[1] for entry in log if entry[0] == "fit"] == [f"{MAIN} w/o one", f"{MAIN} w/o two"] * 2
-    assert {tuple(entry[3]) for entry in log if entry[0] == "ask"} == {tuple(results.samples.user.tolist())}
+def test_the_reference_without_its_terms_is_compared_with_it_for_the_same_users_and_seeds(context, guessing, capsys):
+    comparison = SystemComparison(context)
+    results = comparison.run([1, 2], users=15, mask_seen=True)
+    assert capsys.readouterr().out == "" and results.reference == MAIN
+    guessing.clear()
+    found = comparison.ablate(results)
+    ablated = [f"{MAIN} w/o one", f"{MAIN} w/o two", f"{MAIN} w/o any term"]
+    assert [entry[1] for entry in guessing if entry[0] == "fit"] == ablated * 2
+    assert {tuple(entry[3]) for entry in guessing if entry[0] == "ask"} == {tuple(results.samples.user.tolist())}
     assert (found.seeds, found.mask_seen, len(found.samples)) == (results.seeds, True, 15)
-    without = [(f"{MAIN} w/o {term}", seed) for seed in (1, 2) for term in ("one", "two")]
-    assert pairs(found) == [(MAIN, 1), (MAIN, 2), *without]
+    assert pairs(found) == [(MAIN, 1), (MAIN, 2), *((name, seed) for seed in (1, 2) for name in ablated)]
     assert found.rows[:2] == [row for row in results.rows if row["system"] == MAIN]
-    one = replace(contest, embeddings={"text": embeddings["text"]})
-    for little in (contest.ablate(results, wanted=False), one.ablate(results)):
-        assert little.rows == found.rows[:2] and not little.stopped
+    assert comparison.ablate(results, wanted=False).rows == found.rows[:2]
+    some = comparison.ablate(results, wanted=False, without=" two ")
+    assert pairs(some)[2:] == [(f"{MAIN} w/o two", 1), (f"{MAIN} w/o two", 2)]
+    with pytest.raises(DataError, match='MACRec has no term "three"; what can be left out here is one, two'):
+        comparison.ablate(results, without="three")
+
+
+def test_a_reference_that_is_not_among_the_systems_is_replaced_and_said(context, guessing, capsys):
+    results = SystemComparison(context, "TIGER, popularity").run([0])
+    assert pairs(results)[:2] == [("popularity", 0), ("TIGER", 0)] and results.reference == "TIGER"
+    assert capsys.readouterr().out == "The reference is TIGER, as MACRec is not among the systems.\n"
+    comparison = SystemComparison(context, "popularity")
+    results = comparison.run([0])
+    assert results.reference == "popularity" and "The reference is popularity" in capsys.readouterr().out
+    assert {row["system"] for row in comparison.ablate(results).rows} == {"popularity"}
+    with pytest.raises(DataError, match='no system "Oracle"; choose one of popularity, TIGER, MACRec'):
+        SystemComparison(context, reference="Oracle").run([0])
 
 
 def told_of(ranks, reference):
     """Results of systems with these ranks."""
     nobody = leave_one_out(Histories.from_lists([[0, 1, 2]])).test
     users = len(next(iter(ranks.values())))
-    results = Results(nobody.take(np.zeros(users, int)), {}, (0,))
+    results = Results(nobody.take(np.zeros(users, int)), {}, (0,), against=MAIN)
     for name, found in ranks.items():
         found = Evaluation(name, np.array(found), np.ones(3, int), np.ones(3, int), (10,), 20, False, {})
         results.add(0, Guess(name, 0, 5, []), [found])
@@ -434,7 +449,7 @@ def test_telling_users_are_found_by_few_half_of_them_by_the_reference(ranks, use
         assert taken == sorted(own, key=lambda user: rarity[user])[: len(taken)]
 
 
-def test_the_reference_is_macrec_or_who_came_last():
+def test_the_reference_is_the_one_named_or_the_last():
     told_of({MAIN: [1], "a": [2]}, MAIN)
     results = told_of({"b": [1, 0], "a": [2, 1]}, "a")
     assert list(results.differences()) == ["b"]

@@ -12,11 +12,11 @@ from macrec.data.histories import Histories
 from macrec.data.images import NoImages
 from macrec.errors import DataError, NotApplicable
 from macrec.experiments import built_in_note, encode_modalities, open_dataset, shown_modality
-from macrec.experiments.compare_systems import every_system
-from macrec.experiments.open_system import open_macrec, open_sources
+from macrec.experiments.open_context import open_context
 from macrec.experiments.session import AUTO, affordable
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import PROFILES, Parameters
+from macrec.systems import PROFILES, Parameters, open_generator
+from macrec.systems.registry import systems
 
 ENCODERS = {"text": "tfidf", "image": "hog-color"}
 NO_FILES = {"text": "", "image": ""}
@@ -132,7 +132,6 @@ def test_words_about_the_built_in_catalog_stand_beside_no_other_data(data, numbe
     assert "Markdown" in capsys.readouterr().out
 
 
-SETTINGS = Parameters("smoke").codebooks(), Parameters("smoke").generator()
 SIMPLE = ["popularity", "Markov-1", "item-kNN", "transition graph", "SASRec"]
 
 
@@ -142,24 +141,27 @@ def made_ids(data, path):
     return str(path)
 
 
-def test_with_one_modality_macrec_is_tiger(texts, tmp_path):
-    assert open_macrec(tmp_path, texts, ENCODERS, NO_FILES, *SETTINGS).name == "TIGER (text)"
+def opened(data, folder, files=NO_FILES):
+    return open_context(folder, data, data.split(), Parameters("smoke"), ENCODERS, files)
+
+
+def test_with_one_modality_macrec_is_tiger(texts, tmp_path, capsys):
+    context = opened(texts, tmp_path)
+    capsys.readouterr()
+    assert open_generator(context, "MACRec").name == "TIGER (text)"
+    assert capsys.readouterr().out == "TIGER stands in for MACRec, which needs two modalities.\n"
 
 
 def test_ids_alone_are_evaluated_and_published_ids_add_generators(numbers, tmp_path):
-    embeddings, given = open_sources(numbers, ENCODERS, NO_FILES)
-    assert (embeddings, given) == ({}, {})
-    assert [name for name in every_system(tmp_path, embeddings, *SETTINGS, given) if name in SIMPLE] == SIMPLE
-    with pytest.raises(
-        NotApplicable, match=r"^numbers: .* neither texts nor pictures .* text_ids=FILE or image_ids=FILE"
-    ):
-        open_macrec(tmp_path, numbers, ENCODERS, NO_FILES, *SETTINGS)
+    context = opened(numbers, tmp_path)
+    assert context.modalities == () and [*systems(context)] == SIMPLE
+    with pytest.raises(NotApplicable, match=r"^numbers: TIGER needs a modality; .* text_ids=FILE or image_ids=FILE\.$"):
+        open_generator(context, "MACRec")
     files = {name: made_ids(numbers, tmp_path / f"{name}.parquet") for name in ENCODERS}
-    embeddings, given = open_sources(numbers, ENCODERS, files)
-    assert not embeddings and set(given) == {"text", "image"}
-    named = [*every_system(tmp_path, embeddings, *SETTINGS, given)]
-    over_ids = [name for name in named if name.endswith("over given IDs")]
-    assert over_ids == [f"{name} over given IDs" for name in ("TIGER (text)", "TIGER (image)", "MACRec")]
-    _, one = open_sources(numbers, ENCODERS, files | {"image": ""})
-    assert [*every_system(tmp_path, {}, *SETTINGS, one)][-1] == "TIGER (text) over given IDs"
-    assert open_macrec(tmp_path, numbers, ENCODERS, files, *SETTINGS).name == "MACRec over given IDs"
+    context = opened(numbers, tmp_path, files)
+    assert not context.embeddings and context.modalities == ("text", "image")
+    generators = ["TIGER (text)", "TIGER (image)", "TIGERs fused late", "MQL4GRec", "MACRec"]
+    assert [*systems(context)] == [*SIMPLE, *generators]
+    assert open_generator(context, "MACRec").ids.ids == context.given
+    one = opened(numbers, tmp_path, files | {"image": ""})
+    assert [*systems(one)] == [*SIMPLE, "TIGER (text)"]

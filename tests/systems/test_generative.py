@@ -19,7 +19,7 @@ from macrec.generation.tasks import code_tasks
 from macrec.generation.training import TABLES, GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.systems import PROFILES, TIGER, Generative, MACRec, MQL4GRec, Parameters
+from macrec.systems import PROFILES, TIGER, Context, Generative, MACRec, MQL4GRec, Parameters
 from macrec.systems import generative as module
 from macrec.tokenizers import Codebooks, GivenIds
 from macrec.tokenizers.training import CodebookTask
@@ -30,8 +30,8 @@ CODES = {"levels": 3, "codewords": 6, "clusters": 6, "codebook_epochs": 3}
 CODEBOOKS = Parameters("smoke", **CODES).codebooks()
 GENERATOR = replace(Parameters("smoke", beams=12).generator(), validate_users=20, measurements=3)
 SYSTEMS = {
-    "TIGER (text)": lambda folder, *about: TIGER(folder, about[0], "text", *about[1:]),
-    "TIGER (image)": lambda folder, *about: TIGER(folder, about[0], "image", *about[1:]),
+    "TIGER (text)": lambda context: TIGER(context, "text"),
+    "TIGER (image)": lambda context: TIGER(context, "image"),
     "MQL4GRec": MQL4GRec,
     "MACRec": MACRec,
 }
@@ -69,9 +69,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def make(folder, embeddings):
+def make(folder, data, split, embeddings):
     def made(name, folder=folder, codebooks=CODEBOOKS, generator=GENERATOR, **further):
-        return SYSTEMS[name](folder, embeddings, codebooks, generator, **further)
+        settings = replace(Parameters("smoke").settings(), codebooks=codebooks, generator=generator)
+        return SYSTEMS[name](Context(folder, data, split, embeddings, settings), **further)
 
     return made
 
@@ -452,7 +453,7 @@ def test_macrec_without_all_terms_but_the_tasks_is_mql4grec(fitted, split, steps
 
 
 def test_an_unknown_term_is_refused(make):
-    with pytest.raises(ValueError, match='no term "align", only contrastive, reconstructed, implicit, explicit'):
+    with pytest.raises(ValueError, match='no term align, only contrastive, reconstructed, implicit, explicit'):
         make("MACRec", without=("contrastive", "align"))
 
 
@@ -468,7 +469,7 @@ def test_given_ids_may_come_in_any_order_and_with_further_items(data, split, tmp
         codes = np.concatenate([table.codes, [[4, 4, 4], [0, 0, 0]]])
         order = rng.permutation(len(names))
         shuffled[name] = SemanticIds.from_codes(codes[order], table.codebooks, table.sizes, names[order])
-    for name, table in GivenIds(shuffled).tables(data).items():
+    for name, table in GivenIds(shuffled).tables(data, split).items():
         np.testing.assert_array_equal(table.codes, ids[name].codes)
         assert table.item_ids.to_list() == data.items["item_id"].to_list()
         assert (table.codebooks, table.sizes) == (ids[name].codebooks, ids[name].sizes)
@@ -480,13 +481,13 @@ def test_given_ids_may_come_in_any_order_and_with_further_items(data, split, tmp
     assert same(again.recommend(split.test, 10), first.recommend(split.test, 10))
 
 
-def test_modalities_whose_codebooks_have_the_same_names_have_tokens_of_their_own(data):
+def test_modalities_whose_codebooks_have_the_same_names_have_tokens_of_their_own(data, split):
     ids = given_ids(data)
     plain = {
         name: SemanticIds.from_codes(table.codes, ("a", "b", "c"), table.sizes, table.item_ids)
         for name, table in ids.items()
     }
-    found = GivenIds(plain).tables(data)
+    found = GivenIds(plain).tables(data, split)
     assert {name: table.codebooks for name, table in found.items()} == {
         name: table.codebooks for name, table in ids.items()
     }
@@ -651,6 +652,7 @@ def test_the_table_factor_reaches_embeddings_and_position_biases_and_nothing_els
     assert all(any(name.startswith(start) for name in faster) for start in TABLES)
 
 
-def test_tiger_over_a_modality_that_is_not_there_is_refused_at_once(tmp_path):
-    with pytest.raises(DataError, match='no "sound" embeddings, only text'):
-        TIGER(tmp_path, {"text": None}, "sound", Parameters("smoke").codebooks(), Parameters("smoke").generator())
+def test_tiger_over_a_modality_that_is_not_there_is_refused_at_once(tmp_path, data, split):
+    context = Context(tmp_path, data, split, {"text": None}, Parameters("smoke").settings())
+    with pytest.raises(DataError, match='no modality "sound", only text'):
+        TIGER(context, "sound")

@@ -15,7 +15,9 @@ from macrec.data import Histories, from_events, leave_one_out
 from macrec.data.split import Samples, training_events
 from macrec.errors import DataError
 from macrec.evaluation.metrics import hit_rate, ndcg
-from macrec.systems.sasrec import SASRec, SASRecNetwork, SASRecRecipe, SASRecTraining, Windows
+from macrec.systems.sasrec import SASRec
+from macrec.systems.sasrec_network import SASRecNetwork, SASRecRecipe
+from macrec.systems.sasrec_training import SASRecTraining, Windows
 from macrec.training import drain
 
 UNCUT = 10**6

@@ -173,7 +173,7 @@ def test_a_system_looks_the_same_in_any_company_and_unlike_the_others():
         "TIGER (text)",
         "popularity",
         "Markov-1",
-        "MQL4GRec-style",
+        "MQL4GRec",
     ]
     together = system_looks(names)
     assert {together[name]["color"] for name in names} == set(CATEGORICAL)

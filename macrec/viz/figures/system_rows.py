@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import cycle
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from macrec.errors import DataError
+from macrec.systems.registry import entry_of
 from macrec.viz.theme import (
     CATEGORICAL,
     CONFLICT,
     FUSED,
     IMAGE,
     INK,
+    MODALITY,
     MUTED,
     ORANGE,
     OUTLINE,
@@ -29,18 +33,16 @@ from macrec.viz.theme import (
 MARKS = ("oracle", "text-only oracle", "image-only oracle")
 """What `macrec.evaluation.ceiling` knows on the built-in catalog: marks to measure by, not learned systems."""
 
-# Which color a system has, by what its name holds: the same one in every figure and notebook.
-ROLES = (
-    ("macrec", FUSED),
-    ("text", TEXT),
-    ("image", IMAGE),
-    ("mql4grec", CONFLICT),
-    ("sasrec", ORANGE),
-    ("knn", SKY),
-    ("markov", YELLOW),
-    ("transition graph", MUTED),
-    ("popularity", REFERENCE),
-)
+COLORS = {
+    "green": FUSED,
+    "purple": CONFLICT,
+    "orange": ORANGE,
+    "sky": SKY,
+    "yellow": YELLOW,
+    "grey": MUTED,
+    "black": REFERENCE,
+}
+"""What registrations call colors; see `macrec.systems.registry.Entry`."""
 MARK_LOOKS = {"oracle": (REFERENCE, "solid"), "text-only oracle": (TEXT, "dash"), "image-only oracle": (IMAGE, "dot")}
 NARROW = 500
 """Pixels of the plot itself in a narrow notebook: labels that do not overlap there do not overlap anywhere."""
@@ -49,13 +51,13 @@ NARROW = 500
 def system_looks(systems: Sequence[str], marks: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """A plotly marker per system, the same one wherever the system is shown: green MACRec, blue text, vermillion image.
 
-    Systems without a role of their own share out what colors are left; the ninth and later ones are grey.
+    Systems without a color of their own share out what colors are left; the ninth and later ones are grey.
     """
     colors: dict[str, str] = {}
     for name in systems:
-        role = next((color for word, color in ROLES if word in name.lower()), None)
-        if name not in marks and role and role not in colors.values():
-            colors[name] = role
+        own = own_color(name)
+        if name not in marks and own and own not in colors.values():
+            colors[name] = own
     free = iter([color for color in CATEGORICAL if color not in colors.values()])
     spare = cycle(SYMBOLS)
     looks = {}
@@ -66,6 +68,16 @@ def system_looks(systems: Sequence[str], marks: Sequence[str] = ()) -> dict[str,
         symbol = next(spare) if color == MUTED else SYMBOLS[CATEGORICAL.index(color)]
         looks[name] = {"color": color, "symbol": symbol, "line": {"color": INK, "width": OUTLINE.get(color, 0)}}
     return looks
+
+
+def own_color(name: str) -> str | None:
+    """The color that a system is registered with, or that of its modality where it is named "NAME (MODALITY)"."""
+    modality = name.rpartition("(")[2].removesuffix(")")
+    if name.endswith(")") and modality in MODALITY:
+        return MODALITY[modality]
+    with suppress(DataError):  # systems that are not registered may be shown as well
+        return COLORS.get(entry_of(name).color)
+    return None
 
 
 def add_seeds(

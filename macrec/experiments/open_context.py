@@ -1,0 +1,50 @@
+"""What systems are made from, by a notebook's parameters: embeddings of the items, or semantic IDs from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from macrec.data.dataset import Dataset
+from macrec.data.split import Split
+from macrec.experiments.session import encode_modalities
+from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
+from macrec.systems.registry import Context
+from macrec.systems.settings import Parameters
+from macrec.tokenizers import GivenIds
+
+
+def open_context(
+    folder: Path,
+    data: Dataset,
+    split: Split,
+    parameters: Parameters,
+    encoders: Mapping[str, str],
+    files: Mapping[str, str] | None = None,
+    progress: bool = False,
+    least: int = 0,
+) -> Context:
+    """The context of systems over the embeddings of `encoders`, or over the IDs in `files` where any is named.
+
+    `encoders` and `files`: "text" and "image" → a name. Published IDs need neither texts nor pictures: systems are over
+    the modalities that have a file. `progress` shows a bar while items are encoded. Raises DataError for a file that
+    cannot be read or lacks an item, NotApplicable for fewer than `least` modalities.
+    """
+    settings = parameters.settings(data.num_items)
+    if given := given_ids(files or {}, data, split):
+        return Context(folder, data, split, {}, settings, given)
+    embeddings = encode_modalities(data, encoders["text"], encoders["image"], progress, least)
+    return Context(folder, data, split, embeddings, settings)
+
+
+def given_ids(files: Mapping[str, str], data: Dataset, split: Split) -> dict[str, SemanticIds]:
+    """The semantic IDs in the `files` that are named, modality → IDs; prints by what key items were matched.
+
+    Raises DataError for an item without an ID.
+    """
+    ids = {modality: load_semantic_ids(file) for modality, file in files.items() if file}
+    source = GivenIds(ids)
+    source.tables(data, split)  # an item without an ID is found now rather than after the first minutes
+    for sentence in source.matched(data):
+        print(sentence)
+    return ids

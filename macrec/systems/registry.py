@@ -1,0 +1,249 @@
+"""The systems there are: each module of this package that holds a `SYSTEM` registers one, and nothing else lists them.
+
+Tables, ablations, notebooks, the command `macrec systems` and the tests read `entries()`. How one is added:
+docs/adding_a_system.md.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+
+from macrec.data.dataset import Dataset
+from macrec.data.split import Split
+from macrec.encoders import Embeddings
+from macrec.errors import DataError, NotApplicable
+from macrec.evaluation.system import System
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.systems.generative import Generative
+from macrec.systems.settings import Settings
+from macrec.tokenizers.codebooks import CodebookSettings
+from macrec.tokenizers.ids import GivenIds, Ids, LearnedIds
+
+FAMILIES = {
+    "counting": "counts in the training histories; nothing is trained, and no seed changes it",
+    "sequential": "a network over item numbers, which knows nothing of what the items are",
+    "generative": "writes the semantic ID of the next item",
+}
+"""What kinds of systems there are, in the order of the tables."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that a system may be made from.
+
+    `folder`: where trainings are kept. `embeddings`: modality → vectors of the items. `given`: modality → semantic IDs
+    that somebody has made, in place of those that would be learned from the embeddings.
+    """
+
+    folder: Path
+    data: Dataset
+    split: Split
+    embeddings: Mapping[str, Embeddings]
+    settings: Settings
+    given: Mapping[str, SemanticIds] = field(default_factory=dict)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that semantic IDs can be had of."""
+        return tuple(self.given or self.embeddings)
+
+    def ids(self, codebooks: CodebookSettings | None = None, modalities: tuple[str, ...] = ()) -> Ids:
+        """The IDs of `modalities` (default: all): the given ones, else those that `codebooks` learn of all embeddings.
+
+        Default: the codebooks of the settings. Raises DataError for a modality that there is none of.
+        """
+        for modality in modalities:
+            if modality not in self.modalities:
+                what = f'there is no modality "{modality}", only {" and ".join(self.modalities) or "none"}'
+                raise DataError(what, field="modality", fix="choose one of these")
+        if self.given:
+            return GivenIds({name: self.given[name] for name in modalities or self.given})
+        settings = self.settings.codebooks if codebooks is None else codebooks
+        return LearnedIds(self.folder / "codebooks", self.embeddings, settings, modalities)
+
+    def with_seed(self, seed: int) -> Context:
+        """The same from another random start."""
+        return replace(self, settings=self.settings.with_seed(seed))
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a system cannot do without: `met` looks at a dataset and its modalities, `fix` says what to do about it."""
+
+    name: str
+    met: Callable[[Dataset, Collection[str]], bool]
+    fix: str
+
+
+A_MODALITY = Need(
+    "a modality",
+    lambda data, modalities: len(modalities) >= 1,
+    "add texts or pictures to the items, or give semantic IDs as text_ids=FILE or image_ids=FILE",
+)
+TWO_MODALITIES = Need(
+    "two modalities",
+    lambda data, modalities: len(modalities) >= 2,
+    "add texts and pictures to the items, or give semantic IDs as text_ids=FILE and image_ids=FILE",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The registration of a system.
+
+    `family`: a key of `FAMILIES`. `idea`: the system in a line. `make` gives the system for a context, and without the
+    terms named; several where there is one per modality, named "NAME (MODALITY)". `terms`: what can be left out, each
+    with what it is; an ablation trains the system without each of them. `of_ids`: those terms that are about how IDs
+    are learned, and are not there where IDs are given. `otherwise`: the entry that this one comes to where its needs
+    are not met. `place` orders the entries of a family in tables; `color`: its color in figures (green, purple, orange,
+    sky, yellow, grey or black; empty: one that is left).
+
+    Raises ValueError for an unknown family.
+    """
+
+    name: str
+    family: str
+    idea: str
+    make: Callable[[Context, tuple[str, ...]], Iterable[System]]
+    paper: str = ""
+    needs: tuple[Need, ...] = ()
+    terms: Mapping[str, str] = field(default_factory=dict)
+    of_ids: tuple[str, ...] = ()
+    otherwise: str = ""
+    place: int = 100
+    color: str = ""
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise ValueError(f"{self.name}: there is no family {self.family!r}, only {', '.join(FAMILIES)}")
+
+    @property
+    def counts(self) -> bool:
+        """Whether it only counts: nothing is trained, and no seed changes it."""
+        return self.family == "counting"
+
+    def unmet(self, data: Dataset, modalities: Collection[str]) -> Need | None:
+        """The first need that a dataset with these modalities does not meet."""
+        return next((need for need in self.needs if not need.met(data, modalities)), None)
+
+    def systems(self, context: Context, without: tuple[str, ...] = ()) -> dict[str, System]:
+        """Name → system, not yet trained. Raises NotApplicable where a need is not met, DataError for no such term."""
+        if need := self.unmet(context.data, context.modalities):
+            there = f"the modalities are {', '.join(context.modalities) or 'none'}"
+            raise NotApplicable(f"{self.name} needs {need.name} ({there})", file=context.data.name, fix=need.fix)
+        for term in without:
+            if term not in self.terms_in(context):
+                known = ", ".join(self.terms_in(context)) or "nothing"
+                what = f'{self.name} has no term "{term}"'
+                raise DataError(what, field="without", fix=f"what can be left out here is {known}")
+        return {system.name: system for system in self.make(context, without)}
+
+    def terms_in(self, context: Context) -> tuple[str, ...]:
+        """The terms that can be left out: over given IDs, not those that are about how IDs are learned."""
+        return tuple(term for term in self.terms if not (context.given and term in self.of_ids))
+
+    def ablations(self, context: Context, only: Collection[str] = ()) -> dict[str, System]:
+        """The system without each of its terms (default: of all), and without all of them where there are several."""
+        terms = self.terms_in(context)
+        chosen = tuple(only) or terms
+        without = [*((term,) for term in chosen), *([terms] if not only and len(terms) > 1 else [])]
+        return dict(chain.from_iterable(self.systems(context, left_out).items() for left_out in without))
+
+
+def named_without(name: str, without: Collection[str], terms: Collection[str]) -> str:
+    """What a system is called that lacks terms.
+
+    >>> named_without("X", ("one",), ("one", "two")), named_without("X", ("one", "two"), ("one", "two"))
+    ('X w/o one', 'X w/o any term')
+    Raises ValueError for what is none of the `terms`.
+    """
+    if unknown := set(without) - set(terms):
+        raise ValueError(f"{name} has no term {', '.join(sorted(unknown))}, only {', '.join(terms)}")
+    if len(without) > 1 and set(without) == set(terms):
+        return f"{name} w/o any term"
+    return " ".join([name, *(f"w/o {term}" for term in without)])
+
+
+def entries() -> dict[str, Entry]:
+    """Every registered system by name, in the order of the tables: by family, then by place, then by name.
+
+    Raises ValueError where two modules register one name.
+    """
+    from macrec import systems as package
+
+    modules = (import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__))
+    found: list[Entry] = [module.SYSTEM for module in modules if hasattr(module, "SYSTEM")]
+    if twice := {entry.name for entry in found if sum(entry.name == other.name for other in found) > 1}:
+        raise ValueError(f"more than one module registers {', '.join(sorted(twice))}")
+    found.sort(key=lambda entry: (list(FAMILIES).index(entry.family), entry.place, entry.name))
+    return {entry.name: entry for entry in found}
+
+
+def entry_of(name: str) -> Entry:
+    """The entry of a system: of "TIGER" and "TIGER (text)", of "MACRec" and "MACRec w/o implicit".
+
+    Raises DataError for a name that nothing is registered by.
+    """
+    known = entries()
+    for start in (name, name.partition(" w/o ")[0], name.partition(" (")[0]):
+        if start in known:
+            return known[start]
+    raise DataError(f'there is no system "{name}"', field="system", fix=f"choose one of {', '.join(known)}")
+
+
+def systems(context: Context, names: str = "") -> dict[str, System]:
+    """Name → system, not yet trained, in the order of the tables: those whose needs are met, or those that are named.
+
+    `names`, between commas, are of entries ("TIGER": of every modality) or of single systems ("TIGER (text)"). Raises
+    DataError for a name that there is none of, NotApplicable for one whose needs are not met.
+    """
+    if not names.strip():
+        met = [entry for entry in entries().values() if entry.unmet(context.data, context.modalities) is None]
+        return dict(chain.from_iterable(entry.systems(context).items() for entry in met))
+    chosen: set[str] = set()
+    made: dict[str, System] = {}
+    for name in (part.strip() for part in names.split(",")):
+        of_entry = entry_of(name).systems(context)
+        chosen |= {name} if name in of_entry else of_entry.keys()
+        made |= of_entry
+        if name not in of_entry and name != entry_of(name).name:
+            raise DataError(f'there is no system "{name}"', field="systems", fix=f"choose one of {', '.join(of_entry)}")
+    order = list(entries())
+    sorted_names = sorted(chosen, key=lambda name: (order.index(entry_of(name).name), list(made).index(name)))
+    return {name: made[name] for name in sorted_names}
+
+
+def fitting_entry(name: str, context: Context) -> Entry:
+    """The entry of `name`, or the one it comes to where its needs are not met, which is printed.
+
+    Raises DataError for an unknown name, NotApplicable where nothing fits.
+    """
+    entry = entry_of(name)
+    while need := entry.unmet(context.data, context.modalities):
+        if not entry.otherwise:
+            raise NotApplicable(f"{entry.name} needs {need.name}", file=context.data.name, fix=need.fix)
+        print(f"{entry.otherwise} stands in for {entry.name}, which needs {need.name}.")
+        entry = entry_of(entry.otherwise)
+    return entry
+
+
+def open_generator(context: Context, name: str) -> Generative:
+    """The generator of this name, or the one it comes to where its needs are not met, which is printed.
+
+    Raises DataError for what is no generator, or stands for several; NotApplicable where nothing fits.
+    """
+    found = fitting_entry(name, context).systems(context)
+    found = {name: found[name]} if name in found else found
+    if len(found) > 1:
+        raise DataError(f"{name} stands for {len(found)} systems", field="system", fix=f"choose {' or '.join(found)}")
+    (system,) = found.values()
+    if not isinstance(system, Generative):
+        generators = [made for made, every in systems(context).items() if isinstance(every, Generative)]
+        fix = f"choose one of {', '.join(generators)}"
+        raise DataError(f"{name} is not a generator over semantic IDs", field="system", fix=fix)
+    return system
