@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts
+from macrec.discovery import OWN_FILE
 from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.ceiling import known_ranks
 from macrec.evaluation.evaluate import evaluate_each, target_groups
@@ -53,10 +54,15 @@ class SystemComparison:
         return systems(self.context.with_seed(seed), self.names)
 
     @property
+    def against(self) -> str:
+        """The name of the reference, also where it was given as a file."""
+        return entry_of(self.reference).name if OWN_FILE.fullmatch(self.reference) else self.reference
+
+    @property
     def spent(self) -> str:
         """What the table of efforts is of, in words."""
         unit = {"epochs": "epochs", "steps": "optimizer steps", "seconds": "seconds of CPU time"}[self.budget]
-        given = f"generators were given as many {unit} as {self.reference}"
+        given = f"generators were given as many {unit} as {self.against}"
         return f"What each training took, codebooks and measurements left out; {given}."
 
     def within_budget(self, system: System, told: Callable[[Event], None]) -> System:
@@ -84,9 +90,9 @@ class SystemComparison:
         found = self._compare(self.make, seeds, users, mask_seen, progress)
         found.asked = self.asked
         found.over_given_ids = bool(self.context.given)
-        found.against = self.reference if self.reference in made else stand_in(self.reference, made)
-        if found.against != self.reference:
-            print(f"The reference is {found.against}, as {self.reference} is not among the systems.")
+        found.against = self.against if self.against in made else stand_in(self.reference, made)
+        if found.against != self.against:
+            print(f"The reference is {found.against}, as {self.against} is not among the systems.")
         return found
 
     def ablate(self, results: Results, wanted: bool = True, without: str = "", progress: bool = False) -> Results:
@@ -99,7 +105,7 @@ class SystemComparison:
         made: list[str] = []
 
         def make(seed: int) -> Systems:
-            if not (wanted or only) or results.stopped or results.reference != self.reference:
+            if not (wanted or only) or results.stopped or results.reference != self.against:
                 return {}
             ablated = entry_of(self.reference).ablations(self.context.with_seed(seed), only)
             made.extend(ablated)

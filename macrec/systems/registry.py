@@ -6,15 +6,14 @@ docs/adding_a_system.md.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Split
+from macrec.discovery import OWN_FILE, of_file, registered
 from macrec.encoders import Embeddings
 from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.system import System
@@ -169,6 +168,10 @@ def named_without(name: str, without: Collection[str], terms: Collection[str]) -
     return " ".join([name, *(f"w/o {term}" for term in without)])
 
 
+_own: dict[Path, Entry] = {}
+"""Those of the files that were named in this process."""
+
+
 def entries() -> dict[str, Entry]:
     """Every registered system by name, in the order of the tables: by family, then by place, then by name.
 
@@ -176,19 +179,24 @@ def entries() -> dict[str, Entry]:
     """
     from macrec import systems as package
 
-    modules = (import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__))
-    found: list[Entry] = [module.SYSTEM for module in modules if hasattr(module, "SYSTEM")]
-    if twice := {entry.name for entry in found if sum(entry.name == other.name for other in found) > 1}:
+    known: list[Entry] = [*registered(package.__name__, package.__path__, "SYSTEM"), *_own.values()]
+    if twice := {entry.name for entry in known if sum(entry.name == other.name for other in known) > 1}:
         raise ValueError(f"more than one module registers {', '.join(sorted(twice))}")
-    found.sort(key=lambda entry: (list(FAMILIES).index(entry.family), entry.place, entry.name))
-    return {entry.name: entry for entry in found}
+    known.sort(key=lambda entry: (list(FAMILIES).index(entry.family), entry.place, entry.name))
+    return {entry.name: entry for entry in known}
 
 
 def entry_of(name: str) -> Entry:
-    """The entry of a system: of "TIGER" and "TIGER (text)", of "MACRec" and "MACRec w/o implicit".
+    """The entry of a system: of "TIGER" and "TIGER (text)", of "MACRec" and "MACRec w/o implicit", of "FILE.py".
 
-    Raises DataError for a name that nothing is registered by.
+    The `SYSTEM` of a file of your own is registered by naming the file. Raises DataError for a name that nothing is
+    registered by, and for a file that registers nothing.
     """
+    if OWN_FILE.fullmatch(name):
+        file = Path(name).resolve()
+        entry: Entry = of_file(file, "SYSTEM")
+        _own[file] = entry
+        return entry
     known = entries()
     for start in (name, name.partition(" w/o ")[0], name.partition(" (")[0]):
         if start in known:
@@ -199,7 +207,8 @@ def entry_of(name: str) -> Entry:
 def systems(context: Context, names: str = "") -> dict[str, System]:
     """Name → system, not yet trained, in the order of the tables: those whose needs are met, or those that are named.
 
-    `names`, between commas, are of entries ("TIGER": of every modality) or of single systems ("TIGER (text)"). Raises
+    `names`, between commas, are of entries ("TIGER": of every modality), of single systems ("TIGER (text)") or of files
+    of your own ("FILE.py"). Raises
     DataError for a name that there is none of, NotApplicable for one whose needs are not met.
     """
     if not names.strip():
@@ -208,14 +217,17 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
     chosen: set[str] = set()
     made: dict[str, System] = {}
     for name in (part.strip() for part in names.split(",")):
-        of_entry = entry_of(name).systems(context)
+        entry = entry_of(name)
+        of_entry = entry.systems(context)
+        if name not in (entry.name, *of_entry) and not OWN_FILE.fullmatch(name):
+            raise DataError(f'there is no system "{name}"', field="systems", fix=f"choose one of {', '.join(of_entry)}")
         chosen |= {name} if name in of_entry else of_entry.keys()
         made |= of_entry
-        if name not in of_entry and name != entry_of(name).name:
-            raise DataError(f'there is no system "{name}"', field="systems", fix=f"choose one of {', '.join(of_entry)}")
-    order = list(entries())
-    sorted_names = sorted(chosen, key=lambda name: (order.index(entry_of(name).name), list(made).index(name)))
-    return {name: made[name] for name in sorted_names}
+    order, place = list(entries()), list(made)
+    return {
+        name: made[name]
+        for name in sorted(chosen, key=lambda name: (order.index(entry_of(name).name), place.index(name)))
+    }
 
 
 def fitting_entry(name: str, context: Context) -> Entry:

@@ -18,6 +18,7 @@ from macrec.errors import DataError
 
 IDS = ("text_ids", "image_ids", "sids_file")
 ENCODERS = ("text_encoder", "image_encoder")
+SYSTEMS = ("system", "against", "reference", "systems")
 
 
 def located(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +36,9 @@ def locate(name: str, value: Any) -> Any:
         return existing_path(value, name)
     if name in ENCODERS:
         return located_spec(value, name)
+    if name in SYSTEMS:
+        names = [part.strip() for part in value.split(",")]
+        return ", ".join(existing_path(part, name) if OWN_FILE.fullmatch(part) else part for part in names)
     return value
 
 

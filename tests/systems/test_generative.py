@@ -453,7 +453,7 @@ def test_macrec_without_all_terms_but_the_tasks_is_mql4grec(fitted, split, steps
 
 
 def test_an_unknown_term_is_refused(make):
-    with pytest.raises(ValueError, match='no term align, only contrastive, reconstructed, implicit, explicit'):
+    with pytest.raises(ValueError, match="no term align, only contrastive, reconstructed, implicit, explicit"):
         make("MACRec", without=("contrastive", "align"))
 
 
