@@ -126,10 +126,16 @@ def sweep(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(context: typer.Context) -> None:
-    """Open JupyterLab on the notebooks; further options go to JupyterLab (for example --no-browser --port 9999)."""
-    from macrec.workbench.doctor import examine, sentences
-    from macrec.workbench.notebooks import find_notebooks
+    """Open JupyterLab on the notebooks; further options go to JupyterLab (for example --no-browser --port 9999).
 
+    Where macrec was installed without its checkout, the notebooks are copied
+    to ./notebooks first; those that are there already stay as they are.
+    """
+    from macrec.workbench.doctor import examine, sentences
+    from macrec.workbench.notebooks import copy_notebooks, find_notebooks
+
+    if folder := copy_notebooks():
+        typer.echo(f"the notebooks were copied to {folder}")
     first = find_notebooks()[0]
     typer.echo("\n".join(sentences(examine())[:4]))
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={first.parents[1]}"]

@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 
 from macrec.errors import DataError
-from macrec.workbench.run import project_root
+from macrec.workbench.notebooks import notebook_folder
 
 SETTINGS = Path(__file__).parents[1] / "jupyter"
 """Our template, which asks no other machine for anything, and `voila.json`, whose policy makes browsers see to it."""
@@ -66,9 +66,9 @@ def write_page(folder: Path, place: Path) -> Path:
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    source = project_root() / "notebooks" / "demo_page.ipynb"
+    source = notebook_folder() / "demo_page.ipynb"
     if not source.exists():
-        raise DataError("the notebook of the demo page is not there", file=source, fix="run macrec from a checkout")
+        raise DataError("the notebook of the demo page is not there", file=source, fix="install macrec again")
     notebook = parameterize_notebook(load_notebook_node(str(source)), {"out": str(folder.resolve())})
     page = place / source.name
     nbformat.write(notebook, page)

@@ -16,7 +16,7 @@ from macrec.systems import Generative, open_generator
 from macrec.systems.settings import Parameters
 from macrec.tokenizers import Codebooks, LearnedIds
 from macrec.training import drain
-from macrec.workbench.notebooks import find_notebooks, read_notebook
+from macrec.workbench.notebooks import find_notebooks, notebook_folder, read_notebook
 from macrec.workbench.parameters import declared_parameters
 from macrec.workbench.run import project_root
 
@@ -57,7 +57,7 @@ def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     asked = Parameters(**{field.name: given[field.name] for field in fields(Parameters) if field.name in given})
     encoders = {"text": given["text_encoder"], "image": given["image_encoder"]}
     files = {"text": given["text_ids"], "image": given["image_ids"]}
-    with chdir(project_root() / "notebooks"):  # where notebooks run: paths among the parameters are meant from there
+    with chdir(notebook_folder()):  # where notebooks run: paths among the parameters are meant from there
         data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
         split = data.split()
         context = open_context(folder / "artifacts" / "systems", data, split, asked, encoders, files)

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from macrec.errors import DataError
-from macrec.workbench.run import project_root
+from macrec.workbench.run import PACKAGE, project_root
 from macrec.workbench.run_files import NOTEBOOK, read_object
+
+
+def notebook_folder() -> Path:
+    """Where the notebooks lie: in the project, or, outside of any, those that came with the package."""
+    own = project_root() / "notebooks"
+    return own if (own / "00_tour.ipynb").is_file() else PACKAGE / "notebooks"
+
+
+def copy_notebooks() -> Path | None:
+    """Outside of any project, copy the notebooks to ./notebooks, where they can be changed; files there are kept.
+
+    Returns the folder, or None where the notebooks lie in a project already.
+    """
+    if notebook_folder() != PACKAGE / "notebooks":
+        return None
+    folder = project_root() / "notebooks"
+    folder.mkdir(exist_ok=True)
+    for source in sorted((PACKAGE / "notebooks").glob("*.ipynb")):
+        if not (folder / source.name).exists():
+            shutil.copyfile(source, folder / source.name)
+    return folder
 
 
 def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
@@ -16,10 +38,10 @@ def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
 
     Raises DataError for a name that fits none, and for a notebook file that lies elsewhere.
     """
-    folder = project_root() / "notebooks"
+    folder = notebook_folder()
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
-        raise DataError("there are no notebooks", file=folder, fix="run macrec from a checkout of the project")
+        raise DataError("there are no notebooks", file=folder, fix="install macrec again")
     for name in names:
         elsewhere = Path(name).resolve().parent != folder.resolve()
         if name.endswith(".ipynb") and elsewhere and (Path(name).exists() or Path(name).name != name):

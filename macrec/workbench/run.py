@@ -29,11 +29,17 @@ PACKAGES = (
 )
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of macrec itself. It holds the notebooks that `pip install` brings; in a checkout, a link to them."""
+
+
 def project_root() -> Path:
-    """The checkout: the nearest folder from here upwards that holds the notebooks, else the one macrec lies in."""
+    """The folder of `notebooks` and `runs`: the nearest from here upwards that holds the notebooks, else the checkout
+    that macrec was imported from, else the current folder.
+    """
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+    for folder in (here, *here.parents, PACKAGE.parent):
+        if (folder / "notebooks" / "00_tour.ipynb").is_file() and folder.resolve() != PACKAGE:
             return folder
     return here
 
@@ -138,8 +144,10 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of the checkout, marked when files differ from it; None outside a checkout."""
-    command = ["git", "-C", str(project_root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit of macrec's checkout, marked when files differ from it; None where macrec was installed elsewhere."""
+    if not (PACKAGE.parent / "pyproject.toml").is_file():
+        return None
+    command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
