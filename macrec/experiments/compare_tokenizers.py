@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -17,19 +17,21 @@ from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.health import codebook_health
-from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.settings import profile_named
-from macrec.tokenizers.codebooks import Codebooks, CodebookSettings, catalog_labels
-from macrec.tokenizers.training import cross_modal_information
+from macrec.tokenizers.kinds import check_tokenizer, open_tokenizer
+from macrec.tokenizers.measures import cross_modal_information
+from macrec.tokenizers.settings import CodebookSettings
+from macrec.tokenizers.tokenizer import Tokenizer
 from macrec.training import drain
 
 
-def codebook_rows(books: Codebooks, variant: str) -> list[dict[str, Any]]:
-    """One row of `comparison_table` per modality of trained codebooks."""
-    reconstruction, seed = books.task.reconstruction(), books.settings.recipe.seed
+def codebook_rows(tokenizer: Tokenizer, variant: str) -> list[dict[str, Any]]:
+    """One row of `comparison_table` per modality of a tokenizer that has learned."""
+    reconstruction, seed = tokenizer.reconstruction(), tokenizer.settings.recipe.seed
     return [
-        measured_row(variant, seed, name, ids, books.labels, reconstruction[name]) for name, ids in books.ids().items()
+        measured_row(variant, seed, name, ids, tokenizer.labels, reconstruction[name])
+        for name, ids in tokenizer.ids().items()
     ]
 
 
@@ -56,19 +58,36 @@ def measured_row(
     }
 
 
-def variants(settings: CodebookSettings, sweep: Sequence[float]) -> dict[str, CodebookSettings]:
-    """The trainings that notebook 03 compares: independent, cross-modal for every λ in `sweep`, and the published code.
+def variants(
+    settings: CodebookSettings,
+    embeddings: Mapping[str, Embeddings],
+    sweep: Sequence[float],
+    tokenizers: Sequence[str] = (),
+    quantizers: Sequence[str] = (),
+) -> dict[str, CodebookSettings]:
+    """What notebook 03 compares: independent and cross-modal RQ-VAEs for every λ in `sweep`, the published code,
+    residual k-means; and every one of `tokenizers` (else "rqvae") with every one of `quantizers` (else as it is).
 
-    λ = 0 in the sweep leaves the alignment term on, "independent" has neither.
+    λ = 0 in the sweep leaves the alignment term on, "independent" has neither. With one modality there is no
+    cross-modal variant. Raises DataError for unknown names.
     """
-    found = {"independent": settings.independent()}
-    found |= {f"cross-modal λ={value:g}": settings.with_lambda(value) for value in sweep}
-    return found | {"published code": settings.compat()}
+    joint = replace(settings, tokenizer="cross-modal")
+    found = {"independent": joint.independent()}
+    if len(embeddings) > 1:
+        found |= {f"cross-modal λ={value:g}": joint.with_lambda(value) for value in sweep}
+    found |= {"published code": joint.compat(), "residual k-means": replace(settings, tokenizer="rkmeans")}
+    for tokenizer in tokenizers or (["rqvae"] if quantizers else []):
+        check_tokenizer(tokenizer)
+        for quantizer in quantizers or [settings.config.rqvae.quantizer]:
+            rqvae = replace(settings.config.rqvae, quantizer=quantizer)
+            name = ", ".join([tokenizer, *([quantizer] if quantizers else [])])
+            found[name] = replace(settings, tokenizer=tokenizer, config=replace(settings.config, rqvae=rqvae))
+    return found
 
 
 def joined(settings: CodebookSettings, embeddings: Mapping[str, Embeddings]) -> CodebookSettings:
     """`settings` where there are two modalities; with one, those without the terms between them, which is printed."""
-    if len(embeddings) > 1:
+    if len(embeddings) > 1 or settings.tokenizer != "cross-modal":
         return settings
     print(f"Left out: the cross-modal terms, as {next(iter(embeddings))} is the only modality.")
     return settings.independent()
@@ -102,43 +121,30 @@ def compare(
     folder: Path,
     data: Dataset,
     embeddings: Mapping[str, Embeddings],
-    settings: CodebookSettings,
-    weights: Sequence[float],
+    compared: Mapping[str, CodebookSettings],
     seeds: Sequence[int],
     progress: bool = False,
 ) -> pl.DataFrame:
-    """Train every variant from every seed and measure it: the rows of `measured_row`, by variant, seed and modality.
+    """Train every one of `compared` from every seed and measure it: the rows of `measured_row`, by variant, seed and
+    modality.
 
-    What is trained already is not trained again. Residual k-means on the standardized vectors, with as many levels and
-    codewords, joins as the variant that needs no training. With one modality there is no cross-modal variant. After an
-    interrupt the rows of what was finished are returned. `progress` shows a bar.
+    What is trained already is not trained again. After an interrupt the rows of what was finished are returned.
+    `progress` shows a bar.
     """
-    compared = variants(settings, weights if len(embeddings) > 1 else ())
     trainings = [(name, seed) for name in compared for seed in seeds]
     rows: list[dict[str, Any]] = []
     bar = tqdm(trainings, desc="codebooks", unit="trainings", disable=not progress, leave=False)
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         for name, seed in bar:
             bar.set_postfix_str(f"{name}, seed {seed}")
-            books = Codebooks(folder, data, embeddings, compared[name].with_seed(seed))
-            if drain(books.events()).stopped:
+            tokenizer = open_tokenizer(folder, data, embeddings, compared[name].with_seed(seed))
+            if drain(tokenizer.events()).stopped:
                 break
-            rows += codebook_rows(books, name)
-    for seed in seeds:
-        rows += kmeans_rows(embeddings, settings, seed)
+            rows += codebook_rows(tokenizer, name)
     return pl.DataFrame(rows)
 
 
-def kmeans_rows(embeddings: Mapping[str, Embeddings], settings: CodebookSettings, seed: int) -> list[dict[str, Any]]:
-    """One row per modality for residual k-means on the standardized vectors."""
-    labels = catalog_labels(embeddings, settings.clusters, seed)
-    rows = []
-    for name, found in embeddings.items():
-        x = torch.from_numpy(found.standardized(np.flatnonzero(found.present)))
-        sizes = settings.config.rqvae.sizes
-        fitted = ResidualKMeans([min(size, len(x)) for size in sizes], seed=seed).fit(x)
-        codes = fitted.encode(x)
-        error = float((fitted.decode(codes) - x).square().double().mean())
-        ids = SemanticIds.from_codes(codes.numpy(), sizes=sizes)
-        rows.append(measured_row("residual k-means", seed, name, ids, labels, error))
-    return rows
+def listed(names: str) -> list[str]:
+    """The names in a parameter, with commas between them; several options of one have semicolons between them:
+    "rkmeans, rkmeans:metric=cosine;residual=project"."""
+    return [name.strip().replace(";", ",") for name in names.split(",") if name.strip()]

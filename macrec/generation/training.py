@@ -34,6 +34,9 @@ ALIGNED = 1
 IGNORED = -100
 """What `cross_entropy` skips."""
 
+Softmax = Literal["children", "level", "vocabulary"]
+Implicit = Literal["paired", "official"]
+
 
 @dataclass(frozen=True)
 class GeneratorRecipe:
@@ -66,10 +69,10 @@ class GeneratorRecipe:
     decay: Decay = "matrices"
     warmup: float = 0.01
     clip: float = 1.0
-    softmax: Literal["children", "level", "vocabulary"] = "level"
+    softmax: Softmax = "level"
     lambda_implicit: float = 0.01
     implicit_items: int = 256
-    implicit: Literal["paired", "official"] = "paired"
+    implicit: Implicit = "paired"
     temperature: float = 0.1
     monitor: str = "NDCG@10/validation"
     patience: int | None = 10

@@ -115,6 +115,19 @@ class ResidualKMeans:
             total += words if coefficients is None else coefficients[:, level, None].to(total.device) * words
         return total
 
+    def reconstruct(self, x: Rows) -> Tensor:
+        """`x` `[n, d]` encoded and decoded, with the coefficients where there are such."""
+        return self.decode(*self.encode_with_coefficients(x))
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that was fitted; `restore` takes it back."""
+        return self._fitted()
+
+    def restore(self, tensors: Sequence[Tensor]) -> Self:
+        """Be as fitted as the quantizer that gave these `tensors`."""
+        self.codebooks = list(tensors)
+        return self
+
     def _scaled(self, directions: Tensor, x: Rows) -> Tensor:
         """Directions `[K, d]` times the mean projection of their rows.
 

@@ -20,8 +20,8 @@ from macrec.evaluation.system import System
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.generative import Generative
 from macrec.systems.settings import Settings
-from macrec.tokenizers.codebooks import CodebookSettings
 from macrec.tokenizers.ids import GivenIds, Ids, LearnedIds
+from macrec.tokenizers.settings import CodebookSettings
 
 FAMILIES = {
     "counting": "counts in the training histories; nothing is trained, and no seed changes it",

@@ -8,17 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, cast, get_args
 
 from macrec.errors import DataError
 from macrec.generation.decoder import DecodingOptions
-from macrec.generation.training import GeneratorRecipe
+from macrec.generation.training import GeneratorRecipe, Implicit, Softmax
 from macrec.models.t5 import T5Config
+from macrec.quantization.conflict_policies import check_policy
+from macrec.quantization.quantizers import check_quantizer
 from macrec.systems.generative import GeneratorSettings
 from macrec.systems.sasrec_network import SASRecRecipe
 from macrec.tokenizers.autoencoder import RQVAEConfig
-from macrec.tokenizers.codebooks import MOST_LEVELS, CodebookSettings, fitting_size
-from macrec.tokenizers.cross_modal import CrossModalConfig
+from macrec.tokenizers.cross_modal import CrossModalConfig, upper_half
+from macrec.tokenizers.kinds import check_tokenizer
+from macrec.tokenizers.settings import MOST_LEVELS, CodebookSettings, fitting_size
 from macrec.tokenizers.training import CodebookRecipe
 
 
@@ -127,6 +130,8 @@ def profile_named(name: str, field: str = "profile") -> Profile:
 class Parameters:
     """The flat parameters of a notebook that decide what is trained, one field each, and the settings they mean.
 
+    `tokenizer`: see `macrec.tokenizers.kinds`; `quantizer`: of an RQ-VAE, see `macrec.quantization.quantizers`;
+    `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` and `implicit`: see `GeneratorRecipe`.
     `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
     network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
     that cannot be used.
@@ -134,6 +139,9 @@ class Parameters:
 
     profile: str = "demo"
     _: KW_ONLY
+    tokenizer: str = "cross-modal"
+    quantizer: str = "ste"
+    conflicts: str = "least"
     levels: int = 0
     codewords: int = 0
     lambda_con: float = 0.003
@@ -144,12 +152,20 @@ class Parameters:
     lambda_implicit: float = 0.01
     epochs: int = 0
     size: str = ""
+    softmax: str = "level"
+    implicit: str = "paired"
     beams: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("profile", "network", "size"):
             profile_named(getattr(self, name) or self.profile, name)
+        check_tokenizer(self.tokenizer)
+        check_quantizer(self.quantizer)
+        check_policy(self.conflicts)
+        for name, known in (("softmax", get_args(Softmax)), ("implicit", get_args(Implicit))):
+            if (chosen := getattr(self, name)) not in known:
+                raise DataError(f'there is no {name} "{chosen}"', field=name, fix=f"choose one of {', '.join(known)}")
         fitting = ", or 0 for what fits the catalog"
         for name, count, least, most, otherwise in (
             ("levels", self.levels or 1, 1, MOST_LEVELS, fitting),
@@ -173,12 +189,13 @@ class Parameters:
         profile = PROFILES[self.network or self.profile]
         levels, codewords = fitting_size(items, self.levels, self.codewords)
         config = CrossModalConfig(
-            replace(profile.network, sizes=(codewords,) * levels),
-            lambda_con=tuple(self.lambda_con if level >= levels // 2 else 0.0 for level in range(levels)),
+            replace(profile.network, sizes=(codewords,) * levels, quantizer=self.quantizer),
+            lambda_con=upper_half(self.lambda_con, levels),
             lambda_align=self.lambda_align,
         )
         epochs = self.codebook_epochs or profile.codebooks.epochs
-        return CodebookSettings(config, replace(profile.codebooks, epochs=epochs, seed=self.seed), self.clusters)
+        recipe = replace(profile.codebooks, epochs=epochs, seed=self.seed)
+        return CodebookSettings(config, recipe, self.clusters, self.tokenizer, self.conflicts)
 
     def generator(self) -> GeneratorSettings:
         """The generators, and how they are asked."""
@@ -187,6 +204,8 @@ class Parameters:
             profile.generator,
             epochs=self.epochs or profile.generator.epochs,
             lambda_implicit=self.lambda_implicit,
+            softmax=cast(Softmax, self.softmax),
+            implicit=cast(Implicit, self.implicit),
             seed=self.seed,
         )
         return GeneratorSettings(
@@ -242,7 +261,7 @@ def profile_rows() -> dict[str, dict[str, Any]]:
 def _flat(settings: Any, before: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for field in fields(settings):
-        if field.name in ("sizes", "lambda_implicit", "seed"):
+        if field.name in ("sizes", "quantizer", "lambda_implicit", "softmax", "implicit", "seed"):
             continue
         value = getattr(settings, field.name)
         rows += _flat(value, f"{before}{field.name}.") if is_dataclass(value) else [(f"{before}{field.name}", value)]

@@ -51,6 +51,11 @@ class CrossModalConfig:
         """The same RQ-VAEs without any cross-modal term."""
         return replace(self, lambda_con=(0.0,) * len(self.rqvae.sizes), lambda_align=0.0)
 
+    def with_lambda(self, value: float) -> CrossModalConfig:
+        """The same with another contrastive weight, on the levels that have one (the upper half if none has)."""
+        levels = tuple(value if weight > 0 else 0.0 for weight in self.lambda_con)
+        return replace(self, lambda_con=levels if any(self.lambda_con) else upper_half(value, len(self.lambda_con)))
+
     def compat(self) -> CrossModalConfig:
         """What the published code computes (specification 3.4 and 3.6), whatever its options say.
 
@@ -69,6 +74,15 @@ class CrossModalConfig:
             positives="self",
             self_in_denominator=True,
         )
+
+
+def upper_half(weight: float, levels: int) -> tuple[float, ...]:
+    """A contrastive weight per level: `weight` on the upper half of the levels, as in the paper, and 0 below.
+
+    >>> upper_half(0.003, 5)
+    (0.0, 0.0, 0.003, 0.003, 0.003)
+    """
+    return tuple(weight if level >= levels // 2 else 0.0 for level in range(levels))
 
 
 class CrossModalRQVAE(nn.Module):

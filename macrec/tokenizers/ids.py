@@ -13,7 +13,9 @@ from macrec.encoders import Embeddings
 from macrec.evaluation.system import learned
 from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.tokenizers.codebooks import Codebooks, CodebookSettings
+from macrec.tokenizers.kinds import open_tokenizer
+from macrec.tokenizers.settings import CodebookSettings
+from macrec.tokenizers.tokenizer import Tokenizer
 from macrec.training import Event
 
 
@@ -55,7 +57,7 @@ class GivenIds:
 
 
 class LearnedIds:
-    """IDs from codebooks over embeddings, kept in `folder`; those of `modalities` (default: of all that were learned).
+    """IDs that a tokenizer learns over embeddings, kept in `folder`; those of `modalities` (default: of all).
 
     Codebooks of several modalities may so serve systems that use one.
     """
@@ -68,17 +70,21 @@ class LearnedIds:
         modalities: tuple[str, ...] = (),
     ) -> None:
         self.folder, self.embeddings, self.settings, self.modalities = folder, embeddings, settings, modalities
-        self._books: Codebooks | None = None
+        self._tokenizer: Tokenizer | None = None
+
+    def tokenizer(self, data: Dataset) -> Tokenizer:
+        """The tokenizer for `data`: what it learned lies in `folder`."""
+        return open_tokenizer(self.folder, data, self.embeddings, self.settings)
 
     def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
-        """The training of the codebooks."""
-        self._books = Codebooks(self.folder, data, self.embeddings, self.settings)
-        yield from self._books.events()
+        """The training of the tokenizer."""
+        self._tokenizer = self.tokenizer(data)
+        yield from self._tokenizer.events()
 
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """The resolved IDs of the codebooks as they are; when nothing was learned for `data` yet, it is now."""
-        if self._books is None or self._books.data is not data:
+        if self._tokenizer is None or self._tokenizer.data is not data:
             for _ in self.learn(data, split):
                 pass
-        found = learned(self._books, "LearnedIds").resolved(absent=True)[0]
+        found = learned(self._tokenizer, "LearnedIds").resolved(absent=True, split=split)[0]
         return {name: found[name] for name in self.modalities or found}

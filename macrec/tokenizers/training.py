@@ -14,9 +14,10 @@ from torch import Tensor
 
 from macrec.encoders.embeddings import Embeddings
 from macrec.errors import DataError
-from macrec.quantization.health import codebook_health, mutual_information
 from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.tokenizers.cross_modal import CrossModalRQVAE
+from macrec.tokenizers.measures import measured_health
+from macrec.tokenizers.projection_start import start_as_projection
 from macrec.training import Decay, Keep, Plan, Usage, generator_for
 
 POSITIVES, SHUFFLE, REVIVE, SAMPLE = range(4)
@@ -46,6 +47,7 @@ class CodebookRecipe:
     revive: bool = True
     standardize: bool = True
     keep: Literal["last", "two_best"] = "last"
+    start: Literal["random", "projection"] = "random"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -105,6 +107,9 @@ class CodebookTask:
             else:
                 vectors = np.array(embeddings[name].values, np.float32)  # a copy: the store maps files read-only
             self.x[name] = torch.from_numpy(vectors).to(device)
+            if recipe.start == "projection":
+                present = torch.from_numpy(labels[name] >= 0).to(device)
+                start_as_projection(module.branch(name), self.x[name][present])
             std = torch.from_numpy(embeddings[name].std).to(device)
             self.unit[name] = torch.ones_like(std) if recipe.standardize else std
         self.labels = {name: torch.from_numpy(labels[name]).long().to(device) for name in module.modalities}
@@ -172,22 +177,12 @@ class CodebookTask:
 
         Nothing before the codebooks are set: codes would mean nothing yet.
         """
-        measured: dict[str, float] = {}
-        usage: Usage = {}
         if self.recipe.kmeans_init != "none" and not all(
             self.module.branch(name).quantizer.initialized for name in self.module.modalities
         ):
-            return measured, usage
-        for name, ids in self.semantic_ids(rows=self.measured if len(self.measured) < self.items else None).items():
-            health = codebook_health(ids)
-            measured[f"conflict_rate/{name}"] = health.conflict_rate
-            measured[f"dead_codes/{name}"] = float(sum(level.dead_codes for level in health.levels))
-            for level, found in enumerate(health.levels):
-                measured[f"utilization/{name}/{level}"] = found.utilization
-                measured[f"perplexity/{name}/{level}"] = found.perplexity
-            columns = zip(ids.codes.T, ids.sizes, strict=True)
-            usage[name] = tuple(np.bincount(column, minlength=size) for column, size in columns)
-        return measured, usage
+            return {}, {}
+        rows = self.measured if len(self.measured) < self.items else None
+        return measured_health(self.semantic_ids(rows=rows))
 
     def batch(self, step: int) -> Tensor:
         """The rows of the batch of `step`: every epoch is one random order of all items, cut into equal parts."""
@@ -284,25 +279,3 @@ def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         short = "/".join(name.split("/")[:2])
         found[short] = found[short] + value if short in found else value
     return found
-
-
-def cross_modal_information(
-    ids: SemanticIds, modality: str, labels: Mapping[str, NDArray[np.int32]], seed: int = 0, shuffles: int = 5
-) -> list[float]:
-    """Per level, what the codes of `modality` tell about the pseudo-labels of the others, in nats above chance.
-
-    Many codes and many labels on few items share information by accident: the mean over `shuffles` random orders of
-    the labels is taken off. `ids` has the items whose label of `modality` is not -1; `labels` `[N]` have all. The mean
-    over the others.
-    """
-    rng = np.random.default_rng(seed)
-    found = np.zeros(ids.num_levels)
-    others = [other for name, other in labels.items() if name != modality]
-    for other in others:
-        other = other[labels[modality] >= 0]  # the rows that `ids` has
-        both = other >= 0
-        orders = [rng.permutation(other[both]) for _ in range(shuffles)]
-        for level, column in enumerate(ids.codes[both].T):
-            chance = np.mean([mutual_information(column, order) for order in orders])
-            found[level] += (mutual_information(column, other[both]) - chance) / len(others)
-    return found.tolist()

@@ -12,10 +12,12 @@ from macrec.data.images import NoImages
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.experiments import encode_modalities
-from macrec.experiments.compare_tokenizers import codebook_rows, compare, joined, kmeans_rows, variants, what_to_compare
+from macrec.experiments.compare_tokenizers import codebook_rows, compare, joined, variants, what_to_compare
 from macrec.quantization.health import mutual_information
 from macrec.systems import PROFILES, Parameters
-from macrec.tokenizers.codebooks import MOST_LEVELS, Codebooks, catalog_labels
+from macrec.tokenizers.codebooks import Codebooks
+from macrec.tokenizers.settings import MOST_LEVELS
+from macrec.tokenizers.tokenizer import catalog_labels
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain
 
@@ -118,7 +120,7 @@ def test_the_built_in_catalog_has_four_levels_of_64_codewords_and_a_published_on
 
 
 def test_variants_change_exactly_what_they_say():
-    assert changed(SETTINGS, SETTINGS.independent()) == {"config.lambda_con", "config.lambda_align"}
+    assert changed(SETTINGS, SETTINGS.independent()) == {"config.lambda_con", "config.lambda_align", "tokenizer"}
     assert not any(SETTINGS.independent().config.lambda_con) and not SETTINGS.independent().config.lambda_align
     assert changed(SETTINGS, SETTINGS.with_lambda(0.5)) == {"config.lambda_con"}
     assert changed(SETTINGS, SETTINGS.with_seed(3)) == {"recipe.seed"}
@@ -282,24 +284,16 @@ def test_rows_measure_the_codes_that_are_there(trained):
         assert 0 < row["information"] < told
 
 
-def test_kmeans_rows_reconstruct_the_standardized_vectors(embeddings):
-    few = kmeans_rows(embeddings, SETTINGS, 0)
-    more = kmeans_rows(embeddings, Parameters("smoke", levels=3, codewords=40, clusters=6).codebooks(), 0)
-    for one, other in zip(few, more, strict=True):
-        assert one["variant"] == "residual k-means"
-        assert 0 <= other["reconstruction"] < one["reconstruction"] < 1
-        assert other["conflict_rate"] < one["conflict_rate"]
-
-
 def test_every_variant_is_compared_from_every_seed_and_trained_once(folder, data, embeddings, steps):
-    rows = compare(folder, data, embeddings, SETTINGS, [0.0, 0.003], [0, 1])
+    compared = variants(SETTINGS, embeddings, [0.0, 0.003])
+    rows = compare(folder, data, embeddings, compared, [0, 1])
     named = ["independent", "cross-modal λ=0", "cross-modal λ=0.003", "published code"]
-    assert list(variants(SETTINGS, [0.0, 0.003])) == named
+    assert list(compared) == [*named, "residual k-means"]
     assert len(steps) == len(named) * 2 * STEPS
     keys = rows.select("variant", "seed", "modality")
     assert len(keys.unique()) == len(keys) == (len(named) + 1) * 2 * 2
     assert rows["variant"].unique(maintain_order=True).to_list() == [*named, "residual k-means"]
-    assert compare(folder, data, embeddings, SETTINGS, [0.0, 0.003], [0, 1]).equals(rows)
+    assert compare(folder, data, embeddings, compared, [0, 1]).equals(rows)
     assert len(steps) == len(named) * 2 * STEPS
     mine = Codebooks(folder, data, embeddings, SETTINGS.with_seed(1))
     drain(mine.events())
@@ -319,14 +313,16 @@ def test_an_interrupt_returns_what_was_finished(folder, data, embeddings, monkey
         return original(self, *arguments)
 
     monkeypatch.setattr(CodebookTask, where, interrupted)
-    rows = compare(folder, data, embeddings, SETTINGS, [0.001], [0])
-    assert rows["variant"].unique(maintain_order=True).to_list() == ["independent", "residual k-means"]
+    compared = variants(SETTINGS, embeddings, [0.001])
+    rows = compare(folder, data, embeddings, compared, [0])
+    assert rows["variant"].unique(maintain_order=True).to_list() == ["independent"]
     monkeypatch.undo()
-    assert len(compare(folder, data, embeddings, SETTINGS, [0.001], [0])["variant"].unique()) == 4
+    assert len(compare(folder, data, embeddings, compared, [0])["variant"].unique()) == 4
 
 
 def test_one_modality_alone_is_compared_without_information_on_another(folder, data, embeddings):
-    rows = compare(folder, data, {"text": embeddings["text"]}, SETTINGS, [0.001], [0])
+    text = {"text": embeddings["text"]}
+    rows = compare(folder, data, text, variants(SETTINGS, text, [0.001]), [0])
     assert rows["modality"].unique().to_list() == ["text"]
     assert rows["information"].is_nan().all()
     assert np.isfinite(rows.select("conflict_rate", "utilization", "perplexity", "reconstruction").to_numpy()).all()
@@ -339,7 +335,10 @@ def test_a_catalog_smaller_than_the_codebooks_is_compared_too(folder, data, embe
         name: Embeddings.from_values(name, "made", np.where(few[:, None], found.values, 0), found.present & few)
         for name, found in embeddings.items()
     }
-    rows = compare(folder, data, small, Parameters("smoke", codebook_epochs=2).codebooks(), [0.001], [0])
+    compared = variants(
+        Parameters("smoke", codebook_epochs=2).codebooks(), small, [0.001], ["opq", "rkmeans+"], ["ema"]
+    )
+    rows = compare(folder, data, small, compared, [0])
     assert rows["conflict_rate"].is_between(0, 1).all() and rows["utilization"].is_between(0, 1).all()
 
 

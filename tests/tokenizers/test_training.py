@@ -25,10 +25,10 @@ from macrec.quantization.residual_quantizer import ResidualQuantizer
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.tokenizers.measures import cross_modal_information
 from macrec.tokenizers.training import (
     CodebookRecipe,
     CodebookTask,
-    cross_modal_information,
     summed_over_levels,
 )
 from macrec.training import drain, train

@@ -14,6 +14,7 @@ from importlib import import_module
 
 from macrec.errors import DataError
 from macrec.quantization.quantizer import Quantizer, ResidualGrad
+from macrec.quantization.specs import check_options, number, split_spec
 
 GIVEN = ("sizes", "dim", "residual_grad", "seed")
 """What every quantizer is made with; further arguments are options."""
@@ -46,20 +47,11 @@ def make_quantizer(
 
 
 def _class_and_options(spec: str) -> tuple[type[Quantizer], dict[str, float]]:
-    name, _, rest = spec.partition(":")
+    name, options = split_spec(spec, "quantizer")
     if name not in quantizer_names():
         fix = f"choose one of {', '.join(quantizer_names())}"
         raise DataError(f'there is no quantizer "{name}"', field="quantizer", fix=fix)
     kind: type[Quantizer] = import_module(f"{__name__}.{name}").QUANTIZER
     known = [option for option in inspect.signature(kind).parameters if option not in GIVEN]
-    options: dict[str, float] = {}
-    for part in filter(None, rest.split(",")):
-        option, _, value = (piece.strip() for piece in part.partition("="))
-        try:
-            options[option] = float(value)
-        except ValueError:
-            raise DataError(f'"{part}" is no number', field="quantizer", fix=f"write {name}:option=0.5") from None
-        if option not in known:
-            fix = f"its options are {', '.join(known)}" if known else "it has no options"
-            raise DataError(f'the quantizer {name} has no option "{option}"', field="quantizer", fix=fix)
-    return kind, options
+    check_options(name, options, known, "quantizer")
+    return kind, {option: number(options, option, 0.0, "quantizer") for option in options}

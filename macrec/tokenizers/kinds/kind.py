@@ -1,0 +1,22 @@
+"""What a tokenizer says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from macrec.data.dataset import Dataset
+from macrec.encoders import Embeddings
+from macrec.tokenizers.settings import CodebookSettings
+from macrec.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`name`: the value of the parameter `tokenizer`; `about`: one line; `options`: what may stand after the name."""
+
+    name: str
+    about: str
+    make: Callable[[Path, Dataset, Mapping[str, Embeddings], CodebookSettings], Tokenizer]
+    options: tuple[str, ...] = ()

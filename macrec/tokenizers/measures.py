@@ -1,0 +1,51 @@
+"""What is measured of codes: their health as named numbers, and what they tell of another modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrec.quantization.health import codebook_health, mutual_information
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.training import Usage
+
+
+def measured_health(tables: Mapping[str, SemanticIds]) -> tuple[dict[str, float], Usage]:
+    """Conflict rate, dead codes, and per level utilization and perplexity of every modality's IDs, as an event names
+    them; and the items per code `[K]` of every level."""
+    measured: dict[str, float] = {}
+    usage: Usage = {}
+    for name, ids in tables.items():
+        health = codebook_health(ids)
+        measured[f"conflict_rate/{name}"] = health.conflict_rate
+        measured[f"dead_codes/{name}"] = float(sum(level.dead_codes for level in health.levels))
+        for level, found in enumerate(health.levels):
+            measured[f"utilization/{name}/{level}"] = found.utilization
+            measured[f"perplexity/{name}/{level}"] = found.perplexity
+        columns = zip(ids.codes.T, ids.sizes, strict=True)
+        usage[name] = tuple(np.bincount(column, minlength=size) for column, size in columns)
+    return measured, usage
+
+
+def cross_modal_information(
+    ids: SemanticIds, modality: str, labels: Mapping[str, NDArray[np.int32]], seed: int = 0, shuffles: int = 5
+) -> list[float]:
+    """Per level, what the codes of `modality` tell about the pseudo-labels of the others, in nats above chance.
+
+    Many codes and many labels on few items share information by accident: the mean over `shuffles` random orders of
+    the labels is taken off. `ids` has the items whose label of `modality` is not -1; `labels` `[N]` have all. The mean
+    over the others.
+    """
+    rng = np.random.default_rng(seed)
+    found = np.zeros(ids.num_levels)
+    others = [other for name, other in labels.items() if name != modality]
+    for other in others:
+        other = other[labels[modality] >= 0]  # the rows that `ids` has
+        both = other >= 0
+        orders = [rng.permutation(other[both]) for _ in range(shuffles)]
+        for level, column in enumerate(ids.codes[both].T):
+            chance = np.mean([mutual_information(column, order) for order in orders])
+            found[level] += (mutual_information(column, other[both]) - chance) / len(others)
+    return found.tolist()

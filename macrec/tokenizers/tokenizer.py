@@ -1,0 +1,132 @@
+"""What a tokenizer is: it learns codebooks for the vectors of a catalog, once per setting, and gives semantic IDs.
+
+One file per tokenizer in `macrec.tokenizers.kinds`. Its result is kept in a checkpoint and found again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrec.checkpoint import Checkpoint
+from macrec.data.dataset import Dataset
+from macrec.data.split import Split, item_counts
+from macrec.encoders import Embeddings
+from macrec.encoders.embeddings import chunks
+from macrec.errors import DataError
+from macrec.quantization.conflict_policies import unique_ids
+from macrec.quantization.conflicts import ConflictReport
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.tokenizers.pseudo_labels import pseudo_labels
+from macrec.tokenizers.settings import CodebookSettings
+from macrec.training import Event, generator_for
+
+
+class Tokenizer(ABC):
+    """The codebooks of one setting; nothing is learned until `events` is consumed, or a checkpoint is found.
+
+    The checkpoint's folder in `folder` is named by everything that decides the result, so that other settings never
+    meet old weights, and equal ones find them again. How conflicts are resolved is no part of that.
+    """
+
+    def __init__(
+        self, folder: Path, data: Dataset, embeddings: Mapping[str, Embeddings], settings: CodebookSettings
+    ) -> None:
+        self.data, self.embeddings, self.settings = data, dict(embeddings), settings
+        self.identity = {
+            "dataset": data.fingerprint,
+            "encoders": {name: found.encoder for name, found in embeddings.items()},
+            "vectors": {name: digest(found) for name, found in embeddings.items()},
+            "settings": self.decides(),
+        }
+        self.checkpoint = Checkpoint.named(folder, self.identity)
+
+    @abstractmethod
+    def decides(self) -> dict[str, Any]:
+        """The settings that decide the codebooks, as plain values."""
+
+    @abstractmethod
+    def events(self) -> Generator[Event, None, None]:
+        """Learn, or go on where the checkpoint stands; what was done before comes as events too."""
+
+    @abstractmethod
+    def ids(self, absent: bool = False) -> dict[str, SemanticIds]:
+        """The semantic IDs of every modality as the quantizers give them, conflicts and all, for the items that have
+        it; with `absent` for the others too, whose vector is the mean."""
+
+    @abstractmethod
+    def latents(self, absent: bool = False) -> dict[str, NDArray[np.float32]]:
+        """What is quantized, `[n, width]` per modality: the rows of `ids`."""
+
+    @abstractmethod
+    def codebooks(self) -> dict[str, list[NDArray[np.float32]]]:
+        """The codebooks of every modality: one `[K_l, width]` per level, whose codewords sum to a decoded latent."""
+
+    @abstractmethod
+    def reconstruction(self) -> dict[str, float]:
+        """The mean squared error of decoded codes over items and standardized dimensions, by modality."""
+
+    def resolved(
+        self, absent: bool = False, split: Split | None = None
+    ) -> tuple[dict[str, SemanticIds], dict[str, ConflictReport]]:
+        """The IDs after resolving conflicts by the policy of the settings, and what that took, by modality.
+
+        Where there are more items than IDs, a level more counts the items of each ID. With `absent` there is an ID for
+        every item of the catalog, as a generator needs: an item without the modality gets a free one near that of the
+        mean vector, which tells it from the others and nothing more. The policy "rank" counts the training events of
+        `split` (default: that of the data).
+        """
+        found, reports = {}, {}
+        latents, books, policy = self.latents(absent), self.codebooks(), self.settings.conflicts
+        counts = item_counts(split or self.data.split(), self.data.num_items) if policy == "rank" else None
+        for name, ids in self.ids(absent).items():
+            rows = slice(None) if absent else self.embeddings[name].present
+            priority = None if counts is None else counts[rows]
+            extra = f"{name}_{'rank' if policy == 'rank' else 'count'}"
+            found[name], reports[name] = unique_ids(ids, latents[name], books[name], policy, priority, extra)
+        return found, reports
+
+    @cached_property
+    def labels(self) -> dict[str, NDArray[np.int32]]:
+        """Pseudo-labels `[N]` of every modality."""
+        return catalog_labels(self.embeddings, self.settings.clusters, self.settings.recipe.seed)
+
+    def batch(self, size: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The standardized vectors `[B, d]` and the pseudo-labels `[B]` of `size` random items, by modality.
+
+        Raises DataError for fewer than 2.
+        """
+        if size < 2:
+            raise DataError(f"{size} cannot be used", field="batch", fix="give a number of 2 or more")
+        rows = torch.randperm(self.data.num_items, generator=generator_for(self.settings.recipe.seed))[:size]
+        chosen = rows.sort().values.numpy()
+        x = {name: torch.from_numpy(found.standardized(chosen)) for name, found in self.embeddings.items()}
+        return x, {name: torch.from_numpy(label[chosen]).long() for name, label in self.labels.items()}
+
+
+def digest(embeddings: Embeddings) -> str:
+    """A digest of the vectors: a file made elsewhere may change while its name stays."""
+    found = hashlib.blake2b(np.packbits(embeddings.present).tobytes(), digest_size=8)
+    for rows in chunks(embeddings.values):
+        found.update(np.ascontiguousarray(embeddings.values[rows]).data)
+    return found.hexdigest()
+
+
+def catalog_labels(embeddings: Mapping[str, Embeddings], clusters: int, seed: int) -> dict[str, NDArray[np.int32]]:
+    """Pseudo-labels `[N]` of every modality; on small catalogs fewer, of at least three items on average.
+
+    With a cluster for every item nothing would be alike, and the contrastive terms would have nothing to draw.
+    """
+    return {
+        name: pseudo_labels(found, min(clusters, max(1, int(found.present.sum()) // 3)), seed)
+        for name, found in embeddings.items()
+    }
