@@ -63,7 +63,7 @@ def record(words: int, normalize: Normalize) -> dict[str, Any]:
     wall = ours.result["users_wall"] / theirs.result["users_wall"]
     among = "the codes that exist" if normalize == "children" else "all tokens"
     return {
-        "name": f"decode {words:,}{' compat' if normalize == 'vocabulary' else ''}",
+        "name": f"decode {words:,}{' published' if normalize == 'vocabulary' else ''}",
         "ours": round(ours.result["users_cpu"], 2),
         "theirs": round(theirs.result["users_cpu"], 2),
         "ratio": round(ours.result["users_cpu"] / theirs.result["users_cpu"], 2),

@@ -107,7 +107,7 @@ def learn(side: str, implicit: bool, steps: int) -> dict[str, Any]:
         "data": data,
         "samples_cpu": steps * BATCH / clock.cpu,
         "samples_wall": steps * BATCH / clock.wall,
-        "needed": needed_flops(training.samples.width[np.concatenate(rows)], training.recipe),
+        "needed": needed_flops(training.samples.lengths[np.concatenate(rows)], training.recipe),
         "spent": spent / BATCH,
         "real": sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks),
         "matmul_rate": matmul_rate(),
@@ -137,7 +137,7 @@ def evenly_wide(training: GeneratorTraining, count: int) -> list[int]:
     """Steps of the first epoch whose batches stand for all of its batches: every so many of them by width."""
     order = training.samples.order(BATCH, (training.recipe.seed, 0))
     full = [number for number, rows in enumerate(order) if len(rows) == BATCH]
-    full.sort(key=lambda number: float(training.samples.width[order[number]].mean()))
+    full.sort(key=lambda number: float(training.samples.lengths[order[number]].mean()))
     return [full[int((place + 0.5) * len(full) / count)] for place in range(count)]
 
 

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measure import peak
-from macrec.published.conflicts import resolve_official
+from macrec.published.conflicts import resolve_published
 from macrec.quantization.conflicts import pack, resolve_conflicts
 from macrec.quantization.nearest import chunks
 from macrec.quantization.residual_kmeans import ResidualKMeans
@@ -173,7 +173,7 @@ def mining() -> list[dict[str, Any]]:
                 f"equal labels (it uses none): {1e3 * ours.result['mask']:.1f} ms",
                 "unit": "ms",
                 "peak_memory_mb": round(ours.peak_mb),
-                "note": f"batch {BATCH:,}, {CLUSTERS} labels; theirs: the official procedure, anchor after anchor "
+                "note": f"batch {BATCH:,}, {CLUSTERS} labels; theirs: the published procedure, anchor after anchor "
                 "through the set of all items with its label",
             }
         )
@@ -229,7 +229,7 @@ def typical(call: Any, times: int = 50) -> float:
 
 
 def resolving(rows: int) -> list[dict[str, Any]]:
-    """A tenth of the rows with 10 percent in conflict and all with 5, against the official procedure on a hundredth."""
+    """A tenth of the rows with 10 percent in conflict, all with 5, against the published procedure on a hundredth."""
     found = []
     for items, share, goal in ((rows // 10, 0.1, "1 s"), (rows, 0.05, "20 s and 2,147 MB")):
         few = rows // 100
@@ -247,7 +247,7 @@ def resolving(rows: int) -> list[dict[str, Any]]:
                 "limit": f"{ours.result['seconds']:.2f} s in all; goal {goal}",
                 "unit": "items/s",
                 "peak_memory_mb": round(ours.peak_mb),
-                "note": f"{share:.0%} of the items share the codes of another; theirs: the official procedure on "
+                "note": f"{share:.0%} of the items share the codes of another; theirs: the published procedure on "
                 f"{few:,} items, {theirs.peak_mb:,.0f} MB, {theirs.result['left']} left in conflict under NumPy 2, "
                 f"error added {theirs.result['added'] / max(same.result['added'], 1e-12):.1f} times ours",
             }
@@ -271,7 +271,7 @@ def resolve(items: int, share: float, side: str) -> dict[str, float]:
     if side == "ours":
         resolved = resolve_conflicts(codes, vectors, books)[0]
     else:
-        resolved = resolve_official(codes, vectors, books, numpy2_bug=True).codes
+        resolved = resolve_published(codes, vectors, books, numpy2_bug=True).codes
     seconds = time.perf_counter() - begin
     left = items - len(np.unique(pack(resolved, (256,) * 4)))
     changed = np.flatnonzero((resolved != codes).any(1))

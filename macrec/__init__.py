@@ -1,4 +1,4 @@
-"""Multimodal generative recommendation: semantic IDs from text and images, and the models that speak them."""
+"""Multimodal generative recommendation: semantic IDs from text and images, and models that generate them."""
 
 import os
 

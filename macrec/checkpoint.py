@@ -25,7 +25,7 @@ FIX = "remove the folder to start anew"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the state of one training is kept: a folder with `checkpoint.json` and the file of tensors that it names.
+    """The stored state of one training: a folder with `checkpoint.json` and the file of tensors that it names.
 
     `identity`: plain values that say which training this is (data, settings, seed). A checkpoint of another one is
     refused rather than continued.
@@ -44,8 +44,8 @@ class Checkpoint:
     def held(self) -> Iterator[Lock]:
         """Keep other trainings from this folder while the block runs; wait, with a warning, for one that is there.
 
-        A training of this very thread that was left without an end is no longer waited for: its `Lock.held` is False
-        then, and it must not save.
+        A training of this thread that never ended is not waited for: its `Lock.held` is False then, and it must not
+        save.
         """
         lock = self.folder.with_name(f".{self.folder.resolve().name[:200]}.lock")
         with locked(lock, f"a training in {self.folder}", take_over=True) as mine:
@@ -84,12 +84,12 @@ class Checkpoint:
         return None
 
     def finished(self) -> bool:
-        """Whether a training is kept here that came to its end, as it says; raises what `load` raises."""
+        """Whether the training kept here is finished; raises what `load` raises."""
         about = self._about()
         return about is not None and about["state"].get("finished") is True
 
     def _about(self) -> dict[str, Any] | None:
-        """What `checkpoint.json` says; None when it is not there."""
+        """The content of `checkpoint.json`; None when it is missing."""
         try:
             about = json.loads(self.file.read_text(encoding="utf-8"))
             shape = {"tensors": str, "identity": dict, "state": dict, "checksum": str}
@@ -118,7 +118,7 @@ class Checkpoint:
 
 
 def checksum(file: Path, about: dict[str, Any]) -> str:
-    """A digest of a file of tensors and of what is said about it, but for the digest itself."""
+    """A digest of a file of tensors and of its metadata, except the digest itself."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
     said = json.loads(json.dumps({name: value for name, value in about.items() if name != "checksum"}))

@@ -1,4 +1,4 @@
-"""The one error for bad input: a sentence that names the file, the row, the field and what to do."""
+"""The error for bad input: a sentence that names the file, the row, the field and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 class DataError(ValueError):
     """Input that cannot be used. Its text is one sentence for a person; the command line prints it and exits with 2.
 
-    `what` says what is wrong and `fix` what to do about it. `file`, `row` (1-based, as an editor counts lines or a
+    `what` is the problem and `fix` the remedy. `file`, `row` (1-based, as an editor counts lines or a
     table counts records) and `field` say where; give those that are known.
 
     >>> str(DataError("the price is negative", file="items.csv", row=3, field="price", fix="correct it"))
@@ -45,7 +45,7 @@ class DataError(ValueError):
 
 
 def error_number(error: BaseException) -> int | None:
-    """The system's number of what went wrong; libraries in Rust, as polars, tell it in words alone ("os error 28")."""
+    """The system's error number; libraries in Rust, such as polars, give it in the text only ("os error 28")."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     told = re.search(r"\(os error (\d+)\)", str(error))
@@ -53,13 +53,13 @@ def error_number(error: BaseException) -> int | None:
 
 
 CLOSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EBUSY)
-"""Numbers of errors that say nothing of what is in a file."""
+"""Numbers of errors that do not depend on a file's content."""
 
 
 def unseen(error: BaseException, file: Path) -> DataError | None:
-    """What to say of a file that is there and could not be looked into: no permission, too many open files, a bad disk.
+    """The error for a file that exists but cannot be read: no permission, too many open files, a bad disk.
 
-    None for any other error: the file is missing, or its content was seen and is at fault.
+    None for any other error: the file is missing, or its content is at fault.
     """
     number = error_number(error)
     if number not in CLOSED:
@@ -69,14 +69,14 @@ def unseen(error: BaseException, file: Path) -> DataError | None:
 
 
 class NotApplicable(DataError):
-    """The data are sound and lack what this analysis is about, as pictures or users to test.
+    """The data are sound but lack what this analysis needs, such as pictures or test users.
 
-    A run leaves the notebook out that raises it, says so, and goes on with the others.
+    A run skips the notebook that raises it, says so, and goes on with the others.
     """
 
 
 def printable(sentence: str) -> str:
-    r"""One line without control characters, whatever an id or a file name holds: a terminal would obey them.
+    r"""One line without control characters, whatever an id or a file name holds: a terminal would execute them.
 
     >>> printable("a file called \x1b[31mred\nand\tmore")
     'a file called \\x1b[31mred and more'

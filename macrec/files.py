@@ -1,6 +1,6 @@
 """Writing files so that a run that dies leaves the last good state, and nothing is replaced that is not ours.
 
-Everything is written in a hidden folder beside its place, locked while its writer lives, and then renamed. What a
+Everything is written in a hidden folder beside its place, locked while its writer runs, and then renamed. What a
 writer that died has left there goes with the next one that writes in the same folder.
 """
 
@@ -24,7 +24,7 @@ from macrec.errors import DataError, error_number
 from macrec.lock import Lock
 
 MARKER = ".macrec"
-"""The file that tells a folder of ours, which may be replaced as a whole: it lists what was put there."""
+"""The file that marks a folder written by macrec, which may be replaced as a whole: it lists its content."""
 
 WORKPLACES = ".macrec-*.tmp"
 """The names of the hidden folders in which files are written."""
@@ -138,7 +138,7 @@ def _workplace(folder: Path) -> Iterator[Path]:
 
 
 def _remove(place: Path, lock: Lock) -> None:
-    """Remove a workplace and let go of its lock, in this order: nobody may take it for another writer's meanwhile."""
+    """Remove a workplace, then release its lock: in this order no other writer can take it in between."""
     shutil.rmtree(place, ignore_errors=True)
     lock.release()
     if os.name == "nt":  # where an open file cannot be removed
@@ -146,9 +146,9 @@ def _remove(place: Path, lock: Lock) -> None:
 
 
 def _naming(error: Exception, path: Path) -> OSError | None:
-    """The error of the operating system that names the file as people know it; None where there is nothing to mend.
+    """The error of the operating system with the name of the final file; None where it needs no change.
 
-    Python names no file where a write fails, and libraries written in Rust tell "(os error 28)" in errors of their own.
+    Python names no file where a write fails, and libraries written in Rust put "(os error 28)" into their own errors.
     """
     if isinstance(error, OSError) and error.errno is not None:
         if error.filename is not None and WORKPLACES.partition("*")[0] not in str(error.filename):

@@ -19,7 +19,7 @@ _MINE: dict[Path, Lock] = {}
 
 
 def warn(holder: str) -> None:
-    """Say who is waited for, as a warning: it shows in notebooks and terminals and can be turned off."""
+    """Name the holder that is waited for, in a warning: it shows in notebooks and terminals and can be turned off."""
     warnings.warn(f"waiting for {holder}", stacklevel=4)
 
 
@@ -27,7 +27,7 @@ def warn(holder: str) -> None:
 def locked(path: Path, what: str, wait: Callable[[str], None] = warn, take_over: bool = False) -> Iterator[Lock]:
     """Hold the lock file `path` while the block runs; wait for whoever holds it now.
 
-    `what` names what is done under it, for others. Before waiting `wait` is told who holds the lock: "a training
+    `what` names what is done under it, for others. Before waiting `wait` is called with the holder: "a training
     (process 12 on host, since 2026-05-01 12:00:00)"; it may raise in order not to wait. With `take_over` a lock that
     this very thread holds already changes hands: the block that held it was left without an end, as a cell that is run
     again does, and finds `Lock.held` to be False. Without it that is a RuntimeError, as one would wait for oneself.
@@ -68,7 +68,7 @@ class Lock:
         return self.held and self._process == os.getpid() and self._thread not in others
 
     def acquire(self, blocking: bool = True) -> bool:
-        """Take the lock, and say whether that went well. Raises OSError where the file cannot be made."""
+        """Take the lock, and return whether that succeeded. Raises OSError where the file cannot be made."""
         while self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)

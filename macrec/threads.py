@@ -1,4 +1,4 @@
-"""How the threads of OpenMP wait: with a bound, so that a busy machine does not slow a training down tenfold.
+"""Bound how long threads of OpenMP spin while they wait, so that a busy machine does not slow a training tenfold.
 
 A training step is hundreds of short parallel loops. Between them a waiting thread spins, and by default it spins long:
 where another process wants the core, the thread that has work waits for the one that only spins. A bound of a few

@@ -178,7 +178,7 @@ def test_a_picture_that_does_not_decode_is_named_on_the_card(folder):
         (break_ids, ["items.parquet", "row 2", "occurs again"]),
         (break_type, ["items.parquet", "title"]),
         (break_path, ["item a", "leaves the image folder"]),
-        (break_layout, ["layout is not known"]),
+        (break_layout, ["no known layout"]),
         (break_history, ["X.inter.json", '"1"', "empty"]),
         (break_gzip, ["X.jsonl.gz", "cut short"]),
         (break_bytes, ["X.inter", "row 2", "UTF-8"]),
@@ -265,7 +265,7 @@ def test_compare_prints_a_table_and_json_and_refuses_what_is_no_run(tmp_path):
         (FileNotFoundError("No such file or directory (os error 2): x.parquet"), "x.parquet; check the path"),
         (
             FileExistsError(errno.EEXIST, "File exists", "t.json"),
-            "t.json: a file stands where a folder is needed; give",
+            "t.json: this is a file where a folder is needed; give",
         ),
         (CellTimeoutError("Timeout waiting for IOPub output"), None),
         (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), None),

@@ -12,7 +12,7 @@ from macrec.errors import error_number, printable
 
 
 def about_files(error: OSError) -> str | None:
-    """What to say of no permission, no room, a name that is too long: nothing that a traceback would explain.
+    """A sentence for errors such as no permission, no room or a name that is too long, which need no traceback.
 
     None for an error that is not about a file: a time-out or a lost connection is an OSError, too.
     """
@@ -23,7 +23,7 @@ def about_files(error: OSError) -> str | None:
         return None
     place = f"{error.filename}: " if error.filename is not None else ""
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return f"{place}a file stands where a folder is needed; give another name, or move the file away."
+        return f"{place}this is a file where a folder is needed; give another name, or move the file away."
     return f"{place}{error.strerror or error}; check the path, its permissions and the room on the disk."
 
 
@@ -39,7 +39,7 @@ def stoppable() -> None:
 
 
 def fail(sentence: str, code: int) -> None:
-    """Say what is wrong on stderr, of several things each on a line, and leave."""
+    """Print the error on stderr, several on a line each, and exit."""
     first, *others = map(printable, sentence.splitlines())
     typer.echo("\n  ".join([f"macrec: {first}", *others]), err=True)
     sys.exit(code)

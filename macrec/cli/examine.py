@@ -44,7 +44,7 @@ def diagnose(
     layout: Annotated[str | None, typer.Option(help="The layout of the files, where it is not recognized.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what shortcuts reach on a dataset, and what a learned model has to beat there."""
+    """Print the scores of simple baselines on a dataset, which a learned model should exceed."""
     from macrec.data.load import load_dataset
     from macrec.experiments.diagnose import diagnose as measure
 
@@ -58,7 +58,7 @@ def sids(
     as_json: AsJson = False,
     size: Annotated[int | None, typer.Option(help="Codewords per level, where the file does not say.")] = None,
 ) -> None:
-    """Print the health of anybody's semantic IDs: conflicts, utilization, perplexity, prefixes.
+    """Print statistics of a file of semantic IDs: conflicts, utilization, perplexity, prefixes.
 
     Where neither the file nor --size says how large the codebooks are, the
     largest code of each stands for its size, and the output says so.
@@ -87,7 +87,7 @@ def explore(
     size: Annotated[int | None, typer.Option(help="Codewords per level, where the files do not say.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write a page that shows anybody's semantic IDs: tree, usage, conflicts, agreement, and what a code means.
+    """Write a page that shows files of semantic IDs: tree, usage, conflicts, agreement, and what a code means.
 
     IDs belong to items by item id; or, where the keys are exactly 0 to N-1 and
     the items are called otherwise, by row. The output says which it was.
@@ -121,7 +121,7 @@ def encoders(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Say what is installed, what is missing and what would be used."""
+    """Print what is installed, what is missing and what would be used."""
     from macrec.workbench.doctor import examine, sentences
 
     report = examine()

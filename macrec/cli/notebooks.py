@@ -65,7 +65,7 @@ def run(
 
 
 class Log:
-    """Says on stderr which notebook begins and, with `sections`, which of its headings the run has come to."""
+    """Prints on stderr which notebook begins and, with `sections`, which of its headings is running."""
 
     def __init__(self, sections: bool) -> None:
         self.sections, self.section = sections, ""
@@ -102,7 +102,7 @@ def sweep(
     cells and parameters. (Library code and dataset files are not compared:
     remove a point's folder to run it again.) Points hand on what they have
     trained. A failing point does not stop the others; it is named at the end,
-    and the exit code is 1. sweep.json says how far every point is.
+    and the exit code is 1. sweep.json has the state of every point.
     """
     from macrec.workbench.experiment_file import read_experiment
     from macrec.workbench.file_parameters import locate
@@ -153,7 +153,7 @@ def exercises(
     out: Annotated[Path | None, typer.Option(help="Folder to write into.", show_default="exercises")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace notebooks that were changed by hand.")] = False,
 ) -> None:
-    """Copy the notebooks with most code cells emptied, each to a comment that says what to write there."""
+    """Copy the notebooks with most code cells emptied, each replaced by a comment that describes it."""
     from macrec.workbench.exercises import write_exercises
     from macrec.workbench.notebooks import find_notebooks
     from macrec.workbench.run import project_root

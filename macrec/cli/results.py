@@ -1,4 +1,4 @@
-"""Commands that show what runs came to: `compare`, `report`, `demo-page`."""
+"""Commands that show the results of runs: `compare`, `report`, `demo-page`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that say what there is to choose: `systems`, `profiles`."""
+"""Commands that list what can be chosen: `systems`, `profiles`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dataset card: what a person should know about a dataset before training anything on it."""
+"""The dataset card: the statistics to read before training on a dataset."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class SplitCard:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """Counts, distributions and pitfalls of one dataset. Shares are of all items unless said otherwise.
+    """Counts, distributions and pitfalls of one dataset. Shares are of all items by default.
 
     `density`: events per user-item pair. `core`: the largest k for which every user and every item that occurs has at
     least k events. `cold_items` never occur. `head_share`: events that fall on the most popular tenth of the items.

@@ -70,20 +70,20 @@ class Dataset:
     def split(self, max_history: int | None = None) -> Split:
         """Training, validation and test samples: by the published split where there is one, else leave-one-out.
 
-        The one place to ask for them. Histories hold at most `max_history` items; default: all that came before, which
+        Histories hold at most `max_history` items; default: all that came before, which
         is what systems are trained and evaluated with, as each cuts them to what it reads.
         """
         return split_histories(self.histories, max_history)
 
     @cached_property
     def text_fingerprint(self) -> str:
-        """Digest of what a text encoder sees: item ids and texts, in row order."""
+        """Digest of the input of a text encoder: item ids and texts, in row order."""
         buffer = io.BytesIO()
         self.items.select("item_id", *TEXT_COLUMNS).write_ndjson(buffer)
         return hashlib.blake2b(buffer.getbuffer(), digest_size=16).hexdigest()
 
     def modality_fingerprint(self, modality: str) -> str:
-        """Digest of what an encoder of `modality` ("text" or "image") sees: it stays when only the other changes."""
+        """Digest of the input of an encoder of `modality` ("text" or "image"): it stays when only the other changes."""
         return {"text": self.text_fingerprint, "image": self.images.fingerprint}[modality]
 
     @cached_property

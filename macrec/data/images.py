@@ -1,4 +1,4 @@
-"""Where the pictures of a dataset are, and how one is opened. Pictures are decoded only when asked for."""
+"""Where the pictures of a dataset are, and how one is opened. Pictures are decoded only when opened."""
 
 from __future__ import annotations
 

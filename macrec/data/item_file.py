@@ -1,4 +1,4 @@
-"""Items without histories: a simple table of ids and titles, for looking at IDs whose interactions nobody has."""
+"""Items without histories: a simple table of ids and titles, for viewing IDs without their interactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One door to all loaders: `load_dataset` looks at what lies at a path, says what layout it is and loads it."""
+"""The entry to all loaders: `load_dataset` recognizes the layout of the files at a path and loads them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_dataset(path_or_name: Path | str, layout: str | None = None, **options:
         raise unknown(path)
     if len(candidates) > 1:
         titles = " and ".join(f"{chosen.title} ({chosen.name})" for chosen, _ in candidates)
-        fix = f'say which one, as in "{candidates[0][0].name}:{path}" or --layout {candidates[0][0].name}'
+        fix = f'name one, as in "{candidates[0][0].name}:{path}" or --layout {candidates[0][0].name}'
         raise DataError(f"the files are of more than one layout: {titles}", file=path, fix=fix)
     chosen, target = candidates[0]
     return chosen.load(target, **options)
@@ -71,7 +71,7 @@ def format_named(name: str) -> Format:
 
 
 def unknown(path: Path) -> DataError:
-    """What is to be said of a path at which nothing is recognized."""
+    """The error for a path at which no layout is recognized."""
     if not path.exists():
         return DataError(
             "there is no such file or folder", file=path, fix='check the path, or use the built-in catalog "curio"'
@@ -82,8 +82,8 @@ def unknown(path: Path) -> DataError:
             "the file is an archive", file=path, fix=f"unpack it, then give the folder, for example {folder}"
         )
     looked = "; ".join(f"{layout.name}: {layout.files}".replace("`", "") for layout in known_formats().values())
-    fix = f'name the files so, or say which layout it is, as in "recbole:{path}" or --layout recbole'
-    return DataError(f"the layout is not known (looked for {looked})", file=path, fix=fix)
+    fix = f'rename the files, or name the layout, as in "recbole:{path}" or --layout recbole'
+    return DataError(f"no known layout (looked for {looked})", file=path, fix=fix)
 
 
 def built_in(name: str, options: dict[str, Any]) -> Dataset:

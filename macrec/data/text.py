@@ -11,7 +11,7 @@ LONGEST = 2000
 """Characters kept of one field."""
 
 LONGEST_RAW = 50 * LONGEST
-"""Characters looked at of one field."""
+"""Characters read of one field."""
 
 _TAG = re.compile(r"</?\w+[^<>]*>")
 _SCRIPT = re.compile(r"<(script|style)\b(?:(?!<(?:script|style)\b).)*?</\1\s*>", re.DOTALL | re.IGNORECASE)
@@ -26,22 +26,22 @@ _MAY_CHANGE = r"[<&\x00-\x1f\x7f-\x9f]|\s\s|^\s|\s$|[\s--\x20]|^\[.*\]$"
 """What `clean_text` looks for, for polars: texts without it stay as they are."""
 
 
-def clean_text(value: str | list[str] | None, compat: bool = False) -> str:
+def clean_text(value: str | list[str] | None, published: bool = False) -> str:
     """Plain text of one field; a list is joined with spaces and None counts as absent.
 
     HTML entities are resolved (also repeated ones), tags (and scripts) removed, control characters and whitespace
     become single spaces; a list that was written as text ("['One.', 'Two']") is joined, "" stays "", and text longer
-    than `LONGEST` characters is cut after a word. Clean text stays as it is. `compat=True` is the cleaning that LC-Rec,
-    MQL4GRec and MACRec share (specification 1.5, T16): it deletes quotes and line breaks without a trace, ends every
-    text (an absent one, too) with one full stop and blanks text of `LONGEST` characters and more.
+    than `LONGEST` characters is cut after a word. Clean text stays as it is. `published=True` is the cleaning that
+    LC-Rec, MQL4GRec and MACRec share (specification 1.5, T16): it deletes quotes and line breaks, ends every text (an
+    absent one, too) with one full stop and blanks text of `LONGEST` characters and more.
 
     >>> clean_text("A &amp; B <b>bold</b><br>new  line")
     'A & B bold new line'
-    >>> clean_text("", compat=True)
+    >>> clean_text("", published=True)
     '.'
     """
     parts = [value] if isinstance(value, str) else [part for part in value or [] if part]
-    if compat:
+    if published:
         return _official(parts)
     text, cut = " ".join(parts)[:LONGEST_RAW], ""
     while text != cut:
@@ -137,7 +137,7 @@ def _shorten(text: str) -> str:
 
 
 def _official(parts: list[str]) -> str:
-    """The cleaning of the official code, quirks included: its search for dots never looks at the first character."""
+    """The cleaning of the published code, quirks included: its search for dots skips the first character."""
     text = " ".join(re.sub(r'["\n\r]', "", re.sub(r"</?\w+[^>]*>", "", html.unescape(part))).strip() for part in parts)
     text = text[:1] + text[1:].rstrip(".") + "."
     return text if len(text) < LONGEST else ""

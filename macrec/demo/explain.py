@@ -1,4 +1,4 @@
-"""What a generator says to one history, in numbers: the items, what every path says of each, and its way in a beam."""
+"""Explain the recommendations of a generator for one history: items, scores on every path, and beams."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Items = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class PathSays:
-    """What one path says of k items: their `scores` `[k]`, log p, and their `places` `[k]` in its own beam of `width`.
+class PathScores:
+    """The scores of k items on one path: `scores` `[k]`, log p, and `places` `[k]` in its own list of `beams` items.
 
     A place is 1 for the best and `NOT_RANKED` for an item that the beam did not find. `weight` is the path's share in
-    the mix, 0 where it is not asked for recommendations.
+    the mix, 0 where it is not used for recommendations.
     """
 
     task: CodeTask
     weight: float
     scores: NDArray[np.float64]
     places: Items
-    width: int
+    beams: int
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class PathSays:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The k `items` recommended after `history` `[n]`, best first, and what every path says of them.
+    """The k `items` recommended after `history` `[n]`, best first, and their scores on every path.
 
     `scores` `[k]`: the mean of the paths' log p by their weights. `true_p` `[k]` and `true_ranks` `[k]`: what the
     rules of the built-in catalog give, the rank among all items; None for any other.
@@ -58,7 +58,7 @@ class Answer:
     history: Items
     items: Items
     scores: NDArray[np.float64]
-    paths: tuple[PathSays, ...]
+    paths: tuple[PathScores, ...]
     true_p: NDArray[np.float64] | None = None
     true_ranks: Items | None = None
 
@@ -78,7 +78,7 @@ class Step:
 
 
 class Explainer:
-    """Asks one generator and explains what it says; it never recommends what is in the history already."""
+    """Recommends by one generator and explains its scores; items of the history are never recommended."""
 
     def __init__(self, data: Dataset, decoder: PathDecoder) -> None:
         self.data, self.decoder, self.tables = data, decoder, decoder.tables
@@ -94,9 +94,9 @@ class Explainer:
         weights = np.array(self.decoder.options.weights or (1.0,) * len(self.decoder.paths))
         share = dict(zip(self.decoder.paths, weights / weights.sum(), strict=True))
         scored = self.every.rankings(samples, k, mask_seen=True)  # every candidate of any beam, on every path
-        beams = self.every.by_path(samples, self.decoder.options.width, mask_seen=True)
+        beams = self.every.by_path(samples, self.decoder.options.beams, mask_seen=True)
         paths = tuple(
-            PathSays(
+            PathScores(
                 self.tables.tasks[number],
                 float(share.get(number, 0.0)),
                 of_path.scores[0][places_of(items, of_path.items[0]) - 1],
@@ -135,7 +135,7 @@ class Explainer:
 
 
 def sample_of(history: Items) -> Samples:
-    """One sample with this history; its target, the first item, is nothing to be looked at."""
+    """One sample with this history; its target, the first item, is a placeholder."""
     items = np.append(history, history[:1]).astype(np.int32)
     start, end = np.zeros(1, np.int64), np.array([len(history)], np.int64)
     return Samples(items, np.zeros(1, np.int32), start, end)

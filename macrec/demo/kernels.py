@@ -10,14 +10,14 @@ from traitlets import Int
 
 
 class BoundedKernelManager(AsyncMappingKernelManager):
-    """Starts at most `most_kernels` at once; who comes then is told to wait. Voila asks it for one per page."""
+    """Starts at most `most_kernels` at once; further visitors are asked to wait. Voila starts one per page."""
 
     most_kernels = Int(8, config=True, help="Each takes about 500 MB.")
     _starting = 0
 
     async def _async_start_kernel(self, **options: Any) -> str:
         if len(self) + self._starting >= self.most_kernels:
-            raise HTTPError(503, reason="As many people look at this page as it can serve: try again in some minutes")
+            raise HTTPError(503, reason="All places of this page are taken: try again in some minutes")
         self._starting += 1
         try:
             return str(await super()._async_start_kernel(**options))

@@ -57,11 +57,11 @@ class DemoPage:
 
         picture = pictures(self.data)
         people = personas(self.data.histories)
-        self.people = widgets.ToggleButtons(options=list(people.items()), value=None, description="Somebody")
+        self.people = widgets.ToggleButtons(options=list(people.items()), value=None, description="User")
         self.name = widgets.Text(
-            description="or a person by id", placeholder=str(self.data.user_ids[0]), continuous_update=False
+            description="or a user by id", placeholder=str(self.data.user_ids[0]), continuous_update=False
         )
-        self.another = widgets.Button(description="anybody else", tooltip="another person, drawn at random")
+        self.another = widgets.Button(description="another user", tooltip="a user drawn at random")
         self.empty = widgets.Button(description="start empty", tooltip="an empty history, to be filled from the search")
         self.query = widgets.Text(description="Search by words", placeholder="steel planter")
         self.history_tiles = Tiles("history", SHOWN, self.data, picture, lambda place: self.react(self.remove, place))
@@ -93,7 +93,7 @@ class DemoPage:
         return [self.explainer.tables.tasks[number] for number in self.explainer.decoder.paths]
 
     def react(self, action: Callable[..., None], *given: Any) -> None:
-        """Answer a click, and tell how long it took or what went wrong: errors of observers show nowhere else."""
+        """Answer a click, and show how long it took or what went wrong: errors of observers appear nowhere else."""
         start = time.perf_counter()
         try:
             action(*given)
@@ -105,7 +105,7 @@ class DemoPage:
         self.status.value = f"<span{kind}>{html.escape(said)}</span>"
 
     def show_persona(self, user: int | None) -> None:
-        """One of the people picked by rule; None is nobody, and changes nothing."""
+        """One of the users picked by rule; None changes nothing."""
         if user is not None:
             self.name.value = ""
             self.show_user(user)
@@ -125,7 +125,7 @@ class DemoPage:
         users = (self.data.user_ids == name.strip()).arg_true()
         if not len(users):
             raise DataError(
-                f'nobody has the id "{name.strip()}"',
+                f'no user has the id "{name.strip()}"',
                 fix=f"write one such as {self.data.user_ids[self.data.num_users // 2]}",
             )
         self.people.value = None
@@ -169,7 +169,7 @@ class DemoPage:
         self.show_history(history, "A history of your own")
 
     def show_history(self, history: Items, name: str, truth: int | None = None) -> None:
-        """Show a history, ask for what is next, and explain the first recommendation."""
+        """Show a history and its recommendations, and explain the first."""
         self.history, self.truth, self.answer, self.chosen = history, truth, None, None
         shown = history[-SHOWN:]
         before = f", the {len(history) - SHOWN} before are not shown" if len(history) > SHOWN else ""
@@ -211,7 +211,7 @@ class DemoPage:
         self.show_search()
 
     def show_search(self) -> None:
-        """The beam search of the path that is asked for, with the way of the chosen item."""
+        """The beam search of the chosen path, with the prefixes of the chosen item."""
         if self.search.value is None or self.answer is None or self.chosen is None:
             self.trace.value = ""
             return
@@ -230,14 +230,14 @@ class DemoPage:
         self.trace.value = framed(view, "The beam search, level by level")
 
     def _said_of_truth(self) -> str:
-        """What the person took next in truth, and where it stands among the recommendations."""
+        """The true next item, and its place among the recommendations."""
         if self.truth is None or self.answer is None:
             return "Click one to see why."
         hits = np.flatnonzero(self.answer.items == self.truth)
         where = f"place {hits[0] + 1} here, marked ✓" if len(hits) else f"not among these {len(self.answer.items)}"
-        said = f"Taken next in truth: “{item_label(self.data, self.truth)}”, {where}"
+        said = f"The true next item: “{item_label(self.data, self.truth)}”, {where}"
         true = self.explainer.truth(self.history, np.array([self.truth]))
-        return said + (f"; rank {true[1][0]:,} by the oracle, who knows the rules." if true is not None else ".")
+        return said + (f"; rank {true[1][0]:,} by the oracle." if true is not None else ".")
 
     def _layout(self) -> widgets.Widget:
         """All of it in order of reading and of the Tab key."""

@@ -76,12 +76,12 @@ def write_page(folder: Path, place: Path) -> Path:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on a port of this machine."""
+    """Whether a process listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_free(port: int) -> None:
-    """Raise DataError when somebody listens on the port already."""
+    """Raise DataError when a process listens on the port already."""
     if answers(port):
         raise DataError(f"port {port} is taken", fix="stop what listens there, or choose another one with --port")

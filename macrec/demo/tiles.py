@@ -24,10 +24,10 @@ def pictures(data: Dataset, size: int = 96) -> Callable[[int], str | None]:
 
 
 class Tiles:
-    """Up to `count` items side by side; `on_click` is told the place of the one that was clicked, from 0.
+    """Up to `count` items side by side; `on_click` gets the place of the one that was clicked, from 0.
 
     A tile is a button: reached with Tab, pressed with Enter or Space, named by its item. `picture` gives the URI of an
-    item's picture; `name` tells these tiles from others on the page.
+    item's picture; `name` identifies these tiles on the page.
     """
 
     def __init__(

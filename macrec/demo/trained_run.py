@@ -75,7 +75,7 @@ def parameters_of(folder: Path) -> dict[str, Any]:
 
 
 def untrained(folder: Path) -> DataError:
-    """What is to be said of a run without a generator to show."""
+    """The error for a run without a generator to show."""
     return DataError(
         "the run holds no generator that was trained to its end with its parameters", file=folder,
         fix="run make demo first, or macrec run 06 --out with this folder",

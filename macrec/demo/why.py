@@ -1,4 +1,4 @@
-"""Why an item was recommended, as HTML: what each path says, what IDs share with the history, the way in the beam."""
+"""Why an item was recommended, as HTML: scores of each path, codes shared with the history, prefixes in the beam."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import NOT_RANKED
-from macrec.demo.explain import Answer, PathSays, Step, shared_codes
+from macrec.demo.explain import Answer, PathScores, Step, shared_codes
 from macrec.generation.batches import CodeTables
 from macrec.viz.coded_items import counted, level_names
 from macrec.viz.figures.code_tree import faded
@@ -24,14 +24,14 @@ MOST = 8
 
 
 def why_html(
-    answer: Answer, place: int, data: Dataset, tables: CodeTables, ways: Sequence[tuple[PathSays, list[Step]]]
+    answer: Answer, place: int, data: Dataset, tables: CodeTables, ways: Sequence[tuple[PathScores, list[Step]]]
 ) -> str:
-    """Everything about the recommendation at `place`, from 0; `ways` are its ways in the beams of the paths asked."""
+    """The recommendation at `place`, from 0, in detail; `ways`: its prefixes in the beams of the decoded paths."""
     item = int(answer.items[place])
     return (
         f'<section class="macrec-why" aria-label="Why {escaped(item_label(data, item))}">'
         f"{about_html(answer, place, data)}"
-        "<h3>What each path says</h3>"
+        "<h3>The scores of each path</h3>"
         f"{paths_html(answer, place)}"
         "<h3>What its IDs share with the history</h3>"
         f"{codes_html(answer, item, data, tables)}"
@@ -41,7 +41,7 @@ def why_html(
 
 
 def about_html(answer: Answer, place: int, data: Dataset) -> str:
-    """The item, and what the rules of the built-in catalog say of it."""
+    """The item, and its true probability on the built-in catalog."""
     item = int(answer.items[place])
     about = data.items.row(item, named=True)
     facts = [about["brand"], " › ".join(about["categories"]), about["description"]]
@@ -50,7 +50,7 @@ def about_html(answer: Answer, place: int, data: Dataset) -> str:
     truth = ""
     if answer.true_p is not None and answer.true_ranks is not None:
         truth = (
-            f" The rules by which this shop was made give it {percent(float(answer.true_p[place]))}: "
+            f" Its true probability is {percent(float(answer.true_p[place]))}: "
             f"rank {answer.true_ranks[place]:,} of {data.num_items:,} by the oracle."
         )
     return (
@@ -65,14 +65,14 @@ def paths_html(answer: Answer, place: int) -> str:
     rows = []
     for path in answer.paths:
         rank = int(path.places[place])
-        where = f"{rank} of {path.width}" if rank != NOT_RANKED else f"not in its {path.width}"
+        where = f"{rank} of {path.beams}" if rank != NOT_RANKED else f"not in its {path.beams}"
         push = float(path.pushes[place])
         rows.append(
             f'<tr><th scope="row">{arrow(path)}</th><td>{percent(math.exp(path.scores[place]))}</td><td>{where}</td>'
             + (
                 f"<td>{path.weight:.2f}</td><td>{bar(push / longest, color_of(path))} ×{math.exp(push):.2f}</td></tr>"
                 if path.weight
-                else '<td colspan="2" class="macrec-quiet">not asked: shown to compare</td></tr>'
+                else '<td colspan="2" class="macrec-quiet">not decoded: shown for comparison</td></tr>'
             )
         )
     total = float(answer.scores[place] - answer.scores.mean())
@@ -118,8 +118,8 @@ def codes_html(answer: Answer, item: int, data: Dataset, tables: CodeTables) -> 
     return table(("item", *(f"{name} ID" for name in tables.ids)), rows, caption)
 
 
-def ways_html(ways: Sequence[tuple[PathSays, list[Step]]], tables: CodeTables) -> str:
-    """The beams of the paths asked, level by level: where the item's prefix stood."""
+def ways_html(ways: Sequence[tuple[PathScores, list[Step]]], tables: CodeTables) -> str:
+    """The beams of the decoded paths, level by level: the rank of the item's prefix."""
     parts = []
     for path, steps in ways:
         names = level_names(tables.ids[path.task.target])
@@ -170,7 +170,7 @@ def bar(share: float, color: str) -> str:
     return f'<span class="macrec-bar" aria-hidden="true"><i style="{style}"></i></span>'
 
 
-def arrow(path: PathSays) -> str:
+def arrow(path: PathScores) -> str:
     """The name of a path, its ends underlined in the colors of their modalities."""
     ends = (
         f'<span style="border-bottom:3px solid {MODALITY.get(end, MUTED)}">{escaped(end)}</span>'
@@ -179,7 +179,7 @@ def arrow(path: PathSays) -> str:
     return " → ".join(ends)
 
 
-def color_of(path: PathSays) -> str:
+def color_of(path: PathScores) -> str:
     """The color of a path: of what it writes."""
     return MODALITY.get(path.task.target, MUTED)
 

@@ -26,8 +26,8 @@ class OpenClipEncoder:
 
     `model` is an architecture of open_clip and `pretrained` a tag of weights for it or a local file; `model` may also
     be "hf-hub:owner/name" or "local-dir:folder", which bring their weights along. `pretrained=None` then means those;
-    otherwise it means random weights drawn from `seed`, which say nothing about pictures: for tests, and named so.
-    `precision` is open_clip's ("fp32", "fp16", "bf16"); half precision is stored as float16.
+    otherwise it means random weights drawn from `seed`, which carry no information about pictures: for tests, and named
+    so. `precision` is open_clip's ("fp32", "fp16", "bf16"); half precision is stored as float16.
     """
 
     model: str = "ViT-B-32"
@@ -48,7 +48,7 @@ class OpenClipEncoder:
 
     @property
     def brings_weights(self) -> bool:
-        """Whether the model's name says where the weights are."""
+        """Whether the model's name contains the place of the weights."""
         return self.model.startswith(("hf-hub:", "local-dir:"))
 
     @property

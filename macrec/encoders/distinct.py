@@ -1,4 +1,4 @@
-"""Whether an encoder tells items apart: different texts or pictures that have one vector are found and named."""
+"""Find items whose texts or pictures differ but whose vectors are equal."""
 
 from __future__ import annotations
 
@@ -60,13 +60,17 @@ def equal_rows(embeddings: Embeddings, rows: NDArray[np.int64]) -> list[NDArray[
 
 
 def confusion_note(dataset: Dataset, embeddings: Embeddings) -> str:
-    """What to tell a user of `confused` items, with an example; "" where there are none."""
+    """A sentence on `confused` items, with an example; "" where there are none."""
     groups = confused(dataset, embeddings)
     if not groups:
         return ""
     one, other = (dataset.items["item_id"][int(row)] for row in groups[0][:2])
     what = "picture" if embeddings.modality == "image" else "text"
-    cure = "" if what == "picture" or embeddings.encoder == "tfidf" else '; the encoder "tfidf" tells all texts apart'
+    cure = (
+        ""
+        if what == "picture" or embeddings.encoder == "tfidf"
+        else '; the encoder "tfidf" gives different texts different vectors'
+    )
     return (
         f"{sum(map(len, groups)):,} items have a vector by {embeddings.encoder} that an item with another {what} has, "
         f'too, such as "{one}" and "{other}"{cure}.'

@@ -18,7 +18,7 @@ from macrec.errors import DataError, unseen
 Float = NDArray[np.float16] | NDArray[np.float32]
 
 CHUNK_ELEMENTS = 1 << 22
-"""Numbers looked at in one go when an array may be larger than memory."""
+"""Numbers read at once when an array may be larger than memory."""
 
 
 MOST_DIMENSIONS = 1 << 17

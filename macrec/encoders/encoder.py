@@ -1,4 +1,4 @@
-"""What an encoder is: something that turns items into vectors, and says all that its vectors depend on."""
+"""The interface of an encoder: it turns items into vectors, and names all that its vectors depend on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Encoder(Protocol):
 
     @property
     def name(self) -> str:
-        """Short, for people and folder names."""
+        """A short name, for display and folder names."""
 
     @property
     def modality(self) -> str:
@@ -57,15 +57,15 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class GivenVectors(Protocol):
-    """What stands in the place of an encoder where vectors were made elsewhere: there is nothing to compute."""
+    """Takes the place of an encoder for vectors that were computed elsewhere."""
 
     @property
     def name(self) -> str:
-        """Short, for people."""
+        """A short name, for display."""
 
     @property
     def modality(self) -> str:
-        """What the vectors say something about."""
+        """The modality of the vectors."""
 
     def open(self, dataset: Dataset) -> Embeddings:
         """The vectors, one row per item of `dataset`."""

@@ -1,4 +1,4 @@
-"""Exact nearest neighbors by cosine, and what they tell about an embedding."""
+"""Exact nearest neighbors by cosine, and how two modalities agree on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from macrec.encoders.embeddings import Embeddings
 Rows = NDArray[np.int64]
 
 NEIGHBORS = 10
-"""How many nearest items make a neighborhood, wherever nothing else is said."""
+"""The default number of nearest items in a neighborhood."""
 
 BLOCK = 1 << 24
 """Similarities held at a time: 64 MB, and about three times that on the way."""

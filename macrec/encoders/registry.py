@@ -1,6 +1,6 @@
 """The encoders that can be named, one file each: a module of this package that holds an `ENCODER`.
 
-A new encoder is one new file here, or one file anywhere: where a name is asked for, its path may stand ("mine.py").
+A new encoder is one new file here, or one file anywhere: its path ("mine.py") may be given in place of a name.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class SentenceTransformerEncoder:
     """A sentence-transformers model: `model` is a name on the Hugging Face hub, a local folder, or "minilm".
 
     "minilm" is all-MiniLM-L6-v2 from the package of the `minilm` extra. `combine` "join" encodes the fields as one
-    text; "mean" encodes each field and averages over those that are not empty, where the official MACRec code lets an
+    text; "mean" encodes each field and averages over those that are not empty, where the published MACRec code lets an
     empty field count as the text "." with weight one half (specification, section 1.5). Texts longer than
     `max_length` tokens (default: the model's own limit) are cut. `dtype` is what the model computes in; half
     precision is stored as float16. Items without any text are missing and never reach the model.

@@ -38,7 +38,7 @@ FORMAT_VERSION = 2
 """Part of every key; raise it when what is in the folders changes its meaning."""
 
 Progress = bool | Callable[[int, int], None]
-"""True for a bar on stderr, False for nothing, or a function that is told (items done, items in all)."""
+"""True for a bar on stderr, False for nothing, or a function called with (items done, items in all)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class EmbeddingStore:
     def get(self, dataset: Dataset, encoder: Encoder | GivenVectors, progress: Progress = True) -> Embeddings:
         """The embeddings of `dataset` by `encoder`, memory-mapped; computed now if they are not there.
 
-        A computation that was killed is continued where its last chunk ended; of two processes that ask for the same,
+        A computation that was killed is continued where its last chunk ended; of two processes that compute the same,
         one computes and the other waits. Raises DataError when no item can be encoded, when the encoder returns NaN
         or infinity for one, and when a folder of the store is damaged.
         """
@@ -327,14 +327,14 @@ def checked(block: NDArray[Any], rows: NDArray[np.integer], dataset: Dataset, en
             f"{encoder.name} returned NaN or infinity",
             row=f'item "{dataset.items["item_id"][int(rows[bad[0]])]}"',
             field=encoder.modality,
-            fix="look at this item; with half precision, use full",
+            fix="check this item; with half precision, use full",
         )
     return block
 
 
 @contextmanager
 def reporting(progress: Progress, encoder: Encoder, done: int, total: int) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many items are done: it moves a bar, calls `progress`, or does nothing."""
+    """A function called with the number of items done: it moves a bar, calls `progress`, or does nothing."""
     if callable(progress):
         told = progress
         yield lambda count: told(count, total)

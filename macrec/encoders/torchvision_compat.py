@@ -2,7 +2,7 @@
 
 The torchvision wheel of PyPI carries operators compiled against the CUDA build of PyTorch. Beside the CPU build they do
 not load, and `import torchvision` then stops with "operator torchvision::nms does not exist", because it registers the
-shape function of an operator that nobody declared. sentence-transformers and open_clip import torchvision, for its
+shape function of an undeclared operator. sentence-transformers and open_clip import torchvision, for its
 picture transforms alone. Declaring the two operators (with no code behind them) is enough for the import; calling them
 fails as it should.
 """

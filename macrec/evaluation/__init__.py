@@ -1,1 +1,1 @@
-"""How good a ranking is."""
+"""Metrics of rankings, protocols, and the significance of differences."""

@@ -1,4 +1,4 @@
-"""How near two modalities' states of one item are, and whether one finds the other among all items.
+"""Measure how near the states of one item in two modalities are, and whether one retrieves the other among all items.
 
 States come as `[N, d]` of each modality, row i of both being item i; only their directions count.
 """
@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 SHORTEST = 1e-8
 """A state that is shorter has no direction: its cosine with any other is 0, as in `info_nce`."""
 TIE = 1e-6
-"""Cosines that differ by less are equal: float32 cannot tell them apart."""
+"""Cosines that differ by less are equal: float32 cannot separate them."""
 BLOCK = 1 << 22
 """Cosines held at a time: 16 MB, and about four times that on the way."""
 
@@ -27,14 +27,14 @@ def alignment_measures(
     names: tuple[str, str] = ("text", "image"),
     temperature: float = 0.1,
 ) -> dict[str, float]:
-    """What alignment did to the states `first` `[N, d]` and `second` `[N, d]` of the same N items, by name:
+    """Alignment of the states `first` `[N, d]` and `second` `[N, d]` of the same N items, by name:
 
     - "distance/same": mean cosine distance (0 to 2) between the two states of an item; "distance/other": between those
       of different items, over all N (N - 1) pairs.
     - "recall@1/text→image", "recall@10/text→image" and the same from image to text (`names` says what the two are
       called): share of items whose other state is among the k nearest of all N; ties go against the item.
     - "info_nce": the implicit alignment loss over the whole catalog, nats, the sum of both directions; 2 ln N for
-      states that tell no item from another. "items": N, so that chance for recall@k is k / N.
+      states that are equal for all items. "items": N, so that chance for recall@k is k / N.
 
     Exact: one product of 2 N² d operations, in blocks. Raises ValueError for shapes or a temperature that do not fit.
     """

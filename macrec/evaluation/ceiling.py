@@ -1,4 +1,4 @@
-"""Marks to measure by: the oracle of the built-in catalog, two oracles blind to one modality, and popularity."""
+"""Reference scores: the oracle of the built-in catalog, its text-only and image-only oracles, and popularity."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from macrec.evaluation.metrics import ranking_metrics
 def ceiling(dataset: Dataset, max_users: int | None = None) -> dict[str, dict[str, float]]:
     """HR@1/5/10 and NDCG@5/10 on test items, by ranker; empty when no user has 3 events and so nothing can be tested.
 
-    The marks of `known_ranks` on the built-in catalog, and "popularity", which counts training events, everywhere. The
-    first `max_users` users are tested; default: as many as take seconds.
+    The oracles of `known_ranks` on the built-in catalog, and "popularity", which counts training events, everywhere.
+    The first `max_users` users are tested; default: as many as take seconds.
     """
     # The oracle needs histories uncut: an item already taken cannot come again, however long ago it was.
     split = dataset.split()

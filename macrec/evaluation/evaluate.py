@@ -1,10 +1,10 @@
 """Full-ranking evaluation of a system: every user counts once, every item is a candidate, nothing is sampled.
 
 There are two protocols, and published tables use both: *unmasked*, where the items of the history stay candidates, and
-*masked*, where they do not, and a target the user has met before cannot be hit. Give histories uncut (`leave_one_out`
+*masked*, where they do not, and a target from the history cannot be hit. Give histories uncut (`leave_one_out`
 with a `max_history` above the longest): each system cuts them to what it reads, and all that is given is masked.
 
-Ties: items with one score stand in the order of their rows in the item table, the lowest first, in every ranking. So
+Ties: items with equal scores are in the order of their rows in the item table, the lowest first, in every ranking. So
 the same scores give the same ranks everywhere. A system that gives one score to many can gain by it where item rows
 are sorted by popularity; `ties="pessimistic"` puts the target last instead and shows how much.
 """
@@ -55,11 +55,11 @@ class Evaluation:
     def metrics(self) -> dict[str, float]:
         """All metrics by name, k being each of `ks`, K the largest of them and D the depth.
 
-        HR@k and NDCG@k; MRR@D; missed@D, the share of users whose target is not in the list at all (1 - missed@D is
-        the most that re-ordering the list could reach: the ceiling of a beam); coverage@K, the share of the catalog
-        that somebody is shown; novelty@K, the mean of -log2 of the shown items' share of the training events, each
-        item's events counted plus one, in bits (NaN when nothing is shown); unfilled@K, the share of places without an
-        item, which a generator has for want of valid IDs.
+        HR@k and NDCG@k; MRR@D; missed@D, the share of users whose target is not in the list (1 - missed@D is the
+        most that re-ordering the list could reach: the ceiling of a beam search); coverage@K, the share of the
+        catalog that is shown to at least one user; novelty@K, the mean of -log2 of the shown items' share of the
+        training events, each item's events counted plus one, in bits (NaN when nothing is shown); unfilled@K, the
+        share of places without an item, when a generator has too few valid IDs.
         """
         largest = max(self.ks)
         places = len(self.ranks) * largest
@@ -122,7 +122,7 @@ def evaluate_each(
     ties: Ties = "ranking",
     batch: int = 1024,
 ) -> list[Evaluation]:
-    """Let `system` rank the catalog for every sample, `batch` at a time, and note where the targets stand.
+    """Rank the catalog by `system` for every sample, `batch` at a time, and note the ranks of the targets.
 
     One evaluation for each of `masks` (mask what is seen?); what scores items scores them once for all. `counts` `[N]`:
     training events per item, as `item_counts` gives them. Ranks are taken in the first `depth` places of the ranking,
@@ -133,7 +133,7 @@ def evaluate_each(
     Raises DataError when there are no samples, ValueError for arguments that do not fit each other.
     """
     if len(samples) == 0:
-        raise DataError("there is nobody to evaluate on", fix="give users with 3 events or more")
+        raise DataError("there is no user to evaluate on", fix="give users with 3 events or more")
     if not ks or min(ks) < 1 or depth < max(ks):
         raise ValueError(f"ks must be 1 or more each and depth at least the largest, got {ks} and {depth}")
     for name, mask in (groups or {}).items():
@@ -179,7 +179,7 @@ def target_groups(data: Dataset, split: Split, samples: Samples, head: float = 0
     """Masks `[U]` of samples by their target and by their history.
 
     "head": the target is among the share `head` of all items with most training events (ties by item number), "tail":
-    another item met in training, "cold": never met in training; "with picture" and "without picture"; "short history":
+    another item of the training events, "cold": not in them; "with picture" and "without picture"; "short history":
     at most `short` items, "long history": more. Each of the three partitions is complete.
     """
     counts = item_counts(split, data.num_items)

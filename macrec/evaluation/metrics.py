@@ -1,4 +1,4 @@
-"""Ranking metrics for one true item per query. They see ranks and nothing else."""
+"""Ranking metrics for one target per query, computed from ranks alone."""
 
 from __future__ import annotations
 

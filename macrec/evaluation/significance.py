@@ -1,4 +1,4 @@
-"""How much of a difference is luck: over seeds, and over users."""
+"""How certain a difference is: over seeds, and over users."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def _over_runs(means: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
 def mcnemar(a: ArrayLike, b: ArrayLike, k: int = 10) -> float:
     """Exact two-sided McNemar test of HR@k: the p-value for ranks `a` and `b` `[U]` of the same users.
 
-    Only users whom one system serves and the other does not say anything; without a difference they fall to either
-    side like a fair coin. 1 when there are none.
+    Only users count whose target one system hits and the other misses; without a difference either is equally likely.
+    1 when there are none.
     """
     hit_a, hit_b = hits(a, k), hits(b, k)
     if hit_a.shape != hit_b.shape:

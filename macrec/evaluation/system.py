@@ -1,4 +1,4 @@
-"""What a recommender is: it learns from a split, as a stream of events, and answers histories with a ranking."""
+"""The interface of a recommender: train on a split, as a stream of events, and rank items for histories."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class System(Protocol):
         """Learn from `split.train`, and choose by `split.valid` if at all; run to the end, as `drain` does."""
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
-        """The k best items for each history (targets are not looked at), without those in it if `mask_seen`."""
+        """The k best items for each history (targets are not used), without those in it if `mask_seen`."""
 
 
 class ScoringSystem(ABC):
@@ -76,7 +76,7 @@ class ScoringSystem(ABC):
 def rankings(system: System, samples: Samples, k: int, masks: Sequence[bool]) -> list[Ranking]:
     """The k best items of `system` for each of `masks`: one training and, where items are scored, one scoring.
 
-    A beam search has to be made again, as masking decides which prefixes live on.
+    A beam search has to be made again, as masking decides which prefixes are kept.
     """
     if isinstance(system, ScoringSystem):
         return system.rankings(samples, k, masks)
@@ -86,5 +86,5 @@ def rankings(system: System, samples: Samples, k: int, masks: Sequence[bool]) ->
 def learned(state: T | None, name: str) -> T:
     """`state`, or RuntimeError when system `name` has not learned it yet."""
     if state is None:
-        raise RuntimeError(f"{name} has learned nothing yet: call fit first")
+        raise RuntimeError(f"{name} is not trained yet: call fit first")
     return state

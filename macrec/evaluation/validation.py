@@ -1,4 +1,4 @@
-"""What a system is looked at by while it learns: a few users whose validation target it is to find."""
+"""Validation during training: a few users whose validation target is to be ranked high."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from macrec.errors import DataError
 from macrec.evaluation.metrics import ranking_metrics
 
 PURPOSE = 7
-"""Tells this use of a seed from all others."""
+"""Separates this use of a seed from all others."""
 
 
 def validation_users(split: Split, users: int, seed: int) -> Samples:
@@ -24,8 +24,8 @@ def validation_users(split: Split, users: int, seed: int) -> Samples:
 def split_for(asked: str, split: Split) -> Split:
     """`split` for a comparison whose users are the "test" users, or the "validation" users in their place.
 
-    Settings are chosen on the latter: what is compared so has seen no test target, and is trained as it would be
-    otherwise. Raises DataError for other users.
+    Settings are chosen on the latter, so no test target influences them; the training is the same. Raises DataError
+    for other users.
     """
     if asked not in ("test", "validation"):
         raise DataError(f'there are no "{asked}" users', field="asked", fix="choose test or validation")

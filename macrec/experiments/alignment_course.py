@@ -25,4 +25,4 @@ def alignment_course(moments: Mapping[str, Mapping[str, NDArray[np.float32]]]) -
 def course_table(courses: Mapping[str, Course]) -> pl.DataFrame:
     """One row per system: the measures of its last moment."""
     last = {name: list(course.values())[-1] for name, course in courses.items()}
-    return pl.DataFrame([{"system": name, **found} for name, found in last.items()])
+    return pl.DataFrame([{"system": name, **measures} for name, measures in last.items()])

@@ -36,11 +36,11 @@ def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
     for name in names:
         add(name.split(",")[0], "", asking(decoder, [name], "mean_floor").recommend(samples, 20))
     for together in (within, names) if len(names) > len(within) else (within,):
-        for group in (("union_rescore", "logmeanexp"), ("mean_floor", "official")):
+        for group in (("union_rescore", "logmeanexp"), ("mean_floor", "published")):
             # Both fusions of a group start from the same rankings: of all candidates, or of each path's beam.
             rankings = asking(decoder, together, group[0]).rankings(samples, 20) if len(together) > 1 else []
             for how in get_args(Fusion):
-                if rankings and how in group and (how != "official" or len(together) == 2):
+                if rankings and how in group and (how != "published" or len(together) == 2):
                     add(f"{len(together)} paths", how, fuse(rankings, how, 20))
     if len(within) > 1:
         add(f"{len(decoder.paths)} paths", "tuned", decoder.recommend(samples, 20))
@@ -48,7 +48,7 @@ def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
 
 
 def asking(decoder: PathDecoder, paths: list[str], fusion: Fusion) -> PathDecoder:
-    """The same generator, asked on other paths and in another way."""
+    """The same generator with other paths and another fusion."""
     options = replace(decoder.options, paths=tuple(paths), fusion=fusion, weights=None)
     return PathDecoder(decoder.model, decoder.tables, options)
 
@@ -60,9 +60,9 @@ def compare_with_exact(decoder: PathDecoder, samples: Samples, k: int = 10) -> d
     """
     users = max(1, min(len(samples), EXACT_SCORES // decoder.tables.tokens.shape[1]))
     some = samples.take(np.arange(users))
-    exact, found = decoder.exact(some, k), decoder.recommend(some, k)
-    metrics = {"users": float(users), "users whose lists differ": beam_error(found, exact)}
-    for name, ranking in (("beam", found), ("exact", exact)):
+    exact, approximate = decoder.exact(some, k), decoder.recommend(some, k)
+    metrics = {"users": float(users), "users whose lists differ": beam_error(approximate, exact)}
+    for name, ranking in (("beam", approximate), ("exact", exact)):
         ranks = ranking.rank_of(some.targets)
         metrics |= {f"{metric}, {name}": value for metric, value in ranking_metrics(ranks, (k,)).items()}
     return metrics

@@ -65,10 +65,10 @@ class SystemComparison:
         given = f"generators were given as many {unit} as {self.against}"
         return f"What each training took, codebooks and measurements left out; {given}."
 
-    def within_budget(self, system: System, told: Callable[[Event], None]) -> System:
+    def within_budget(self, system: System, report: Callable[[Event], None]) -> System:
         """`system` with as many steps as the budget has; only a budget in seconds needs what codebooks have learned."""
         if isinstance(system, LateFusion):
-            parts = [cast(Generative, self.within_budget(part, told)) for part in system.parts]
+            parts = [cast(Generative, self.within_budget(part, report)) for part in system.parts]
             return LateFusion(parts, system.name)
         context, entry = self.context, entry_of(self.reference)
         unmet = entry.unmet(context.data, context.modalities)
@@ -78,7 +78,7 @@ class SystemComparison:
         if self.budget == "seconds":
             for stage in (reference, system):
                 for event in stage.learn_ids(context.data, context.split):
-                    told(event)
+                    report(event)
         return matched(system, reference, self.budget, context.data, context.split)
 
     def run(self, seeds: Sequence[int], users: int = 0, mask_seen: bool = False, progress: bool = False) -> Results:
@@ -148,7 +148,7 @@ def compare_systems(
     users: int = 0,
     mask_seen: bool = False,
     progress: bool = False,
-    ready: Callable[[System, Callable[[Event], None]], System] = lambda system, told: system,
+    ready: Callable[[System, Callable[[Event], None]], System] = lambda system, report: system,
     seedless: Collection[str] = (),
 ) -> Results:
     """Train what `make` gives for every seed, and let it rank the catalog for test users, the same for all.
@@ -169,9 +169,9 @@ def compare_systems(
     with bar, suppress(KeyboardInterrupt):  # an interrupt may also come between two trainings
         results.stopped = True
         for seed, name in bar:
-            told = ProgressSink(bar, f"{name}, seed {seed}")
-            system = ready(make(seed)[name], told)  # only those of the first seed are kept
-            trained = drain(system.fit(data, split), told)
+            report = ProgressSink(bar, f"{name}, seed {seed}")
+            system = ready(make(seed)[name], report)  # only those of the first seed are kept
+            trained = drain(system.fit(data, split), report)
             if trained.stopped:
                 break
             found = evaluate_each(system, results.samples, counts, groups=groups)
@@ -184,7 +184,7 @@ def compare_systems(
 
 
 class ProgressSink:
-    """A sink that tells on a progress bar how far the training of `name` is."""
+    """A sink that shows the progress of the training of `name` on a bar."""
 
     def __init__(self, bar: Any, name: str) -> None:
         self.bar, self.name = bar, name
@@ -200,7 +200,7 @@ def chosen_users(samples: Samples, users: int) -> Samples:
     if users < 0:
         raise DataError(f"{users} cannot be used", field="users", fix="give a number of users, or 0 for all")
     if len(samples) == 0:
-        raise NotApplicable("there is nobody to evaluate on", fix="give users with 3 events or more")
+        raise NotApplicable("there is no user to evaluate on", fix="give users with 3 events or more")
     if not users or users >= len(samples):
         return samples
     return samples.take(np.sort(np.random.default_rng(0).permutation(len(samples))[:users]))

@@ -75,7 +75,7 @@ def variants(
     found = {"independent": joint.independent()}
     if len(embeddings) > 1:
         found |= {f"cross-modal λ={value:g}": joint.with_lambda(value) for value in sweep}
-    found |= {"published code": joint.compat(), "residual k-means": replace(settings, tokenizer="rkmeans")}
+    found |= {"published code": joint.published(), "residual k-means": replace(settings, tokenizer="rkmeans")}
     for tokenizer in tokenizers or (["rqvae"] if quantizers else []):
         check_tokenizer(tokenizer)
         for quantizer in quantizers or [settings.config.rqvae.quantizer]:

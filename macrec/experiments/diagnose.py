@@ -1,4 +1,4 @@
-"""What shortcuts reach on a dataset: what a learned model has to beat there, and what would prove it learned more."""
+"""Scores of simple baselines on a dataset, which a learned model should exceed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from macrec.training import drain
 
 K = 10
 ORDER_MATTERS = 0.8
-"""Below this share of what is left after shuffling, order is said to matter."""
+"""Order matters when shuffling leaves less than this share."""
 WORDS = ("unmasked", "masked")
 """The names of `PROTOCOLS`."""
 
@@ -70,7 +70,7 @@ class Diagnosis:
 
     @property
     def sentence(self) -> str:
-        """What a learned model has to beat here, and what would prove that it learned more."""
+        """What a learned model should exceed here, and what would show that it learned more."""
         best = {word: max(self.reached, key=lambda name: self.reached[name][f"NDCG@10 {word}"]) for word in WORDS}
         beat = " and ".join(
             f"NDCG@10 {self.reached[name][f'NDCG@10 {word}']:.4f} {word} ({name})" for word, name in best.items()
@@ -78,13 +78,13 @@ class Diagnosis:
         missed = 1 - self.union["masked"]
         kept = f"over shuffled training histories transitions keep {self.order:.0%} of their NDCG@10"
         order = (
-            f"and if shuffling costs it, too: {kept}"
+            f"and if shuffling lowers its score, too: {kept}"
             if self.order < ORDER_MATTERS
-            else f"and it need not owe that to order, which tells little: {kept}"
+            else f"whether or not it uses the order, which matters little: {kept}"
         )
         return (
-            f"On {self.name} a learned model has to beat {beat}, by a paired interval over three seeds; it has learned "
-            f"more if it finds targets among the {missed:.0%} that no single shortcut has in its first {K}, {order}."
+            f"On {self.name} a learned model should exceed {beat}, by a paired interval over three seeds; it has "
+            f"learned more if it finds targets among the {missed:.0%} that no baseline has in its first {K}, {order}."
         )
 
     def __str__(self) -> str:
@@ -93,16 +93,16 @@ class Diagnosis:
             f"{self.name}: {self.users:,} test users, {self.items:,} items, {self.events:,} events",
             row.format("", "HR@10", "NDCG@10", "masked HR@10", "NDCG@10"),
         ]
-        for name, found in self.reached.items():
-            values = [found[f"{metric} {word}"] for word in WORDS for metric in ("HR@10", "NDCG@10")]
+        for name, scores in self.reached.items():
+            values = [scores[f"{metric} {word}"] for word in WORDS for metric in ("HR@10", "NDCG@10")]
             lines.append(row.format(name, *(f"{value:.4f}" for value in values)))
-        union, shuffled = ([f"{found[word]:.4f}" for word in WORDS] for found in (self.union, self.shuffled))
+        union, shuffled = ([f"{scores[word]:.4f}" for word in WORDS] for scores in (self.union, self.shuffled))
         lines.append(row.format("any of the single", union[0], "", union[1], ""))
         lines.append(row.format("order shuffled", "", shuffled[0], "", shuffled[1]) + "  (transitions)")
         tied = "no times" if self.tied is None else f"{self.tied:.1%} of neighboring events"
         lines += [
             f"targets that followed the last item in training: {self.follows:.1%}",
-            f"targets in the history already: {self.repeats:.1%}; never met in training: {self.cold:.1%}",
+            f"targets in the history already: {self.repeats:.1%}; not in training: {self.cold:.1%}",
             f"tied times: {tied}; item ids ascend in {self.ascending:.1%} of neighboring events (by chance a half)",
             self.sentence,
             f"({self.cpu_seconds:.0f} CPU-seconds)",
@@ -113,13 +113,13 @@ class Diagnosis:
 def diagnose(data: Dataset, seed: int = 0) -> Diagnosis:
     """Measure all shortcuts on all test users of `data`, their settings chosen on validation users.
 
-    `seed`: of the shuffled training histories. Raises NotApplicable when nobody can be tested.
+    `seed`: of the shuffled training histories. Raises NotApplicable without test users.
     """
     start = time.process_time()
     split = data.split()
     test = split.test
     if len(test) == 0:
-        raise NotApplicable("there is nobody to test on", file=data.name, fix="give users with 3 events or more")
+        raise NotApplicable("there is no user to test on", file=data.name, fix="give users with 3 events or more")
     singles: dict[str, Tuned[Any]] = {
         "transitions": TransitionGraph(texts=False, walks=False),
         "item-kNN": ItemKNN(),
@@ -134,7 +134,7 @@ def diagnose(data: Dataset, seed: int = 0) -> Diagnosis:
         ranks[name] = system.exact_ranks(test)
     alone = [ranks[name] for name in ("popularity", *singles)]
     union = {
-        word: float(np.logical_or.reduce([hits(found[mask_seen], K) for found in alone]).mean())
+        word: float(np.logical_or.reduce([hits(ranks_of[mask_seen], K) for ranks_of in alone]).mean())
         for mask_seen, word in zip(PROTOCOLS, WORDS, strict=True)
     }
     counts = item_counts(split, data.num_items)
@@ -143,7 +143,7 @@ def diagnose(data: Dataset, seed: int = 0) -> Diagnosis:
         len(test),
         data.num_items,
         data.num_events,
-        {name: metrics_of(found) for name, found in ranks.items()},
+        {name: metrics_of(ranks_of) for name, ranks_of in ranks.items()},
         {name: system.about for name, system in (singles | {"all together": whole}).items()},
         union,
         float(follows_last(split, data.num_items).mean()),
@@ -198,13 +198,13 @@ def shuffled_order(data: Dataset, split: Split, transitions: Tuned[Any], seed: i
 
     What is left comes from who took what together; what is lost came from the order.
     """
-    found = {}
+    ndcg_of = {}
     train = shuffled(split.train, np.random.default_rng(seed))
     for mask_seen, word in zip(PROTOCOLS, WORDS, strict=True):
         system = TransitionGraph(transitions.chosen[mask_seen], texts=False)
         drain(system.fit(data, split._replace(train=train)))
-        found[word] = ndcg(system.exact_ranks(split.test)[mask_seen], K)
-    return found
+        ndcg_of[word] = ndcg(system.exact_ranks(split.test)[mask_seen], K)
+    return ndcg_of
 
 
 def shuffled(train: Samples, rng: np.random.Generator) -> Samples:

@@ -1,4 +1,4 @@
-"""What a comparison of recommenders found: rows for a table, ranks under both protocols, and users worth a look."""
+"""The results of a comparison of recommenders: rows for a table, ranks under both protocols, and informative users."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Search(NamedTuple):
 
 @dataclass
 class Results:
-    """What `compare_systems` found.
+    """The results of `compare_systems`.
 
     `rows`: one per system and seed, with the columns system, seed, the metrics of both protocols (the names of the
     masked one end in `MASKED`) and `seconds` of training; `ranks`: protocol → system → seed → ranks `[U]`; `systems` of
@@ -71,10 +71,10 @@ class Results:
     against: str = ""
     over_given_ids: bool = False
 
-    def add(self, seed: int, system: System, found: Sequence[Evaluation], **training: Any) -> None:
+    def add(self, seed: int, system: System, evaluations: Sequence[Evaluation], **training: Any) -> None:
         """Note what `system` from `seed` reached under both `PROTOCOLS`, and what its `training` took."""
         row: dict[str, Any] = {"system": system.name, "seed": seed}
-        for evaluation in found:
+        for evaluation in evaluations:
             ending = MASKED if evaluation.mask_seen else ""
             row |= {f"{name}{ending}": none_for_nan(value) for name, value in evaluation.metrics().items()}
             of_system = self.ranks.setdefault(evaluation.mask_seen, {}).setdefault(system.name, {})
@@ -86,7 +86,7 @@ class Results:
         self.rows.append(row | training)
 
     def add_mark(self, name: str, ranks: NDArray[np.int64]) -> None:
-        """Note the ranks of one who knows, the same under both protocols: the rules of the shop repeat no item."""
+        """Note the ranks of an oracle, the same under both protocols: the built-in catalog repeats no item."""
         metrics = ranking_metrics(ranks)
         masked = {f"{metric}{MASKED}": value for metric, value in metrics.items()}
         self.rows.append({"system": name, "seed": self.seeds[0], **metrics, **masked})
@@ -152,7 +152,7 @@ class Results:
         return {row.pop("system"): row for row in table.to_dicts()}
 
     def informative_users(self, users: int) -> NDArray[np.int64]:
-        """Users worth a look: those whose target some systems find among the first 10, the fewer the better.
+        """Informative users: those whose target some systems rank among the first 10, the fewer the better.
 
         Half of them (rounded up) are found by the reference, half are not, as far as there are such.
         """
@@ -178,7 +178,7 @@ class Results:
         last = [self.systems[name] for name in (*self.systems, self.reference) if name in self.systems]
         system = next((found for found in reversed(last) if isinstance(found, Generative)), None)
         if system is None:
-            what = "no generator was trained, so there is no beam to look at"
+            what = "no generator was trained, so there is no beam search to show"
             raise NotApplicable(what, fix="give texts, pictures or semantic IDs, and let the table's cell finish")
         decoder, few = system.decoder, self.samples.take(self.informative_users(1))
         task = decoder.tables.tasks[decoder.paths[0]]
@@ -188,5 +188,5 @@ class Results:
 
 
 def none_for_nan(value: float) -> float | None:
-    """JSON and tables know no NaN."""
+    """JSON and tables have no NaN."""
     return None if math.isnan(value) else value

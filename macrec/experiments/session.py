@@ -24,7 +24,7 @@ SHARE = {"tour": 0.3, "train": 1.0, "count": 100.0}
 """How much of that a notebook takes: the tour less, one that only counts far more than one that trains."""
 
 AUTO = -1
-"""The number of users that stands for "as many as the profile takes"."""
+"""The number of users that means "as many as the profile takes"."""
 
 
 def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0, purpose: str = "train") -> Dataset:

@@ -1,1 +1,1 @@
-"""The model that speaks semantic IDs: its vocabulary, its transformer and the search for the items it means."""
+"""The generator of semantic IDs: its tasks, its training and the decoding of items."""

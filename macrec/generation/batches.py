@@ -111,7 +111,7 @@ class TaskSamples:
             tasks.append(np.full(len(starts[-1]), number, np.int64))
         levels, prompts = tables.levels.cpu().numpy(), tables.prompt_length.cpu().numpy()
         task_of, length = np.concatenate(tasks), np.concatenate(lengths)
-        self.width = prompts[task_of] + levels[tables.source.cpu().numpy()[task_of]] * length + 1
+        self.lengths = prompts[task_of] + levels[tables.source.cpu().numpy()[task_of]] * length + 1
         self.items = torch.from_numpy(flat).to(tables.device)
         self.start, self.length, self.target, self.task = (
             torch.from_numpy(values).to(tables.device)
@@ -119,20 +119,20 @@ class TaskSamples:
         )
 
     def __len__(self) -> int:
-        return len(self.width)
+        return len(self.lengths)
 
     def order(self, batch: int, seed: int | Sequence[int]) -> list[NDArray[np.int64]]:
-        """The batches of one epoch: all samples once, shuffled, those of a batch about equally wide.
+        """The batches of one epoch: all samples once, shuffled, those of a batch about equally long.
 
-        Samples are shuffled, sorted by width within pools of 50 batches, cut, and the batches shuffled: a pool is large
-        enough that almost nothing is padded, and small enough that batches are not the same in every epoch.
+        Samples are shuffled, sorted by length within pools of 50 batches, cut, and the batches shuffled: large pools
+        leave almost no padding, and small ones give other batches in every epoch.
         """
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         shuffled = rng.permutation(len(self))
         batches: list[NDArray[np.int64]] = []
         for begin in range(0, len(self), 50 * batch):
             pool = shuffled[begin : begin + 50 * batch]
-            pool = pool[np.argsort(self.width[pool], kind="stable")]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
             batches += [pool[at : at + batch] for at in range(0, len(pool), batch)]
         return [batches[at] for at in rng.permutation(len(batches))]
 

@@ -14,7 +14,7 @@ from macrec.generation.trie import CodeTrie
 Normalize = Literal["children", "level", "vocabulary"]
 """What the probability of a code is a share of: the codes that exist there, its codebook, or all tokens of the model.
 
-For "vocabulary" a scorer gives log-probabilities, not logits: only it knows the other tokens.
+For "vocabulary" a scorer gives log-probabilities, not logits: only it has the other tokens.
 """
 
 
@@ -54,24 +54,24 @@ class Trace:
 def beam_search(
     scorer: Scorer,
     trie: CodeTrie,
-    width: int,
+    beams: int,
     k: int | None = None,
     *,
     normalize: Normalize = "children",
     seen: Tensor | None = None,
     trace: Trace | None = None,
 ) -> Ranking:
-    """The `k` best items (default: `width`) of every user by Σ log p(code | codes before), keeping `width` prefixes.
+    """The `k` best items (default: `beams`) of every user by Σ log p(code | codes before), keeping `beams` prefixes.
 
     `normalize` "children": probabilities are taken over the codes that exist after the prefix, so that those of all
     items sum to 1; "level": over all codewords of the level; "vocabulary": over all tokens, as the plain softmax of the
     model says. `seen` `[B, T]`: item rows never to return, nor others with their ID; -1 for none. They still take part
-    in the probabilities, but a prefix that leads to nothing else holds no beam, so that `width` IDs are found wherever
-    there are as many. Exact, equal to scoring every item, when `width` is at least the number of prefixes at every
-    depth. Raises ValueError for a width below 1.
+    in the probabilities, but a prefix that leads to nothing else holds no beam, so that `beams` IDs are found wherever
+    there are as many. Exact, equal to scoring every item, when `beams` is at least the number of prefixes at every
+    depth. Raises ValueError for fewer than 1 beam.
     """
-    if width < 1:
-        raise ValueError(f"width must be 1 or more, got {width}")
+    if beams < 1:
+        raise ValueError(f"beams must be 1 or more, got {beams}")
     logits = scorer.first()
     users, device = len(logits), logits.device
     nodes = torch.zeros((users, 1), dtype=torch.int64, device=device)
@@ -84,7 +84,7 @@ def beam_search(
         if seen_leaves is not None:
             total = total.masked_fill(all_seen(trie, level + 1, children.nodes, seen_leaves), -torch.inf)
         flat = total.flatten(1)
-        scores, best = flat.topk(min(width, flat.shape[1]), dim=1)
+        scores, best = flat.topk(min(beams, flat.shape[1]), dim=1)
         parents = best // children.codes.shape[-1]
         codes = children.codes.flatten(1).gather(1, best)
         nodes = torch.where(scores > -torch.inf, children.nodes.flatten(1).gather(1, best), -1)
@@ -92,7 +92,7 @@ def beam_search(
             trace.steps.append(BeamStep(parents, codes, nodes, scores, children.exists.sum(-1)))
         if level + 1 < trie.levels:
             logits = scorer.next(level + 1, parents, codes)
-    items, item_scores = trie.expand(nodes, scores, k or width)
+    items, item_scores = trie.expand(nodes, scores, k or beams)
     return Ranking(items.cpu().numpy(), item_scores.cpu().numpy())
 
 

@@ -33,7 +33,7 @@ MOST_SCORES = 250_000_000
 """Scores of `exact_scores` that are given at once: 1 GB."""
 
 Searched = tuple[Ranking, Callable[[NDArray[np.int64]], NDArray[np.float64]]]
-"""What a path's beam has found, and what gives the scores `[B, C]` of items `[B, C]` on it."""
+"""The ranking from a path's beam search, and the function that scores items `[B, C]` on the path: `[B, C]`."""
 
 EXACT_USERS = 16
 """Users whose items are scored together: enough prefixes of each of them then fit into one block."""
@@ -43,13 +43,14 @@ EXACT_USERS = 16
 class DecodingOptions:
     """How items are decoded and paths fused.
 
-    `width`: beams; `paths`: which tasks are asked, by their name, such as "text→text, sequence" (empty: those within
-    one modality); `fusion` and `weights` of the paths; `normalize` as in `beam_search`, where scores of "vocabulary"
-    are those of the published code: the mean log p of the L codes and `EOS`; `batch`: users at a time; `max_history`:
-    how many of the newest items of a history are read. Raises ValueError for a `max_history` or `batch` below 1.
+    `beams`: prefixes kept at every level; `paths`: the tasks to decode, by name, such as "text→text, sequence" (empty:
+    those within one modality); `fusion` and `weights` of the paths; `normalize` as in `beam_search`, where scores of
+    "vocabulary" are those of the published code: the mean log p of the L codes and `EOS`; `batch`: users at a time;
+    `max_history`: how many of the newest items of a history are read. Raises ValueError for a `max_history` or
+    `batch` below 1.
     """
 
-    width: int = 20
+    beams: int = 20
     paths: tuple[str, ...] = ()
     fusion: Fusion = "union_rescore"
     weights: tuple[float, ...] | None = None
@@ -63,11 +64,11 @@ class DecodingOptions:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     @classmethod
-    def compat(cls) -> DecodingOptions:
+    def published(cls) -> DecodingOptions:
         """As published (MACRec, sections 6.1 and 6.3 of the specification): 20 beams of each modality, scored as
         `generate` of Hugging Face scores them, items of both modalities first. The model must have learned `EOS`.
         """
-        return cls(width=20, fusion="official", normalize="vocabulary")
+        return cls(beams=20, fusion="published", normalize="vocabulary")
 
 
 class PathScorer:
@@ -105,7 +106,7 @@ class PathScorer:
         return self._of_codes(level, self.decoding.advance(parents, tokens, self._columns(level)))
 
     def fork(self) -> Self:
-        """A scorer at the same step; what is asked of one does not change the other."""
+        """A copy of the scorer at the same step, independent of it."""
         other = copy(self)
         other.decoding = copy(self.decoding)
         other.decoding.kept = list(self.decoding.kept)  # a step puts new tensors into it, and writes into no old one
@@ -150,7 +151,7 @@ class PathDecoder:
     def exact(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The same without a beam: every item is scored on every path, then the k best. For small catalogs.
 
-        Equals `recommend` with a width of the whole catalog. Raises DataError where it would take too long.
+        Equals `recommend` with as many beams as the catalog has items. Raises DataError where it would take too long.
         """
         self.model.eval()
         for path in self.paths:
@@ -168,21 +169,21 @@ class PathDecoder:
         if len(samples) * items > MOST_SCORES:
             raise DataError(
                 f"{len(samples):,} users and {items:,} items make more than {MOST_SCORES:,} scores",
-                fix=f"ask for at most {MOST_SCORES // items:,} users at a time",
+                fix=f"give at most {MOST_SCORES // items:,} users at a time",
             )
         self.model.eval()
         return np.concatenate([self._exact_scores(part, number) for part in parts(samples, EXACT_USERS)])
 
-    def by_path(self, samples: Samples, width: int, mask_seen: bool = False) -> dict[str, Ranking]:
+    def by_path(self, samples: Samples, beams: int, mask_seen: bool = False) -> dict[str, Ranking]:
         """The beam of every path on its own, by the name of its task."""
         self.model.eval()
-        return {self._task(path).name: self._search(path, samples, width, mask_seen)[0] for path in self.paths}
+        return {self._task(path).name: self._search(path, samples, beams, mask_seen)[0] for path in self.paths}
 
     def trace(self, path: str, samples: Samples, mask_seen: bool = False) -> tuple[Ranking, Trace]:
         """The beam search of one path and every step of it."""
         self.model.eval()
         trace = Trace()
-        return self._search(self._number(path), samples, self.options.width, mask_seen, trace)[0], trace
+        return self._search(self._number(path), samples, self.options.beams, mask_seen, trace)[0], trace
 
     @torch.no_grad()
     def scores(self, path: int, scorer: PathScorer, items: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -212,19 +213,19 @@ class PathDecoder:
         self.model.eval()
         results: list[Searched] = []
         for path in self.paths:
-            ranking, scorer = self._search(path, samples, self.options.width, mask_seen)
+            ranking, scorer = self._search(path, samples, self.options.beams, mask_seen)
             results.append(
                 (Ranking(ranking.items, ranking.scores.astype(np.float64)), partial(self.scores, path, scorer))
             )  # fmt: skip
         return results
 
     def _search(
-        self, path: int, samples: Samples, width: int, mask_seen: bool, trace: Trace | None = None
+        self, path: int, samples: Samples, beams: int, mask_seen: bool, trace: Trace | None = None
     ) -> tuple[Ranking, PathScorer]:
         scorer = self._scorer(path, samples)
         seen = self._seen(samples) if mask_seen else None
         normalize = self.options.normalize
-        ranking = beam_search(scorer, self._trie(path), width, normalize=normalize, seen=seen, trace=trace)
+        ranking = beam_search(scorer, self._trie(path), beams, normalize=normalize, seen=seen, trace=trace)
         return Ranking(ranking.items, ranking.scores / self._length(path)), scorer
 
     def _exact(self, samples: Samples, k: int, mask_seen: bool) -> Ranking:
@@ -293,10 +294,10 @@ def rankings_of(decoders: Sequence[PathDecoder], samples: Samples, k: int, mask_
 
 
 def completed(searched: Sequence[Searched]) -> list[Ranking]:
-    """The items that any path has found, ranked by every path: what its beam has missed is scored on it."""
+    """The candidates of all paths, ranked by every path: those that its own beam search missed are scored on it."""
     items, known = table([ranking for ranking, _ in searched])
     for place, (_, score) in enumerate(searched):
-        # Only what the other paths found is not yet known; move it to the front and leave the rest out.
+        # Only candidates of the other paths lack a score here: move them to the front and leave the rest out.
         missing = np.isneginf(known[..., place]) & (items != PADDING)
         front = np.argsort(~missing, axis=1, kind="stable")[:, : int(missing.sum(1).max(initial=0))]
         asked = np.where(np.take_along_axis(missing, front, 1), np.take_along_axis(items, front, 1), PADDING)

@@ -1,4 +1,4 @@
-"""Scoring every item: one pass over all prefixes of a small catalog, which also tells what a beam has missed."""
+"""Score every item: one pass over all prefixes of a small catalog, which also shows what a beam search misses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BranchingScorer(Scorer, Protocol):
     """A `Scorer` that can go on from one step in several ways."""
 
     def fork(self) -> Self:
-        """A scorer at the same step; what is asked of one does not change the other."""
+        """A copy of the scorer at the same step, independent of it."""
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def check_affordable(trie: CodeTrie, users: int) -> None:
         raise DataError(
             f"scoring every item takes {prefixes:,} decoder steps for each of {users:,} users, and {most:,} in all are "
             f"the most on this device ({device})",
-            fix=f"ask for at most {most // prefixes:,} users at a time, or search with a wide beam",
+            fix=f"give at most {most // prefixes:,} users at a time, or search with many beams",
         )
 
 

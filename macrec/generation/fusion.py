@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from macrec.data.ranking import Ranking, Scores
 from macrec.data.split import PADDING
 
-Fusion = Literal["union_rescore", "mean_floor", "logmeanexp", "official"]
+Fusion = Literal["union_rescore", "mean_floor", "logmeanexp", "published"]
 """How scores of paths become one: see `fuse`."""
 
 
@@ -22,10 +22,10 @@ def fuse(rankings: Sequence[Ranking], how: Fusion, k: int, weights: Sequence[flo
     - "union_rescore": the weighted mean, and "logmeanexp": the logarithm of the mean probability, of scores that are
       known for every path. Both need every ranking to hold the same items: `candidates` names them, and the model has
       to score those that a path's beam has missed (spec 6.5).
-    - "official": as published for two paths: the mean of both scores *plus 1* for an item of both, else its one score.
+    - "published": as published for two paths: the mean of both scores *plus 1* for an item of both, else its one score.
 
     `weights` (default: all alike) apply to the means; they need not sum to 1. Ties go to the item that comes first,
-    path by path. Raises ValueError for another `how`, for official with other than two paths, and for missing scores.
+    path by path. Raises ValueError for another `how`, for published with other than two paths, and for missing scores.
     """
     if how not in get_args(Fusion):
         raise ValueError(f"how must be one of {get_args(Fusion)}, got {how!r}")
@@ -35,9 +35,9 @@ def fuse(rankings: Sequence[Ranking], how: Fusion, k: int, weights: Sequence[flo
     if len(share) != len(rankings) or (share < 0).any() or share.sum() == 0:
         raise ValueError(f"{len(rankings)} weights of 0 or more are needed, got {weights}")
     share = share / share.sum()
-    if how == "official":
+    if how == "published":
         if len(rankings) != 2:
-            raise ValueError(f"the official fusion takes two rankings, got {len(rankings)}")
+            raise ValueError(f"the published fusion takes two rankings, got {len(rankings)}")
         total = np.where(ranked, scores, 0).sum(2)
         fused = np.where(ranked.all(2), total / 2 + 1, total)
     elif how == "mean_floor":

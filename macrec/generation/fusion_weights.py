@@ -1,4 +1,4 @@
-"""How much each path of a generator should count: found on validation users."""
+"""Weights of the paths of a generator, chosen on validation users."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class StateSnapshots:
         self.folder, self.take, self.at = folder, take, tuple(at)
 
     def during(self, task: Task, steps: int) -> Task:
-        """The same task of `steps` steps, which looks at itself at the moments that are due.
+        """The same task of `steps` steps, with snapshots of its states at the moments that are due.
 
         It does so when it is about to make a step: the weights are then those of the steps before. Steps that a
         training only reports again, from its checkpoint, are not made, so no moment is ever kept of other weights; one
@@ -115,7 +115,7 @@ class StateSnapshots:
 
 
 class _Watched:
-    """A task, and somebody who looks at it when it is about to make a step that is `due`: step, from 0 → share."""
+    """A task with a callback before every step that is `due`: step, from 0 → share of the training."""
 
     def __init__(self, task: Task, due: Mapping[int, float], look: Callable[[float], None]) -> None:
         self.task, self.due, self.look = task, due, look

@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import Literal
 
 PROMPT_TOKENS = 4
-"""Learned tokens that stand before the input of a cross-modal task and tell the model which one it is."""
+"""Learned tokens before the input of a cross-modal task that name the task."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CodeTask:
 def code_tasks(
     modalities: Sequence[str], sequence_level: bool = True, item_level: bool = True, prompt: int = PROMPT_TOKENS
 ) -> tuple[CodeTask, ...]:
-    """The tasks for these modalities: next-item generation within each, and the cross-modal ones that are asked for.
+    """The tasks for these modalities: next-item generation within each, and the cross-modal ones that are chosen.
 
     With two modalities and both levels these are the six of the paper. Without both levels what is left is generation
     from one modality at a time, as in MQL4GRec without pre-training.

@@ -23,7 +23,7 @@ from macrec.quantization.vocabulary import EOS, PAD
 from macrec.training import VALIDATION_LOSS, Decay, Keep, Plan, Usage, Watch, generator_for
 
 TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
-"""Beginnings of the names of the weights that are looked up."""
+"""Prefixes of the names of embedding tables."""
 
 LARGEST = 2**23
 """Numbers in one activation, 32 MB of float32."""
@@ -35,7 +35,7 @@ IGNORED = -100
 """What `cross_entropy` skips."""
 
 Softmax = Literal["children", "level", "vocabulary"]
-Implicit = Literal["paired", "official"]
+Implicit = Literal["paired", "published"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class GeneratorRecipe:
     systems of more tasks make more steps in an epoch, and so learn more.
 
     `softmax` "level": a token competes with those of its own codebook; "children": with those that some item has after
-    the same codes, so that nothing is spent on learning which IDs exist, as the trie knows them anyway; "vocabulary":
-    with all, and the end of the ID is to be told as well, as published. `lambda_implicit` weighs the implicit alignment
-    of `implicit_items` random items per step; `implicit` "official" pairs them as the published code does. `patience`:
+    the same codes, so that the model need not learn which IDs exist, as the trie has them; "vocabulary":
+    with all, and the end of the ID is predicted as well, as published. `lambda_implicit` weighs the implicit alignment
+    of `implicit_items` random items per step; `implicit` "published" pairs them as the published code does. `patience`:
     stop after so many measurements in a row with neither a better `monitor` nor a lower validation loss.
 
     `weight_decay` is for matrices alone unless `decay` is "all"; see `Plan`.
@@ -163,14 +163,14 @@ class GeneratorTraining:
         """Nothing is left to do after a step."""
 
     def measure(self) -> tuple[dict[str, float], Usage]:
-        """What `measure_with` says."""
+        """The measurements of `measure_with`."""
         return (self.measure_with() if self.measure_with is not None else {}), {}
 
     @torch.no_grad()
     def loss_of(self, samples: TaskSamples, tasks: Sequence[int]) -> float:
         """The generation loss of the samples of these `tasks`, nats per token: the mean, module as it is."""
         rows = np.flatnonzero(np.isin(samples.task.cpu().numpy(), tasks))
-        rows = rows[np.argsort(samples.width[rows], kind="stable")]
+        rows = rows[np.argsort(samples.lengths[rows], kind="stable")]
         batches = [samples.batch(rows[at : at + self.recipe.batch]) for at in range(0, len(rows), self.recipe.batch)]
         losses = [self.generation_loss(part).double().sum() for batch in batches for part in self.slices(batch)]
         return float(torch.stack(losses).sum()) / len(rows)
@@ -218,7 +218,7 @@ class GeneratorTraining:
         return total / self.tables.levels[modality]
 
     def _published_loss(self, batch: TokenBatch) -> Tensor:
-        """Every token competes with the whole vocabulary, and the end of the ID is to be told as well."""
+        """Every token competes with the whole vocabulary, and the end of the ID is predicted as well."""
         levels = self.tables.levels[self.tables.target[batch.task]]
         target = pad(batch.target, (0, 1), value=PAD).scatter(1, levels[:, None], EOS)
         logits = self.module(batch.source, batch.mask, target).float()
@@ -228,8 +228,8 @@ class GeneratorTraining:
 
     def implicit_loss(self, batch: TokenBatch, step: int) -> Tensor:
         """The implicit alignment of random items between every pair of modalities, or as published."""
-        if self.recipe.implicit == "official":
-            return self._official_implicit(batch)
+        if self.recipe.implicit == "published":
+            return self._published_implicit(batch)
         items = self.tables.tokens.shape[1]
         generator = generator_for(self.recipe.seed, ALIGNED, step)
         chosen = torch.randperm(items, generator=generator)[: self.recipe.implicit_items].to(self.tables.device)
@@ -241,7 +241,7 @@ class GeneratorTraining:
         ]
         return torch.stack(terms).sum()
 
-    def _official_implicit(self, batch: TokenBatch) -> Tensor:
+    def _published_implicit(self, batch: TokenBatch) -> Tensor:
         """Anchors are the item rows of the batch, candidates the targets of *all* its rows; numbered apart (G1)."""
         single = torch.tensor([task.kind == "item" for task in self.tables.tasks], device=self.tables.device)
         rows = single[batch.task]

@@ -1,1 +1,1 @@
-"""Networks: a model maps tensors to tensors and knows neither files nor training."""
+"""Networks: a model maps tensors to tensors, without files or training."""

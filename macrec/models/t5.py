@@ -70,7 +70,7 @@ class T5Config:
 
 
 class T5(nn.Module):
-    """A T5 of `tokens` tokens, initialized from `seed` as section 5.1 of the specification says.
+    """A T5 of `tokens` tokens, initialized from `seed` as in section 5.1 of the specification.
 
     Masks are boolean, True where there is something to see; None when everything is. What may see nothing gets zeros
     from attention. Batches without padding are best given without a mask: the bias then is one for all rows.
@@ -104,7 +104,7 @@ class T5(nn.Module):
         return states
 
     def decode(self, memory: Tensor, memory_mask: Tensor | None, target: Tensor) -> Tensor:
-        """The states `[B, T, d_model]` from which each token of `target` `[B, T]` is to be told.
+        """The states `[B, T, d_model]` from which each token of `target` `[B, T]` is predicted.
 
         State t has read `PAD`, which is where the decoder starts, and the tokens before t. `memory` `[B, S, d_model]`
         are the states of the encoder.
@@ -140,7 +140,7 @@ class Stack(nn.Module):
     ) -> Tensor:
         """States `[B, T, d_model]` of the embeddings `x` `[B, T, d_model]` with `mask` `[B, T]`.
 
-        A decoder also sees `memory` `[B, S, d_model]` with `memory_mask` `[B, S]`.
+        A decoder also reads `memory` `[B, S, d_model]` with `memory_mask` `[B, S]`.
         """
         bias = self.bias(x.shape[1])
         if mask is not None:
@@ -193,7 +193,7 @@ class Layer(nn.Module):
         return self.after_self_attention(x, memory, memory_bias)
 
     def memory_keys_values(self, memory: Tensor | None) -> Tensor | None:
-        """Keys and values `[B, S, 2 inner]` of the encoder's states `[B, S, d_model]`, for a layer that sees them."""
+        """Keys and values `[B, S, 2 inner]` of the encoder's states `[B, S, d_model]`, for a layer that reads them."""
         if self.cross_attention is None or memory is None:
             return None
         return self.cross_attention.keys_values(memory)
@@ -206,7 +206,7 @@ class Layer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of several heads, and the norm of the states that ask."""
+    """Attention of several heads, and the norm of the querying states."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ class Attention(nn.Module):
         self.dropout = Dropout(config.dropout_rate)
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw the weights; small queries stand in for the division of the scores."""
+        """Draw the weights; small queries replace the division of the scores."""
         d_model, d_kv = self.config.d_model, self.config.d_kv
         nn.init.normal_(self.query.weight, std=(d_model * d_kv) ** -0.5, generator=generator)
         nn.init.normal_(self.key_value.weight, std=d_model**-0.5, generator=generator)

@@ -1,1 +1,1 @@
-"""What released code of the papers does, where it differs from ours."""
+"""The behavior of the code released with the papers, where it differs from ours."""

@@ -1,4 +1,4 @@
-"""What the published code of MACRec really optimizes, measured beside the corrected form (specification 0 and 3.6)."""
+"""The published cross-modal terms of MACRec, measured beside the corrected form (specification 0 and 3.6)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrec.errors import DataError, NotApplicable
-from macrec.published.conflicts import resolve_official
+from macrec.published.conflicts import resolve_published
 from macrec.quantization.conflicts import checked, errors, resolve_conflicts
 from macrec.quantization.quantizer import ResidualGrad
 from macrec.quantization.residual_kmeans import ResidualKMeans
@@ -36,7 +36,7 @@ def gradient_by_level(
     if len(x) < 2:
         return pl.DataFrame(schema={"form": pl.String, "level": pl.Int64, "gradient": pl.Float64})
     if levels < 2:
-        raise DataError("a single level leaves no residual to look at", field="levels", fix="give 2 or more")
+        raise DataError("a single level has no residual", field="levels", fix="give 2 or more")
     x, labels = whole_items(x, labels)
     rows: list[dict[str, Any]] = []
     for form, residual_grad in FORMS.items():
@@ -61,7 +61,7 @@ def gradient_by_level(
 
 
 def positive_shares(labels: Mapping[str, NDArray[np.integer]], batch: int, seed: int = 0) -> pl.DataFrame:
-    """The share of anchors of a random batch that find an item with their label, looked up in both ways.
+    """The share of anchors of a random batch with a positive, by the published and the corrected lookup.
 
     The published code reads labels from JSON, builds its lists of items under *text* keys, and asks for them with
     *whole numbers*. Columns: form, modality, share.
@@ -82,7 +82,7 @@ def positive_shares(labels: Mapping[str, NDArray[np.integer]], batch: int, seed:
 def loss_under_shuffled_labels(
     x: Mapping[str, Tensor], labels: Mapping[str, Tensor], config: CrossModalConfig, shuffles: int = 8, seed: int = 0
 ) -> pl.DataFrame:
-    """The contrastive loss with the true pseudo-labels and with shuffled ones: does it read them at all?
+    """The contrastive loss with the true pseudo-labels and with shuffled ones: does it depend on them?
 
     Items that lack a modality are left out, so that a shuffle moves labels and nothing else. Columns: form, labels
     ("true" or "shuffled"), loss (sum over modalities, on the vectors that enter level 0); no rows for a single
@@ -93,7 +93,7 @@ def loss_under_shuffled_labels(
     levels = len(config.rqvae.sizes)
     first = (1.0, *(0.0,) * (levels - 1))
     forms = {
-        "published": replace(config.compat(), lambda_con=first),
+        "published": replace(config.published(), lambda_con=first),
         "corrected": replace(config, lambda_con=first, lambda_align=0.0),
     }
     x, labels = whole_items(x, labels)
@@ -115,7 +115,7 @@ def loss_under_shuffled_labels(
 def crowded_codes(
     vectors: NDArray[np.floating], codewords: int, levels: int, seed: int
 ) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
-    """Codes `[N, L]` of `vectors` `[N, d]` by residual k-means, and its codebooks: few codewords make many conflicts.
+    """Codes `[N, L]` of `vectors` `[N, d]` by residual k-means, and its codebooks: few codewords give many conflicts.
 
     A small catalog, whose residuals do not suffice for so many codewords at every level, gets the largest number for
     which they do. Raises DataError for a number of codewords that N items or their IDs do not allow, and NotApplicable
@@ -130,8 +130,8 @@ def crowded_codes(
     x = torch.from_numpy(np.asarray(vectors, np.float32))
     for size in range(min(codewords, items), 1, -1):
         fitted = ResidualKMeans((size,) * levels, seed=seed).fit(x)
-        if size**levels >= items and all(len(book) == size for book in fitted.codebooks):
-            return fitted.encode(x).numpy(), [book.numpy() for book in fitted.codebooks]
+        if size**levels >= items and all(len(codebook) == size for codebook in fitted.codebooks):
+            return fitted.encode(x).numpy(), [codebook.numpy() for codebook in fitted.codebooks]
     what = f"{items} items differ too little for {levels} levels of codewords"
     raise NotApplicable(what, field="levels", fix="give fewer levels, 2 at least, or a larger catalog")
 
@@ -139,28 +139,28 @@ def crowded_codes(
 def resolvers(
     codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
 ) -> pl.DataFrame:
-    """Conflicts resolved by the published procedure, under NumPy 2 and as it was meant, and by least distortion.
+    """Conflicts resolved by the published procedure, under NumPy 2 and as intended, and by least distortion.
 
     Columns: form, left (items that still share an ID: N - distinct), moved, added (growth of the squared error, mean
     over all items).
     """
-    codes, books = checked(codes, vectors, codebooks)
-    as_released = resolve_official(codes, vectors, codebooks, numpy2_bug=True)
-    as_meant = resolve_official(codes, vectors, codebooks)
+    codes, codebooks = checked(codes, vectors, codebooks)
+    as_released = resolve_published(codes, vectors, codebooks, numpy2_bug=True)
+    as_meant = resolve_published(codes, vectors, codebooks)
     ours, _ = resolve_conflicts(codes, vectors, codebooks)
     tables = {
         "published, NumPy 2": as_released.codes,
         "published, as meant": as_meant.codes,
         "least distortion": ours,
     }
-    before = errors(codes, vectors, books)
+    before = errors(codes, vectors, codebooks)
     return pl.DataFrame(
         [
             {
                 "form": form,
                 "left": len(table) - len(np.unique(table, axis=0)),
                 "moved": int((table != codes).any(1).sum()),
-                "added": float((errors(table, vectors, books) - before).mean()),
+                "added": float((errors(table, vectors, codebooks) - before).mean()),
             }
             for form, table in tables.items()
         ]

@@ -1,4 +1,4 @@
-"""The resolution of conflicts in the official MACRec code, step by step: an oracle for teaching, not for use.
+"""The resolution of conflicts in the published MACRec code, step by step: an oracle for teaching, not for use.
 
 Differences from `macrec.quantization.conflicts`: the distances stay those of the original codes, so that after a change
 of the second-last code the order of last codes is stale; the i-th member of a group starts at its i-th nearest code
@@ -20,39 +20,39 @@ from macrec.quantization.conflicts import Codes, Floats, checked
 PASSES = 2
 
 
-class OfficialResult(NamedTuple):
-    """Codes `[N, L]` int32, and the conflict rate that the official procedure would log for them."""
+class PublishedResult(NamedTuple):
+    """Codes `[N, L]` int32, and the conflict rate that the published procedure would log for them."""
 
     codes: Codes
     logged_rate: float
 
 
-def resolve_official(
+def resolve_published(
     codes: NDArray[np.integer],
     vectors: NDArray[np.floating],
     codebooks: Sequence[NDArray[np.floating]],
     *,
     numpy2_bug: bool = False,
-) -> OfficialResult:
-    """Resolve conflicts as the official code does: codes `[N, L]`, vectors `[N, d]`, L >= 2 codebooks of equal size.
+) -> PublishedResult:
+    """Resolve conflicts as the published code does: codes `[N, L]`, vectors `[N, d]`, L >= 2 codebooks of equal size.
 
-    The official code asks whether codes are taken by comparing their text, `str(code)`. Since NumPy 2 that text is
+    The published code asks whether codes are taken by comparing their text, `str(code)`. Since NumPy 2 that text is
     "[1, np.int64(3)]" once a code was replaced, and no longer equals "[1, 3]": codes in use look free, and the logged
     rate looks better than it is. `numpy2_bug=True` compares text, so it shows that behavior; the default compares the
     numbers. Loops over Python objects: for thousands of items, not for millions.
 
     Raises DataError for arrays that do not fit each other or codebooks that differ in size.
     """
-    table, books = checked(codes, vectors, codebooks)
-    size = len(books[0])
-    if len(books) < 2 or any(len(book) != size for book in books):
-        raise DataError("the official procedure needs two or more codebooks of one size", fix="use resolve_conflicts")
+    table, codebooks = checked(codes, vectors, codebooks)
+    size = len(codebooks[0])
+    if len(codebooks) < 2 or any(len(codebook) != size for codebook in codebooks):
+        raise DataError("the published procedure needs two or more codebooks of one size", fix="use resolve_conflicts")
 
     def name(code: list[int]) -> Hashable:
         return str(code) if numpy2_bug else tuple(int(part) for part in code)
 
     # 1. Distances on the original path, and codes from near to far at the last two levels.
-    second, last, nearest = _orders(table, vectors, books)
+    second, last, nearest = _orders(table, vectors, codebooks)
     current: list[list[int]] = table.tolist()
     taken = {name(code) for code in current}
 
@@ -82,19 +82,19 @@ def resolve_official(
                 taken.add(name(code))
 
     logged = (len(current) - len({name(code) for code in current})) / max(len(current), 1)
-    return OfficialResult(np.array(current, np.int32).reshape(table.shape), logged)
+    return PublishedResult(np.array(current, np.int32).reshape(table.shape), logged)
 
 
 def _orders(
-    codes: Codes, vectors: NDArray[np.floating], books: list[Floats]
+    codes: Codes, vectors: NDArray[np.floating], codebooks: list[Floats]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Codes of the last two levels from near to far `[N, K]` each, and the distance to the nearest last one `[N]`."""
     rest = vectors.astype(np.float64)
     orders = []
-    for level, book in enumerate(books):
-        distances = ((rest[:, None, :] - book) ** 2).sum(-1)
+    for level, codebook in enumerate(codebooks):
+        distances = ((rest[:, None, :] - codebook) ** 2).sum(-1)
         orders.append(np.argsort(distances, axis=1, kind="stable"))
-        rest -= book[codes[:, level]]
+        rest -= codebook[codes[:, level]]
     return orders[-2], orders[-1], distances.min(1)
 
 

@@ -23,6 +23,7 @@ from macrec.errors import DataError
 Codes = NDArray[np.int32]
 Keys = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Codebooks = list[Floats]
 
 CHUNK = 1 << 20
 """Distances to last-level codewords held at a time: 8 MB."""
@@ -83,8 +84,8 @@ def resolve_conflicts(
         raise ValueError(f'mode must be "greedy" or "hungarian", got {mode!r}')
     if saturated not in ("raise", "extra_level"):
         raise ValueError(f'saturated must be "raise" or "extra_level", got {saturated!r}')
-    table, books = checked(codes, vectors, codebooks)
-    sizes = [len(book) for book in books]
+    table, codebooks = checked(codes, vectors, codebooks)
+    sizes = [len(codebook) for codebook in codebooks]
     n = len(table)
     before = pack(table, sizes)
     distinct, counts = np.unique(before, return_counts=True)
@@ -96,19 +97,19 @@ def resolve_conflicts(
                 f"{math.prod(sizes)} tuples",
                 fix="use larger or more codebooks",
             )
-        longer = np.column_stack([table, _places(before, vectors, table, books)])
+        longer = np.column_stack([table, _places(before, vectors, table, codebooks)])
         return longer, ConflictReport(n, groups, rate, (n - len(np.unique(longer, axis=0))) / n, 0, 0.0, 0)
 
     keys = before
     if mode == "hungarian":
-        keys = _assign_buckets(keys, distinct[counts > 1], vectors, books)
+        keys = _assign_buckets(keys, distinct[counts > 1], vectors, codebooks)
         distinct, counts = np.unique(keys, return_counts=True)
-    queue = _queue(keys, distinct[counts > 1], vectors, books)
-    after, deepest = _settle(keys, queue, distinct, vectors, books)
+    queue = _queue(keys, distinct[counts > 1], vectors, codebooks)
+    after, deepest = _settle(keys, queue, distinct, vectors, codebooks)
 
     moved = np.flatnonzero(after != before)
     resolved = unpack(after, sizes)
-    added = errors(resolved[moved], vectors[moved], books) - errors(table[moved], vectors[moved], books)
+    added = errors(resolved[moved], vectors[moved], codebooks) - errors(table[moved], vectors[moved], codebooks)
     rate_after = (n - len(np.unique(after))) / max(n, 1)
     deepest = max(deepest, int(len(moved) > 0))
     return resolved, ConflictReport(n, groups, rate, rate_after, len(moved), float(added.sum()) / max(n, 1), deepest)
@@ -139,16 +140,16 @@ def unpack(keys: Keys, sizes: Sequence[int]) -> Codes:
     return codes
 
 
-def errors(codes: NDArray[np.integer], vectors: NDArray[np.floating], books: Sequence[Floats]) -> Floats:
+def errors(codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[Floats]) -> Floats:
     """Squared distance `[N]` of every vector `[N, d]` to the sum of its codewords."""
-    rest = _residuals(codes, vectors, books)
+    rest = _residuals(codes, vectors, codebooks)
     squared: Floats = np.einsum("nd,nd->n", rest, rest)
     return squared
 
 
 def checked(
     codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
-) -> tuple[Codes, list[Floats]]:
+) -> tuple[Codes, Codebooks]:
     """The codes as int32 and the codebooks as float64, if they fit each other; DataError otherwise."""
     if vectors.ndim != 2 or codes.shape != (len(vectors), len(codebooks)) or not len(codebooks):
         raise DataError(
@@ -157,55 +158,60 @@ def checked(
         )
     if not np.issubdtype(codes.dtype, np.integer):
         raise DataError(f"codes are {codes.dtype}", fix="pass integers")
-    for level, book in enumerate(codebooks):
-        if book.ndim != 2 or book.shape[1] != vectors.shape[1] or not len(book) or not np.isfinite(book).all():
+    for level, codebook in enumerate(codebooks):
+        if (
+            codebook.ndim != 2
+            or codebook.shape[1] != vectors.shape[1]
+            or not len(codebook)
+            or not np.isfinite(codebook).all()
+        ):
             raise DataError(
-                f"the codebook of level {level} has shape {book.shape} or values that are not finite",
+                f"the codebook of level {level} has shape {codebook.shape} or values that are not finite",
                 fix=f"pass finite codewords [K, {vectors.shape[1]}]",
             )
-        wrong = np.flatnonzero((codes[:, level] < 0) | (codes[:, level] >= len(book)))
+        wrong = np.flatnonzero((codes[:, level] < 0) | (codes[:, level] >= len(codebook)))
         if len(wrong):
             raise DataError(
-                f"code {codes[wrong[0], level]} at level {level} is not in a codebook of {len(book)}",
+                f"code {codes[wrong[0], level]} at level {level} is not in a codebook of {len(codebook)}",
                 row=f"item {wrong[0]}",
-                fix=f"use codes from 0 to {len(book) - 1}",
+                fix=f"use codes from 0 to {len(codebook) - 1}",
             )
     wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
     if len(wrong):
         raise DataError("the vector is not finite", row=f"item {wrong[0]}", fix="check the encoder that made it")
-    return codes.astype(np.int32), [book.astype(np.float64) for book in codebooks]
+    return codes.astype(np.int32), [codebook.astype(np.float64) for codebook in codebooks]
 
 
-def _residuals(codes: NDArray[np.integer], vectors: NDArray[np.floating], books: Sequence[Floats]) -> Floats:
+def _residuals(codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[Floats]) -> Floats:
     """What the codewords of the given levels leave of every vector `[N, d]`."""
     rest = vectors.astype(np.float64)
-    for level, book in enumerate(books):
-        rest -= book[codes[:, level]]
+    for level, codebook in enumerate(codebooks):
+        rest -= codebook[codes[:, level]]
     return rest
 
 
-def _ranked(keys: Keys, shared: Keys, vectors: NDArray[np.floating], books: list[Floats]) -> tuple[Keys, Floats, Keys]:
+def _ranked(keys: Keys, shared: Keys, vectors: NDArray[np.floating], codebooks: Codebooks) -> tuple[Keys, Floats, Keys]:
     """Items whose key is among the sorted `shared`, by (key, error, row): rows, errors and places in the group."""
     if not len(shared):
         return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
     rows = np.flatnonzero(shared[np.searchsorted(shared, keys).clip(max=len(shared) - 1)] == keys)
-    error = errors(unpack(keys[rows], [len(book) for book in books]), vectors[rows], books)
+    error = errors(unpack(keys[rows], [len(codebook) for codebook in codebooks]), vectors[rows], codebooks)
     order = np.lexsort((rows, error, keys[rows]))
     rows, error = rows[order], error[order]
     place = np.arange(len(rows)) - np.searchsorted(keys[rows], keys[rows])
     return rows, error, place
 
 
-def _queue(keys: Keys, shared: Keys, vectors: NDArray[np.floating], books: list[Floats]) -> Keys:
+def _queue(keys: Keys, shared: Keys, vectors: NDArray[np.floating], codebooks: Codebooks) -> Keys:
     """Rows of the items that must move, by (error, row): all of a group but its best."""
-    rows, error, place = _ranked(keys, shared, vectors, books)
+    rows, error, place = _ranked(keys, shared, vectors, codebooks)
     rows, error = rows[place > 0], error[place > 0]
     return rows[np.lexsort((rows, error))]
 
 
-def _places(keys: Keys, vectors: NDArray[np.floating], table: Codes, books: list[Floats]) -> Codes:
+def _places(keys: Keys, vectors: NDArray[np.floating], table: Codes, codebooks: Codebooks) -> Codes:
     """The place of every item in its group by (error, row), from 0."""
-    rows, _, place = _ranked(keys, np.unique(keys), vectors, books)
+    rows, _, place = _ranked(keys, np.unique(keys), vectors, codebooks)
     places = np.empty(len(table), np.int32)
     places[rows] = place
     return places
@@ -238,13 +244,13 @@ class _Taken:
 
 
 def _settle(
-    keys: Keys, queue: Keys, distinct: Keys, vectors: NDArray[np.floating], books: list[Floats]
+    keys: Keys, queue: Keys, distinct: Keys, vectors: NDArray[np.floating], codebooks: Codebooks
 ) -> tuple[Keys, int]:
     """Serve the queue in order; the keys of all items `[N]` afterwards, and the most levels opened for one."""
     if not len(queue):
         return keys, 0
-    sizes = [len(book) for book in books]
-    levels, last = len(books), books[-1]
+    sizes = [len(codebook) for codebook in codebooks]
+    levels, last = len(codebooks), codebooks[-1]
     codes, targets = unpack(keys[queue], sizes), vectors[queue].astype(np.float64)
     # A run: neighbors in the queue that are the same vector with the same codes, so with the same candidates.
     differs = (targets[1:] != targets[:-1]).any(1) | (keys[queue[1:]] != keys[queue[:-1]])
@@ -257,7 +263,7 @@ def _settle(
         if run % chunk == 0:
             ahead = starts[run : run + chunk]
             # Squared distance up to a factor of 2 and a constant of the item, which do not change the order.
-            scores = half - _residuals(codes[ahead], targets[ahead], books[:-1]) @ last.T
+            scores = half - _residuals(codes[ahead], targets[ahead], codebooks[:-1]) @ last.T
         for opened in range(1, levels + 1):
             span = math.prod(sizes[levels - opened :])
             low = int(keys[queue[begin]]) // span * span
@@ -265,8 +271,8 @@ def _settle(
                 chosen = low + _best_free(scores[run % chunk], taken.within(low, span), end - begin)[0]
             else:
                 prefix = codes[begin : begin + 1, : levels - opened]
-                rest = _residuals(prefix, targets[begin : begin + 1], books[: levels - opened])[0]
-                chosen = _best_of_levels(rest, books[levels - opened :], low, taken, end - begin)
+                rest = _residuals(prefix, targets[begin : begin + 1], codebooks[: levels - opened])[0]
+                chosen = _best_of_levels(rest, codebooks[levels - opened :], low, taken, end - begin)
             if len(chosen):
                 after[queue[begin : begin + len(chosen)]] = chosen
                 taken.add(chosen)
@@ -292,18 +298,20 @@ def _best_free(scores: Floats, taken: Keys, n: int) -> tuple[Keys, Floats]:
     return best[free], best_scores[free]
 
 
-def _best_of_levels(rest: Floats, books: list[Floats], low: int, taken: _Taken, n: int) -> Keys:
-    """Up to n free keys with the least error when all levels of `books` (two or more) are open, best first.
+def _best_of_levels(rest: Floats, codebooks: Codebooks, low: int, taken: _Taken, n: int) -> Keys:
+    """Up to n free keys with the least error when all levels of `codebooks` (two or more) are open, best first.
 
     `rest` `[d]` is what the kept prefix leaves, `low` the first key of that prefix. The last two levels are searched
     jointly: |r - a - b|^2 = |r|^2 + (|a|^2 - 2 r.a) + (|b|^2 - 2 r.b) + 2 a.b, and a.b is shared by all.
     """
-    first, second = books[-2:]
+    first, second = codebooks[-2:]
     cross = 2 * first @ second.T
     square, square_second = (first * first).sum(1), (second * second).sum(1)
     span = cross.size
     keys, errors = np.zeros(0, np.int64), np.zeros(0)
-    for base, left in zip(range(low, low + math.prod(map(len, books)), span), _leads(rest, books[:-2]), strict=True):
+    for base, left in zip(
+        range(low, low + math.prod(map(len, codebooks)), span), _leads(rest, codebooks[:-2]), strict=True
+    ):
         used = taken.within(base, span)
         if len(used) == span:
             continue
@@ -316,15 +324,15 @@ def _best_of_levels(rest: Floats, books: list[Floats], low: int, taken: _Taken, 
     return keys
 
 
-def _leads(rest: Floats, books: list[Floats]) -> Iterator[Floats]:
+def _leads(rest: Floats, codebooks: Codebooks) -> Iterator[Floats]:
     """What every combination of codewords, in the order of their keys, leaves of `rest` `[d]`."""
-    for chosen in product(*books):
+    for chosen in product(*codebooks):
         yield rest - sum(chosen, np.zeros_like(rest))
 
 
-def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], books: list[Floats]) -> Keys:
+def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], codebooks: Codebooks) -> Keys:
     """Keys after the minimum-cost assignment of every bucket that holds a shared key and fits in the last level."""
-    last = books[-1]
+    last = codebooks[-1]
     prefixes = keys // len(last)
     crowded = np.unique(shared // len(last))
     order = np.argsort(prefixes, kind="stable")
@@ -332,11 +340,11 @@ def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], boo
     ends = np.searchsorted(prefixes[order], crowded, side="right")
     after = keys.copy()
     half = (last * last).sum(1) / 2
-    sizes = [len(book) for book in books]
+    sizes = [len(codebook) for codebook in codebooks]
     for prefix, begin, end in zip(crowded, begins, ends, strict=True):
         if end - begin <= len(last):
             rows = order[begin:end]
-            rest = _residuals(unpack(keys[rows], sizes), vectors[rows], books[:-1])
+            rest = _residuals(unpack(keys[rows], sizes), vectors[rows], codebooks[:-1])
             item, code = linear_sum_assignment(half - rest @ last.T)
             after[rows[item]] = prefix * len(last) + code
     return after

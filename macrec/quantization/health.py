@@ -87,7 +87,7 @@ class CodebookHealth:
 
 
 def about_sizes(sizes_from: SizesFrom) -> str:
-    """What is to be known of the sizes of the codebooks: whether anybody knew them."""
+    """A sentence on where the sizes of the codebooks come from."""
     return {
         "assumed": "The sizes of the codebooks are assumed from the largest code of each; give --size where they are "
         "larger: unused codewords, utilization and gini depend on it.",
@@ -175,7 +175,7 @@ def gini(counts: NDArray[np.integer], size: int | None = None) -> float:
 
 
 def mutual_information(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
-    """Mutual information of two labelings `[N]` of the same items, in nats: 0 when one tells nothing of the other.
+    """Mutual information of two labelings `[N]` of the same items, in nats: 0 when they are independent.
 
     With the codes of a level and the pseudo-labels of the *other* modality it measures what cross-modal terms are for.
     It is the plain estimate, whose bias is about (cells - rows - columns + 1) / 2N upwards.

@@ -1,6 +1,6 @@
 """Files of semantic IDs: parquet, the json of LC-Rec, LETTER, MQL4GRec and MiniOneRec, json lines, CSV, and arrays.
 
-A key means one thing: the id of an item. What it is in a dataset, `macrec.quantization.id_matching` says.
+A key is the id of an item; `macrec.quantization.id_matching` defines which item of a dataset it means.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MOST_TEXT = 1 << 29
 """Bytes of text (unpacked) that are read at most: half a gigabyte holds ten million items."""
 
 
-class Found(NamedTuple):
-    """What a file holds: codes `[N, L]`, and where it says so the items' ids, the codebooks' names and their sizes."""
+class FileContent(NamedTuple):
+    """The content of a file: codes `[N, L]`, and if present the items' ids, the codebooks' names and their sizes."""
 
     codes: NDArray[np.int64]
     ids: pl.Series | None = None
@@ -39,8 +39,8 @@ class Found(NamedTuple):
     sizes: tuple[int, ...] | None = None
 
 
-def read_ids(path: Path) -> Found:
-    """What a file of semantic IDs holds, in its order; its ending says how it reads (`load_semantic_ids` lists them).
+def read_ids(path: Path) -> FileContent:
+    """What a file of semantic IDs holds, in its order; read by its ending (`load_semantic_ids` lists them).
 
     Raises DataError for a file that does not read, an item that comes twice, items with different numbers of codes, and
     codes that are no whole numbers from 0 up.
@@ -59,14 +59,14 @@ def read_ids(path: Path) -> Found:
 
 
 def check_numbering(keys: pl.Series, file: Path) -> None:
-    """Raise DataError, naming it, where an item lacks between items called 0, 1, 2, … and no dataset says why."""
+    """Raise DataError, naming it, where a number is missing among items numbered 0, 1, 2, … without a dataset."""
     if (gap := first_gap(keys)) is not None:
         what = f'the items are numbered from 0, and "{gap}" is missing'
         raise DataError(what, file=file, fix="give it an ID, or number the items without gaps")
 
 
-def read_parquet_ids(path: Path) -> Found:
-    """IDs from a parquet file, with what its metadata says of the codebooks."""
+def read_parquet_ids(path: Path) -> FileContent:
+    """IDs from a parquet file, with the codebooks of its metadata."""
     content = from_table(read_table(path), path, lambda row: row + 1)
     try:
         about = pl.read_parquet_metadata(path)
@@ -90,12 +90,12 @@ def metadata(about: dict[str, str], field: str, levels: int, kind: type, path: P
         values = None
     if type(values) is not list or len(values) != levels or set(map(type, values)) != {kind}:
         needed = "names" if kind is str else "whole numbers"
-        what = f"the metadata is {about[field][:60]} where a list of {levels} {needed} must stand"
+        what = f"the metadata is {about[field][:60]} where a list of {levels} {needed} is needed"
         raise DataError(what, file=path, field=field, fix="correct it, or leave it out")
     return tuple(values)
 
 
-def from_table(table: pl.DataFrame, path: Path, place: Place) -> Found:
+def from_table(table: pl.DataFrame, path: Path, place: Place) -> FileContent:
     """IDs from a table with a column of ids (one of `NAMES["item_id"]`) and codes in one column or in one per level."""
     known = {name.strip().lower(): name for name in reversed(table.columns)}
     id_columns = [known[name] for name in NAMES["item_id"] if name in known]
@@ -111,17 +111,17 @@ def from_table(table: pl.DataFrame, path: Path, place: Place) -> Found:
             what = f"which column holds the items' ids, and which are levels, is not clear ({', '.join(table.columns)})"
             raise DataError(what, file=path, fix="call the ids item_id, and name every level or leave the column out")
     if order is None:
-        return Found(codes, ids, names)
+        return FileContent(codes, ids, names)
     rows = table[order].cast(pl.Int64, strict=False)
     if rows.null_count() or rows.is_duplicated().any():
         fix = "number the items, each once, or leave the column out"
         raise DataError("the column is no numbering", file=path, field=order, fix=fix)
     sort = rows.arg_sort()
-    return Found(codes[sort.to_numpy()], None if ids is None else ids.gather(sort), names)
+    return FileContent(codes[sort.to_numpy()], None if ids is None else ids.gather(sort), names)
 
 
 def id_column(ids: pl.Series, path: Path, place: Place) -> pl.Series | None:
-    """Ids as text; None for a column that says nothing."""
+    """Ids as text; None for an empty column."""
     kind = ids.dtype
     if ids.null_count() == len(ids):
         return None
@@ -154,7 +154,7 @@ def levels_of(table: pl.DataFrame, path: Path, place: Place) -> NDArray[np.int64
     return matrix(numbers.to_series(), path, place)
 
 
-def read_json_ids(path: Path) -> Found:
+def read_json_ids(path: Path) -> FileContent:
     """IDs from one JSON object of item → codes."""
     pairs = parsed(text_of(path), path)
     if not isinstance(pairs, Pairs) or not pairs:
@@ -169,10 +169,10 @@ def read_json_ids(path: Path) -> Found:
         return f'item "{ids[row]}"'
 
     codes, names = codes_of(column_of([value for _, value in pairs], path, place), path, place)
-    return Found(codes, ids, names)
+    return FileContent(codes, ids, names)
 
 
-def read_json_lines_ids(path: Path) -> Found:
+def read_json_lines_ids(path: Path) -> FileContent:
     """IDs from JSON objects, one per line, with an id and codes."""
     numbers: list[int] = []
     records: list[dict[str, Any]] = []
@@ -206,7 +206,7 @@ def json_column(name: str, values: list[Any], path: Path, place: Place) -> pl.Se
     return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
 
 
-def read_csv_ids(path: Path) -> Found:
+def read_csv_ids(path: Path) -> FileContent:
     """IDs from a CSV or TSV file with names in its first line."""
     data = text_of(path)
     separator = "\t" if ".tsv" in path.suffixes[-2:] else ","
@@ -217,13 +217,13 @@ def read_csv_ids(path: Path) -> Found:
         raise DataError(what, file=path, fix="correct it or fetch it again") from error
     if any(name.strip().isdecimal() for name in table.columns):
         fix = "write names into it, such as item_id,a,b,c"
-        raise DataError("the line holds numbers where the names of the columns must stand", file=path, row=1, fix=fix)
+        raise DataError("the line holds numbers where the names of the columns are needed", file=path, row=1, fix=fix)
     table = table.with_columns(pl.all().str.strip_chars().replace("", None))
     lines = table.select(filled=pl.any_horizontal(pl.all().is_not_null()))["filled"].arg_true() + 2
     return from_table(table[lines - 2], path, lambda row: int(lines[row]))
 
 
-def read_npy_ids(path: Path) -> Found:
+def read_npy_ids(path: Path) -> FileContent:
     """IDs from an array `[N, L]` of whole numbers; it is mapped, not loaded, until its shape is known."""
     try:
         codes = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -235,7 +235,7 @@ def read_npy_ids(path: Path) -> Found:
         raise DataError(what, file=path, fix="give one row of codes per item")
     if codes.dtype.kind == "u":
         codes = np.minimum(codes, np.uint64(1 << 62))  # too large a code stays too large as int64
-    return Found(matrix(pl.Series(codes.astype(np.int64)).arr.to_list(), path, lambda row: row + 1))
+    return FileContent(matrix(pl.Series(codes.astype(np.int64)).arr.to_list(), path, lambda row: row + 1))
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -263,7 +263,7 @@ def text_of(path: Path) -> bytes:
     return b"".join(parts)
 
 
-READERS: dict[str, Callable[[Path], Found]] = {
+READERS: dict[str, Callable[[Path], FileContent]] = {
     ".json": read_json_ids,
     ".parquet": read_parquet_ids,
     ".jsonl": read_json_lines_ids,

@@ -1,4 +1,4 @@
-"""Codes as they stand in files: lists of numbers, lists of tokens "<a_183>", or either in one text."""
+"""Codes as written in files: lists of numbers, lists of tokens "<a_183>", or either in one text."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ which takes longer than what is done with them."""
 def nearest_codeword(x: Rows, codewords: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest of `codewords` `[K, d]` for every row of `x` `[n, d]`: codes `[n]` int64, squared distances `[n]`.
 
-    Rows whose best codewords are closer to each other than float32 can tell are decided again in float64, where the
+    Rows whose best codewords are closer to each other than float32 can resolve are decided again in float64, where the
     lowest code wins a tie. So the codes depend neither on the chunks nor on the device (as long as float32 matrix
     products keep their full precision, which is PyTorch's default). 2·n·K·d FLOPs; scores of `BUDGET` bytes at most
     are held. Raises DataError for a row that is not finite and ValueError for shapes that do not fit.
@@ -49,7 +49,7 @@ def nearest_codeword(x: Rows, codewords: Tensor) -> tuple[Tensor, Tensor]:
 class Codewords:
     """Codewords `[K, d]` float32 prepared for the search among them: -½‖c‖² `[K]`, and the largest ‖c‖.
 
-    `exact` and `exact_bias` are the same in float64, for the rows where float32 cannot tell.
+    `exact` and `exact_bias` are the same in float64, for the rows where float32 cannot decide.
     """
 
     words: Tensor

@@ -56,7 +56,7 @@ class ResidualQuantizer(Quantizer):
     def forward(self, z: Tensor) -> Quantized:
         """Quantize `z` `[B, d]`. Nothing is learned here: `observe` counts codes, `revive` replaces dead codewords.
 
-        Always in float32 or wider, also under autocast: close codewords differ by less than half precision can tell.
+        Always in float32 or wider, also under autocast: close codewords differ by less than half precision resolves.
         """
         with torch.autocast(z.device.type, enabled=False):
             return self._quantize(z.float() if z.dtype in (torch.float16, torch.bfloat16) else z)

@@ -27,7 +27,7 @@ SizesFrom = Literal["given", "recorded", "assumed"]
 
 @dataclass(frozen=True, eq=False)
 class SemanticIds:
-    """The semantic IDs of N items at L levels: immutable, whoever made them.
+    """The semantic IDs of N items at L levels, immutable.
 
     `codes` `[N, L]` int32, 0-based inside the codebook of their level; `codebooks` `[L]` names the codebook that each
     level draws from (two levels may share one); `sizes` `[L]` how many codewords it has; `item_ids` `[N]` the items'
@@ -119,7 +119,7 @@ class SemanticIds:
         return replace(self, codes=self.codes[rows.to_numpy()], item_ids=wanted)
 
     def numbered(self) -> SemanticIds:
-        """The same IDs, whose items are called 0 to N-1: the keys that the code of LC-Rec and its kin looks up."""
+        """The same IDs with items numbered 0 to N-1: the keys that the code of LC-Rec and related papers uses."""
         return replace(self, item_ids=numbering(len(self)))
 
     def prefix_groups(self) -> NDArray[np.int64]:
@@ -177,7 +177,7 @@ def common_rows(first: SemanticIds, second: SemanticIds) -> tuple[NDArray[np.int
 
 
 def holds_ids(file: Path) -> bool:
-    """Whether a file looks like a table of semantic IDs, so that another may take its place."""
+    """Whether a file contains semantic IDs, so that another may replace it."""
     if file.suffix == ".json":
         with file.open("rb") as stream:
             return re.match(rb'\s*\{\s*("(?:[^"\\]|\\.)*"\s*:\s*\[\s*"<|\})', stream.read(1000)) is not None
@@ -202,7 +202,7 @@ def load_semantic_ids(path: Path | str, size: int | None = None) -> SemanticIds:
     `[N, L]`. Codes are tokens or numbers, in a list or in one text. Items without ids are called 0 to N-1.
 
     `size` is how many codewords each level's codebook has, where the file does not say; by default the fewest that hold
-    the codes (`sizes_from` tells). Raises DataError for whatever `read_ids` refuses, and for sizes that do not hold the
+    the codes (see `sizes_from`). Raises DataError for whatever `read_ids` refuses, and for sizes that do not hold the
     codes.
     """
     path = Path(path)

@@ -1,6 +1,6 @@
 """The tokens of the generator: two specials, the codewords of every named codebook, task prompts, and nothing else.
 
-This is the one place that knows where a codebook begins; everything else asks for its range.
+Only this module defines where the tokens of a codebook begin; everything else uses its range.
 """
 
 from __future__ import annotations

@@ -61,19 +61,19 @@ def pace(system: Generative, data: Dataset, split: Split) -> float:
         return _read(file)
     plan = Plan(steps=PROBE, report_every=1, measure_every=PROBE)
     spent = np.diff([0.0, *(event.cpu_seconds for event in train(training, plan))])
-    found = max(float(np.median(spent)), 1e-6)
-    write_json(file, {"cpu_seconds_per_step": found})
-    return found
+    seconds = max(float(np.median(spent)), 1e-6)
+    write_json(file, {"cpu_seconds_per_step": seconds})
+    return seconds
 
 
 def _read(file: Path) -> float:
     try:
-        found = float(json.loads(file.read_text(encoding="utf-8"))["cpu_seconds_per_step"])
-        if not 0 < found < np.inf:
+        seconds = float(json.loads(file.read_text(encoding="utf-8"))["cpu_seconds_per_step"])
+        if not 0 < seconds < np.inf:
             raise ValueError
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError("the pace cannot be read", file=file, fix="remove the file") from error
-    return found
+    return seconds
 
 
 def effort(system: Any) -> dict[str, float]:

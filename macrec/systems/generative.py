@@ -34,7 +34,7 @@ from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 @dataclass(frozen=True)
 class GeneratorSettings:
-    """Everything that decides what generator comes out of given semantic IDs, and how it is asked.
+    """The settings of a generator over given semantic IDs: network, training and decoding.
 
     `validate_users`: how many users the measurements during training look at; `measurements`: how many there are, 0
     being one after every epoch.
@@ -98,7 +98,7 @@ class Generative:
         for event in train(states.during(training, plan.steps), plan, checkpoint):
             self.ends = (event,)
             yield event
-        weighted = len(decoder.paths) > 1 and settings.decoding.fusion != "official"
+        weighted = len(decoder.paths) > 1 and settings.decoding.fusion != "published"
         if weighted and len(asked) and settings.decoding.weights is None:
             decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
 
@@ -110,7 +110,7 @@ class Generative:
         return GeneratorTraining(model, tables, train_samples, self.settings.recipe)
 
     def steps(self, data: Dataset, split: Split) -> int:
-        """How many optimizer steps the second stage will make, told without training anything."""
+        """The number of optimizer steps of the second stage, computed without training."""
         return self.settings.recipe.total_steps(self.tasks, len(split.train), data.num_items)
 
     def with_steps(self, steps: int) -> Self:
@@ -171,7 +171,7 @@ class Generative:
 
 
 def _measured(training: GeneratorTraining, decoder: PathDecoder, asked: Samples) -> dict[str, float]:
-    """The metrics of what `decoder` recommends to `asked`, and the loss of what it should have written."""
+    """The metrics of the recommendations of `decoder` for `asked`, and the loss of the true IDs."""
     read = TaskSamples(training.tables, asked.newest(decoder.options.max_history))
     return validation_metrics(decoder.recommend, asked) | {VALIDATION_LOSS: training.loss_of(read, decoder.paths)}
 

@@ -1,4 +1,4 @@
-"""Item neighbors: what the same people took who took the items of this history."""
+"""Item-kNN: items with many users in common with the items of the history."""
 
 from __future__ import annotations
 

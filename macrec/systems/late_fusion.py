@@ -1,4 +1,4 @@
-"""Late fusion: generators that were trained apart, whose scores are put together when they are asked."""
+"""Late fusion: generators that are trained separately and whose scores are fused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from macrec.training import Event
 
 
 class LateFusion:
-    """The control for every generator over several modalities: `parts` that know one each, fused as its paths are.
+    """The control for generators over several modalities: `parts` over one modality each, fused as paths are.
 
     What a joint generator has above it comes from learning together, not from having two modalities. Its trainings are
     those of its parts, found again where they were made already. How much each part counts is chosen on validation
@@ -37,11 +37,11 @@ class LateFusion:
         settings = self.parts[0].settings
         self.options = settings.decoding
         asked = validation_users(split, settings.validate_users, settings.recipe.seed)
-        if len(asked) and self.options.weights is None and self.options.fusion != "official":
+        if len(asked) and self.options.weights is None and self.options.fusion != "published":
             self.options = replace(self.options, weights=tuned_weights(self, asked))
 
     def rankings(self, samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:
-        """What each part thinks of the items that any of them has found."""
+        """The scores of each part for the candidates of all parts."""
         return rankings_of([part.decoder for part in self.parts], samples, k, mask_seen)
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:

@@ -1,4 +1,4 @@
-"""MACRec: codebooks that learn from each other's modality, and a generator told that two IDs are one item."""
+"""MACRec: cross-modal codebooks, and a generator whose states of an item's two IDs are aligned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MACRec(Generative):
     Cross-modal residual quantization gives every item an ID per modality. The generator learns six tasks: the next
     item within each modality, the next item from one modality to the other, and an item's ID from its other ID
     (explicit alignment); beside them the encoder's states of an item's two IDs are drawn together (implicit
-    alignment). All paths that were asked for are decoded and fused.
+    alignment). All chosen paths are decoded and fused.
 
     `without` leaves `TERMS` out, as in the paper's Table 3. Without any, two single-modality generators in one network
     are left.

@@ -12,7 +12,7 @@ class MQL4GRec(Generative):
 
     Each modality has codebooks of its own. One generator learns next-item generation within each modality and from
     each to the other, and to translate an item's ID; there is no implicit alignment. (The original draws the
-    direction of the cross-modal histories at random, so that it sees each half as often; MACRec, and so we, both.)
+    direction of the cross-modal histories at random, so that each is half as frequent; MACRec, and so we, both.)
     """
 
     def __init__(self, context: Context) -> None:

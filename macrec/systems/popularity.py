@@ -1,4 +1,4 @@
-"""The same list for everyone: what was taken most often in training."""
+"""Rank the items by their number of training events, the same for every user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from macrec.training import Event
 
 
 class Popularity(ScoringSystem):
-    """Score of an item: its training events. The mark that says how far habit alone carries."""
+    """Score of an item: its training events, for every user alike."""
 
     name = "popularity"
 

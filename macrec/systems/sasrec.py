@@ -1,8 +1,8 @@
-"""SASRec: a causal Transformer over item numbers that says, after every item of a history, which one comes next.
+"""SASRec: a causal Transformer over item numbers that predicts the next item after every item of a history.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018. The loss is cross-entropy over all items, at
 every position, with which it is a much stronger baseline than with sampled negatives: Klenitskiy and Vasilev, "Turning
-Dross into Gold Loss: is BERT4Rec really better than SASRec?", RecSys 2023. It sees who took what in which order, and
+Dross into Gold Loss: is BERT4Rec really better than SASRec?", RecSys 2023. It uses the order of items per user, and
 nothing of what the items are.
 """
 

@@ -110,11 +110,11 @@ class SASRecTraining:
         """Nothing is left to do after a step."""
 
     def measure(self) -> tuple[dict[str, float], Usage]:
-        """What `measure_with` says."""
+        """The measurements of `measure_with`."""
         return (self.measure_with() if self.measure_with is not None else {}), {}
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What the B windows of `step` read and ask: an epoch is one random order of all, cut into equal parts.
+        """The inputs and targets of the B windows of `step`: an epoch is one random order of all, cut into equal parts.
 
         The places in the event array that are read, `[P]`; which places of a matrix they fill row by row, `[B, T]`;
         and `[P]` whether the event after a place is to be predicted there.

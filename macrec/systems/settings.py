@@ -198,7 +198,7 @@ class Parameters:
         return CodebookSettings(config, recipe, self.clusters, self.tokenizer, self.conflicts)
 
     def generator(self) -> GeneratorSettings:
-        """The generators, and how they are asked."""
+        """The generators, and how they decode."""
         profile = PROFILES[self.profile]
         recipe = replace(
             profile.generator,
@@ -211,7 +211,7 @@ class Parameters:
         return GeneratorSettings(
             PROFILES[self.size or self.profile].t5,
             recipe,
-            DecodingOptions(width=self.beams),
+            DecodingOptions(beams=self.beams),
             profile.validate_users,
             profile.measurements,
         )

@@ -22,9 +22,9 @@ class SparseScores(NamedTuple):
 
     def dense(self) -> NDArray[np.float64]:
         """The scores as a matrix `[B, N]`."""
-        found: NDArray[np.float64] = self.reached.toarray()
-        found += self.prior
-        return found
+        scores: NDArray[np.float64] = self.reached.toarray()
+        scores += self.prior
+        return scores
 
     def ranks(self, targets: NDArray[np.integer], exclude: NDArray[np.integer] | None = None) -> NDArray[np.int64]:
         """What `exact_ranks` gives for `dense()`, in a time that grows with what was reached instead of with N.
@@ -40,8 +40,8 @@ class SparseScores(NamedTuple):
         def before(
             row: NDArray[np.integer], item: NDArray[np.integer], score: NDArray[np.float64]
         ) -> NDArray[np.bool_]:
-            found: NDArray[np.bool_] = (score > own[row]) | ((score == own[row]) & (item < targets[row]))
-            return found
+            is_before: NDArray[np.bool_] = (score > own[row]) | ((score == own[row]) & (item < targets[row]))
+            return is_before
 
         # What was reached stands where its score puts it, and not where its prior would.
         moved = before(row, item, self.reached.data + prior).astype(np.int64) - before(row, item, prior)
@@ -63,7 +63,7 @@ class SparseScores(NamedTuple):
         falling = -self.prior[order]
         above, until = (np.searchsorted(falling, -own, side) for side in ("left", "right"))
         alike = self.prior[targets] == own  # such a target stands among its equals itself
-        found = np.where(alike, place[targets], above)
+        counts = np.where(alike, place[targets], above)
         for row in np.flatnonzero(~alike & (until > above)):
-            found[row] += np.count_nonzero(order[above[row] : until[row]] < targets[row])
-        return found
+            counts[row] += np.count_nonzero(order[above[row] : until[row]] < targets[row])
+        return counts

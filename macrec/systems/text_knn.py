@@ -19,7 +19,7 @@ MOST_TEXTS = 100_000
 
 
 class TextKNN(ItemKNN):
-    """`ItemKNN` with the similarity of texts: what the words alone reach, without anybody's taste.
+    """`ItemKNN` with the similarity of texts instead of events.
 
     `similar`: what `similar_texts` gives, where it is known already.
     """
@@ -32,8 +32,8 @@ class TextKNN(ItemKNN):
 
     def similarity(self, data: Dataset, split: Split) -> csr_array:
         """How alike the texts of two items are, `[N, N]`; nothing where there are too few or too many texts."""
-        found = similar_texts(data) if self.similar is None else self.similar
-        return csr_array((data.num_items, data.num_items)) if found is None else found
+        similarity = similar_texts(data) if self.similar is None else self.similar
+        return csr_array((data.num_items, data.num_items)) if similarity is None else similarity
 
 
 def similar_texts(data: Dataset, k: int = NEIGHBORS) -> csr_array | None:

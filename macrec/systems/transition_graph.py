@@ -31,7 +31,7 @@ GRID = {
     "damping": (0.0, 0.5, 1.0),
     "reverse": (0.0, 0.1, 0.3, 1.0),
 }
-"""The values that are tried, field after field: few, as fine differences would be luck of the validation users."""
+"""The values that are tried, field after field: few, as fine differences on the validation users would be chance."""
 WALKS = {"hops": (0.0, 0.5)}
 """Those that are tried at last: a second step costs more than all else."""
 

@@ -57,12 +57,12 @@ class Tuned(ScoringSystem, Generic[S]):
     def scored(self, samples: Samples, masks: Sequence[bool]) -> list[Scores]:
         """The scores that each of `masks` ranks by; histories are scored once where its settings are the same."""
         if not self.chosen:
-            raise RuntimeError(f"{self.name} has learned nothing yet: call fit first")
-        found: dict[Any, Scores] = {}
+            raise RuntimeError(f"{self.name} is not trained yet: call fit first")
+        scores: dict[Any, Scores] = {}
         for settings in (self.chosen[mask_seen] for mask_seen in masks):
-            if settings not in found:
-                found[settings] = self.scores_with(samples, settings).dense()
-        return [found[self.chosen[mask_seen]] for mask_seen in masks]
+            if settings not in scores:
+                scores[settings] = self.scores_with(samples, settings).dense()
+        return [scores[self.chosen[mask_seen]] for mask_seen in masks]
 
     def choose(self, split: Split, start: S, *grids: Mapping[str, Iterable[Any]]) -> None:
         """Choose settings for both protocols by validation users, unless they were given; `start` without users.
@@ -97,22 +97,22 @@ class Tuned(ScoringSystem, Generic[S]):
         Default: those that were given or chosen by validation. Faster than `scores`: no matrix is made dense.
         """
         chosen = self.chosen if chosen is None else chosen
-        found: dict[bool, list[NDArray[np.int64]]] = {mask_seen: [] for mask_seen in chosen}
+        by_mask: dict[bool, list[NDArray[np.int64]]] = {mask_seen: [] for mask_seen in chosen}
         for at in range(0, len(samples), USERS_AT_ONCE):
             part = samples.take(np.arange(at, min(at + USERS_AT_ONCE, len(samples))))
             scores = {settings: self.scores_with(part, settings) for settings in set(chosen.values())}
             for mask_seen, settings in chosen.items():
-                found[mask_seen].append(scores[settings].ranks(part.targets, part.padded() if mask_seen else None))
-        return {mask_seen: np.concatenate(ranks or [np.zeros(0, np.int64)]) for mask_seen, ranks in found.items()}
+                by_mask[mask_seen].append(scores[settings].ranks(part.targets, part.padded() if mask_seen else None))
+        return {mask_seen: np.concatenate(ranks or [np.zeros(0, np.int64)]) for mask_seen, ranks in by_mask.items()}
 
     @property
     def about(self) -> dict[str, Any]:
         """The settings of each protocol as plain values."""
-        return {"masked" if mask_seen else "unmasked": asdict(found) for mask_seen, found in self.chosen.items()}
+        return {"masked" if mask_seen else "unmasked": asdict(settings) for mask_seen, settings in self.chosen.items()}
 
 
 def history_weights(samples: Samples, num_items: int, decay: float, last: int) -> csr_array:
-    """decay^age of the newest `last` items of each history, a sparse `[B, N]`; an item met twice adds up.
+    """decay^age of the newest `last` items of each history, a sparse `[B, N]`; an item that occurs twice adds up.
 
     The newest item has age 0.
     """

@@ -35,7 +35,7 @@ class Codebooks(Tokenizer):
         return CodebookTask(model, self.embeddings, self.labels, self.settings.recipe)
 
     def events(self) -> Generator[Event, None, None]:
-        """Train, or go on where the checkpoint stands; what was done before comes as events too."""
+        """Train, or resume from the checkpoint; earlier events are yielded too."""
         yield from train(self.task, self.task.plan(), self.checkpoint)
 
     def ids(self, absent: bool = False) -> dict[str, SemanticIds]:

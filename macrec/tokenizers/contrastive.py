@@ -54,7 +54,7 @@ def supervised_contrastive(
 
     - "all": the mean of the logarithms over all rows with the label of i but i (Khosla et al., arXiv 2004.11362).
     - "sampled": one of them, drawn with `generator`. `fallback_to_self` makes an anchor that has none its own
-      positive, as the official code of MACRec means to do.
+      positive, as the published code of MACRec means to do.
     - "self": every anchor is its own positive. This is what that code computes in fact, since it never finds the
       labels: no attraction is left, only repulsion.
 

@@ -56,8 +56,8 @@ class CrossModalConfig:
         levels = tuple(value if weight > 0 else 0.0 for weight in self.lambda_con)
         return replace(self, lambda_con=levels if any(self.lambda_con) else upper_half(value, len(self.lambda_con)))
 
-    def compat(self) -> CrossModalConfig:
-        """What the published code computes (specification 3.4 and 3.6), whatever its options say.
+    def published(self) -> CrossModalConfig:
+        """The terms that the published code computes (specification 3.4 and 3.6), whatever its options.
 
         No gradient through residuals; every anchor its own positive, kept in the denominator; weight 1 on every level,
         averaged over them; alignment by the straight-through latents only, with weight 0.001.

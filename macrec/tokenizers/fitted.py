@@ -86,7 +86,7 @@ class FittedTokenizer(Tokenizer):
                 )  # fmt: skip
                 yield events[-1]
             tensors = {f"{name}.{n}": x for name, one in fitted.items() for n, x in enumerate(one.tensors())}
-            told = [{key: getattr(event, key) for key in TOLD} for event in events]
+            told = [{key: getattr(event, key) for key in EVENT_FIELDS} for event in events]
             self.checkpoint.save(len(events), tensors, {"finished": True, "events": told})
 
     def _read(self) -> list[Event]:
@@ -137,5 +137,5 @@ class FittedTokenizer(Tokenizer):
         return torch.from_numpy(embeddings.standardized(rows)).to(best_device())
 
 
-TOLD = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")
+EVENT_FIELDS = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")
 """What is kept of an event."""

@@ -1,4 +1,4 @@
-"""Where generative systems have their semantic IDs from: given by somebody, or learned from embeddings."""
+"""The semantic IDs of generative systems: given, or learned from embeddings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ids(Protocol):
 
 @dataclass(frozen=True)
 class GivenIds:
-    """IDs that somebody has made: tables by modality, of any order and with further items.
+    """Given IDs: tables by modality, in any order and with further items.
 
     Each modality has tokens of its own, also where the tables call their codebooks by the same names.
     """

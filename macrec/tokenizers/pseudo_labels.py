@@ -1,4 +1,4 @@
-"""Pseudo-labels: clusters of one modality, which tell the other modality which items should be close."""
+"""Pseudo-labels: k-means clusters of one modality, the labels of the contrastive term of the others."""
 
 from __future__ import annotations
 

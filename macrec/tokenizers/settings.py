@@ -48,9 +48,9 @@ class CodebookSettings:
         tokenizer = "rqvae" if self.tokenizer == "cross-modal" else self.tokenizer
         return replace(self, config=self.config.independent(), tokenizer=tokenizer)
 
-    def compat(self) -> CodebookSettings:
+    def published(self) -> CodebookSettings:
         """The same network, trained as the published code trains it."""
-        return replace(self, config=self.config.compat(), recipe=self.recipe.compat(), tokenizer="cross-modal")
+        return replace(self, config=self.config.published(), recipe=self.recipe.published(), tokenizer="cross-modal")
 
     def with_lambda(self, value: float) -> CodebookSettings:
         """The same with another contrastive weight."""

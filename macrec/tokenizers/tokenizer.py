@@ -82,7 +82,7 @@ class Tokenizer(ABC):
 
         Where there are more items than IDs, a level more counts the items of each ID. With `absent` there is an ID for
         every item of the catalog, as a generator needs: an item without the modality gets a free one near that of the
-        mean vector, which tells it from the others and nothing more. The policy "rank" counts the training events of
+        mean vector: unique, but without information. The policy "rank" counts the training events of
         `split` (default: that of the data).
         """
         found, reports = {}, {}

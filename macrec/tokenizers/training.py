@@ -58,7 +58,7 @@ class CodebookRecipe:
                 f"warmup_share must be from 0 to below 1 and ramp from 0 to 1, got {self.warmup_share} and {self.ramp}"
             )
 
-    def compat(self) -> CodebookRecipe:
+    def published(self) -> CodebookRecipe:
         """As the published code trains: raw inputs, codebooks from one batch, no ramp, no revival, a constant rate.
 
         It keeps two checkpoints: text codes come from the epoch with the fewest text conflicts, image codes from the

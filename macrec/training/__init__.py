@@ -1,4 +1,4 @@
-"""The one training loop: a generator of events. It prints nothing and draws nothing; sinks do.
+"""The one training loop: a generator of events. Sinks print and draw.
 
 Every random draw of a training is a function of its seed and the step, never of what was drawn before. So a training
 that is interrupted and resumed from its checkpoint goes on exactly as if nothing had happened, bit for bit on the CPU.

@@ -1,4 +1,4 @@
-"""What a training tells while it runs, and running one to its end."""
+"""The events of a training, and running one to its end."""
 
 from __future__ import annotations
 

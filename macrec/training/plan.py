@@ -17,13 +17,13 @@ VALIDATION_LOSS = "loss/validation"
 
 @dataclass(frozen=True)
 class Watch:
-    """A measured number, and which of its values are good ones."""
+    """A measured number, and whether higher or lower is better."""
 
     metric: str
     best: Literal["lowest", "highest"] = "lowest"
 
     def better(self, value: float, than: float | None) -> bool:
-        """Whether `value` beats the best one so far."""
+        """Whether `value` is better than the best one so far."""
         return than is None or (value < than if self.best == "lowest" else value > than)
 
 

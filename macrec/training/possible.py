@@ -1,4 +1,4 @@
-"""Whether a training can be in the state that a checkpoint tells of; it does not go on from any other."""
+"""Check that a training can be in the state of a checkpoint; it does not resume from any other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_possible(module: nn.Module, plan: Plan, tensors: Mapping[str, Tensor],
     _check_usage(kept["usage"], state["usage"])
 
 
-TOLD = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")
+EVENT_FIELDS = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")
 """What is kept of an event."""
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -86,7 +86,7 @@ def _check_progress(plan: Plan, state: Mapping[str, Any]) -> None:
 def _check_events(plan: Plan, state: Mapping[str, Any]) -> None:
     before = 0
     for event in state["events"]:
-        expect(isinstance(event, dict) and event.keys() == set(TOLD), "an event lacks something")
+        expect(isinstance(event, dict) and event.keys() == set(EVENT_FIELDS), "an event lacks something")
         step = event["step"]
         expect(type(step) is int and before < step <= state["step"], f"an event is of step {step!r:.40}")
         numbers = all(is_amount(event[name]) for name in ("samples", "seconds", "cpu_seconds"))

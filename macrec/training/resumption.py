@@ -1,4 +1,4 @@
-"""What a checkpoint keeps of a training, and a training that goes on from it."""
+"""Save the state of a training for a checkpoint, and restore it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from macrec.checkpoint import FIX
 from macrec.errors import DataError
 from macrec.training.events import Event
-from macrec.training.possible import TOLD, check_possible
+from macrec.training.possible import EVENT_FIELDS, check_possible
 from macrec.training.state import Loop
 
 NUMBERS = ("step", "samples", "seconds", "cpu_seconds", "finished", "counts", "best", "waited")
@@ -33,7 +33,7 @@ def kept(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
         for level, counts in enumerate(levels):
             tensors[f"usage.{modality}.{level}"] = torch.from_numpy(counts)
     state = {name: getattr(loop, name) for name in NUMBERS}
-    events = [{name: getattr(event, name) for name in TOLD} for event in loop.events]
+    events = [{name: getattr(event, name) for name in EVENT_FIELDS} for event in loop.events]
     return tensors, state | {"usage_of": last_usage, "usage": list(usage), "events": events}
 
 

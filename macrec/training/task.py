@@ -1,4 +1,4 @@
-"""What can be trained."""
+"""The interface of what `train` trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold while a step is made: it is not torn by Ctrl-C, and not slowed by denormal numbers."""
+"""Guards of a training step: Ctrl-C does not interrupt it, and denormal numbers do not slow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the eye sees: theme, figures, hovers. Figures are pure functions: data in, figure and one sentence out."""
+"""Figures and views: theme, figures, hover cards. Figures are pure functions: data in, figure and one sentence out."""
 
 from macrec.encoders.layout import umap_layouts
 from macrec.viz.coded_items import item_rows, items_in

@@ -34,7 +34,7 @@ def item_rows(ids: SemanticIds, data: Dataset) -> Rows:
     raise DataError(
         f'the item "{lost}" has a semantic ID and is not among the {data.num_items:,} items of {data.name} '
         f"({rows.null_count():,} of {len(ids):,} are not)",
-        fix="open the dataset that the IDs were made for, or look at the IDs without one",
+        fix="open the dataset that the IDs were made for, or view the IDs without one",
     )
 
 

@@ -1,4 +1,4 @@
-"""A page that stands alone: figures, views and words in one HTML file that opens offline and can be mailed."""
+"""A self-contained page: figures, views and text in one HTML file that opens offline and can be mailed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from macrec.viz.theme import FIGURES_SCRIPT, VARIABLES, caption_html, figure_htm
 
 HERE = Path(__file__).parent
 GENERATOR = '<meta name="generator" content="macrec">'
-"""What tells a page of ours."""
+"""The mark of a page written by macrec."""
 
 # Whatever the page holds, the browser lets nothing of it reach outside; plotly compiles its WebGL code with eval.
 POLICY = (
@@ -38,7 +38,7 @@ class Page:
     """A page under construction: add headings, words, figures and HTML from top to bottom, then `write` it.
 
     Everything it needs is inside the file: plotly's script once, every gallery's pictures once. Headings of level 2
-    become its table of contents. The browser is told to refuse every request that something in the page would make.
+    become its table of contents. Its policy makes the browser refuse every request from the page.
     """
 
     def __init__(self, title: str, lead: str = "") -> None:

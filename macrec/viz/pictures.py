@@ -92,16 +92,16 @@ class Gallery:
 
 
 def labelled(label: str) -> str:
-    """The attributes of an HTML view that tell a screen reader what it is: one sentence."""
+    """The attributes of an HTML view for screen readers: one sentence that describes it."""
     return f'role="group" aria-label="{html.escape(label, quote=True)}"'
 
 
 def picture_grid(
     dataset: Dataset, rows: Sequence[int], notes: Sequence[str] | None = None, size: int = 112, label: str = ""
 ) -> str:
-    """A shop window as HTML: pictures with titles below (and a note each); an item without picture shows a frame.
+    """A grid of items as HTML: pictures with titles below (and a note each); an item without picture shows a frame.
 
-    `label`: the sentence that says what is shown, where the grid stands on its own.
+    `label`: a sentence that describes a grid that stands alone.
     """
     cells = []
     for place, row in enumerate(rows):
@@ -116,7 +116,7 @@ def picture_grid(
 
 
 def picture_tag(dataset: Dataset, row: int, size: int) -> str:
-    """One picture as an <img> with alternative text, or an empty frame that says so."""
+    """One picture as an <img> with alternative text, or an empty frame with that text."""
     picture = thumbnail(dataset, row, size)
     if picture is None:
         return (

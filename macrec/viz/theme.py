@@ -35,7 +35,7 @@ CATEGORICAL = (TEXT, IMAGE, FUSED, CONFLICT, ORANGE, SKY, YELLOW, REFERENCE)
 OUTLINE = dict.fromkeys((ORANGE, SKY, YELLOW), 0.8)
 """Width of the dark outline that marks of the pale colors need to stand out from white."""
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
-"""One marker per color, so that no level is told by its color alone."""
+"""One marker per color, so that no level is identified by its color alone."""
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 
@@ -84,7 +84,7 @@ def show(figure: go.Figure, description: str, gallery: Gallery | None = None) ->
 
     `description` is the one sentence that says what the figure shows: it stands under it and is its alternative text.
     With a `gallery`, points whose customdata is an item row show that item's picture and card under the pointer.
-    Two outputs: the figure (plotly's own MIME type for front ends that know it, else HTML), then the caption.
+    Two outputs: the figure (plotly's own MIME type for front ends that support it, else HTML), then the caption.
     """
     number = numbered(figure, description, gallery)
     spec = inert(json.loads(figure.to_json()))
@@ -109,7 +109,7 @@ _LINK = re.compile(r"<(?=\s*/?\s*a\b)", re.IGNORECASE)
 
 
 def inert(spec: Any) -> Any:
-    """A figure's data, in whose texts no link is left: plotly makes links of words, and words may be anybody's."""
+    """A figure's data without links in its texts: plotly turns text into links, and the texts come from data."""
     if isinstance(spec, str):
         return _LINK.sub("&lt;", spec)
     if isinstance(spec, dict):

@@ -36,7 +36,7 @@ MAIN = (
     "08_evaluation.systems.MACRec.HR@10",
     "07_alignment.alignment.after.recall@10/*",
 )
-"""The metrics that are shown when none are asked for, the most important first."""
+"""The metrics that are shown by default, the most important first."""
 
 MOST = 8
 """Metrics shown of runs that have none of `MAIN`: the first ones in which they differ."""
@@ -189,7 +189,7 @@ def is_run(folder: Path) -> bool:
 
 
 def path_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart."""
+    """The shortest ends of the paths that differ."""
     longest = max((len(path.parts) for path in paths), default=1)
     for length in range(1, longest + 1):
         names = [Path(*path.parts[-length:]).as_posix() for path in paths]

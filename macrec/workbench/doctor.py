@@ -37,7 +37,7 @@ class Package:
 
 
 def packages() -> list[Package]:
-    """Everything that pyproject.toml asks for, extras included, and what is there."""
+    """The requirements of pyproject.toml, extras included, and the installed versions."""
     wanted = []
     for line in requires("macrec") or []:
         requirement = Requirement(line)
@@ -89,7 +89,7 @@ def examine() -> dict[str, Any]:
 
 
 def default_encoders() -> dict[str, str]:
-    """What the notebooks use unless told otherwise: modality → encoder."""
+    """The default encoders of the notebooks: modality → encoder."""
     parameters = declared_parameters(find_notebooks(["02_embeddings"])[0])
     return {modality: parameters[f"{modality}_encoder"] for modality in ("text", "image")}
 

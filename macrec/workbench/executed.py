@@ -1,4 +1,4 @@
-"""Reading executed notebooks: what their cells say and show, as HTML for a page."""
+"""Read executed notebooks: text and outputs of their cells, as HTML for a page."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def write_exercises(notebooks: Sequence[Path], folder: Path, force: bool = False
     for path in made:
         if path.exists() and not force and not _untouched(path):
             fix = "give another folder with --out, or --force to begin it anew"
-            raise DataError("somebody has worked in this notebook", file=path, fix=fix)
+            raise DataError("this notebook has been edited", file=path, fix=fix)
     for path, notebook in made.items():
         with replacing(path) as temporary:
             temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
@@ -42,7 +42,7 @@ def write_exercises(notebooks: Sequence[Path], folder: Path, force: bool = False
 
 
 def exercise(source: Path) -> Any:
-    """The exercise of a notebook. Emptied cells keep their ids and are tagged; a digest tells whether it changed."""
+    """The exercise of a notebook. Emptied cells keep their ids and are tagged; a digest shows whether it changed."""
     import nbformat
 
     notebook = nbformat.read(source, as_version=4)
@@ -59,10 +59,10 @@ def exercise(source: Path) -> Any:
 
 
 def _task(tree: ast.Module, needed: set[str], imported: set[str]) -> str:
-    """The comment that stands for a cell, below which `needed` names are used."""
+    """The comment in place of a cell, below which `needed` names are used."""
     wanted = [name for name in _assigned(tree) if name in needed]
     at_hand = [name for name in _names(tree, ast.Load) if name in imported]
-    words = [f"define {', '.join(wanted)}, for the cells below" if wanted else "show what the words around it ask for"]
+    words = [f"define {', '.join(wanted)}, for the cells below" if wanted else "do what the text around it describes"]
     words += [f"the original used {', '.join(at_hand)}"] if at_hand else []
     return f"# Your turn: {'; '.join(words)}."
 
@@ -96,7 +96,7 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _digest(notebook: Any) -> str:
-    """Tells the words and code of a notebook; executing it, or saving it in another editor, changes nothing."""
+    """A digest of the text and code of a notebook, unchanged by executing it or saving it in another editor."""
     written = "\0".join(f"{cell.cell_type}\0{cell.source}" for cell in notebook.cells)
     return hashlib.blake2b(written.encode(), digest_size=8).hexdigest()
 

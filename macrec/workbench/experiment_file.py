@@ -32,7 +32,7 @@ NAME = "parameters.toml"
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a file says: its notebooks (all, where it names none), and the values of every parameter.
+    """The content of a file: its notebooks (all, where it names none), and the values of every parameter.
 
     A parameter has one value, or those of a list in the order of the file.
     """

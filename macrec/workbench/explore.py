@@ -1,4 +1,4 @@
-"""`macrec explore`: one offline page with everything that can be seen in anybody's semantic IDs."""
+"""`macrec explore`: one offline page that shows files of semantic IDs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def explore(
     """Write the page about the semantic IDs in `files` to `out`, and return it.
 
     `items` names a dataset or a table of items (`load_items`); `size` is the number of codewords per level where the
-    files do not say; `say` is told how IDs and items were matched. Raises DataError for files that do not read, for
+    files do not say; `say` is called with how IDs and items were matched. Raises DataError for unreadable files, for
     items that the dataset does not have, for more than `MOST_TABLES` files, and where `out` is none of our pages.
     """
     if len(files) > MOST_TABLES:
@@ -119,7 +119,7 @@ def explorer_page(
         page.text(f"The pictures of points are left out: {gallery}")
     shown = None if isinstance(gallery, DataError) else gallery
     with section(page, "Which codes are used?"):
-        page.text("A few codes that hold most items tell little; dead codes, hatched, tell nothing.")
+        page.text("Codes that hold most items carry little information; dead codes, hatched, carry none.")
         page.figure(*made_of(usage), shown)
     for name, ids in tables.items():
         of = f" ({name})" if len(tables) > 1 else ""
@@ -148,7 +148,7 @@ def lead(tables: Mapping[str, SemanticIds], data: Dataset | None, matched: Mappi
     """What the page is about, what is known of the items, and how they were matched."""
     about = "; ".join(f"{name}: {repr(ids).removeprefix('SemanticIds: ')}" for name, ids in tables.items())
     if data is None:
-        return f"{about}. Nothing is known of the items but their IDs: with --items there would be titles and pictures."
+        return f"{about}. The items have no titles or pictures here: name them with --items."
     titles, pictures = int((data.items["title"] != "").sum()), int(data.images.present.sum())
     events = f" and {data.num_events:,} events of {data.num_users:,} users" if data.num_events else ""
     how = f" IDs and items, {'; '.join(matched.values())}." if matched else ""
@@ -175,7 +175,7 @@ def health_tables(page: Page, tables: Mapping[str, SemanticIds]) -> None:
                 levels,
                 f"{name}: {health.items:,} items, {health.distinct:,} different IDs; {health.conflict_items:.2%} "
                 f"of the items share theirs, at most {health.largest_group} the same one (conflict rate "
-                f"{health.conflict_rate:.2%}). Perplexity: so many codes, used evenly, would tell as much. "
+                f"{health.conflict_rate:.2%}). Perplexity: the number of evenly used codes with the same entropy. "
                 f"{about_sizes(health.sizes_from)}",
             )
         )

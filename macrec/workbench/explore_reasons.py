@@ -1,4 +1,4 @@
-"""The part of an explorer page that needs vectors of the items: stand-ins for codewords, and the linked map."""
+"""The part of an explorer page that needs vectors of the items: centroids in place of codewords, and the linked map."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def attempt(make: Callable[[], Made]) -> Made | DataError:
 
 
 def made_of(made: Made | DataError) -> Made:
-    """What was made; raises the DataError that was met instead."""
+    """The result of `attempt`; raises its DataError if there is one."""
     if isinstance(made, DataError):
         raise made
     return made
@@ -69,14 +69,14 @@ def reasons_sections(page: Page, tables: Mapping[str, SemanticIds], data: Datase
     if not vectors:
         return
     page.text(
-        "IDs alone do not tell where the codewords lie. What stands in for a codeword here is the mean of the "
-        "embeddings of the items that have the same codes before it and then this one, without the item itself. The "
-        f"embeddings are computed for this page ({', '.join(table.encoder for table in vectors.values())}), not those "
-        "that the IDs were made from: read what follows as a hint."
+        "A file of IDs does not contain the codewords. Here a codeword is replaced by its centroid: the mean embedding "
+        "of the items with the same codes up to this one, without the item itself. The embeddings are computed for "
+        f"this page ({', '.join(table.encoder for table in vectors.values())}) and may differ from those of the "
+        "IDs, so the following is an approximation."
     )
     for name, ids in tables.items():
         modality = name if name in vectors else next(iter(vectors))
-        with section(page, f"{name}, seen by {modality} embeddings", level=3):
+        with section(page, f"{name}, by {modality} embeddings", level=3):
             reasons(page, name, ids, data, vectors[modality])
     layouts = attempt(lambda: umap_layouts(vectors, seed=0, cache=cache_folder() / "layouts" / data.fingerprint))
     for name, ids in tables.items():
@@ -108,7 +108,7 @@ def reasons(page: Page, name: str, ids: SemanticIds, data: Dataset, embeddings: 
     if present.sum() < FEWEST:
         page.text(f"{name}: only {present.sum()} of its items have {embeddings.modality} embeddings.")
         return
-    sentence, chosen = telling_items(ids, embedded, present)
+    sentence, chosen = informative_items(ids, embedded, present)
     page.text(sentence)
     for what, item in chosen.items():
         page.text(what)
@@ -116,19 +116,19 @@ def reasons(page: Page, name: str, ids: SemanticIds, data: Dataset, embeddings: 
 
 
 def why_not(data: Dataset | None) -> str:
-    """Why no stand-ins can be computed; "" where they can."""
+    """Why no centroids can be computed; "" where they can."""
     if data is None:
         return "That needs texts or pictures of the items: name them with --items."
     texts, pictures = text_keys(data.items).count(), int(data.images.present.sum())
     if max(texts, pictures) < FEWEST:
         what = f"{data.name} has {texts} items with a text and {pictures} with a picture"
-        return f"That needs texts or pictures of the items, and {what}: all there is to see of an item is its ID."
+        return f"That needs texts or pictures of the items, and {what}: only the IDs of the items can be shown."
     if data.num_items > MOST_ENCODED:
         return f"Left out: {data.name} has {data.num_items:,} items, and this page encodes at most {MOST_ENCODED:,}."
     return ""
 
 
-def telling_items(
+def informative_items(
     ids: SemanticIds, vectors: NDArray[np.floating], present: NDArray[np.bool_]
 ) -> tuple[str, dict[str, int]]:
     """How well first codes fit the vectors, in a sentence, and a few items that show it: label → row of the IDs."""
@@ -141,15 +141,15 @@ def telling_items(
         sample, own, other = rows[sample[known]], own[known], other[known]
         used = len(np.unique(ids.codes[rows, 0]))
         sentence = (
-            f"The stand-in of its own first code is the nearest of {used:,} for {np.mean(own < other):.0%} of the "
+            f"The centroid of its own first code is the nearest of {used:,} for {np.mean(own < other):.0%} of the "
             f"items (by chance about {1 / used:.1%}; {len(sample):,} items measured)."
         )
         chosen = {
-            "An item at home in its first code: of all measured, its own is nearest compared with the next.": int(
+            "The item that fits its first code best: its own centroid is nearest compared with the next.": int(
                 sample[np.argmin(own / np.maximum(other, 1e-12))]
             ),
-            "The item that its first code fits least: here the codebook knew something else than these embeddings, or "
-            "lost the item.": int(sample[np.argmax(own / np.maximum(other, 1e-12))]),
+            "The item that fits its first code least: its codebook was learned from other embeddings, or represents it "
+            "badly.": int(sample[np.argmax(own / np.maximum(other, 1e-12))]),
         }
     for group in conflict_groups(ids):
         if present[group].any():

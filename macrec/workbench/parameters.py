@@ -13,7 +13,7 @@ from macrec.workbench.notebooks import read_cells, source_of
 
 Parameters = dict[str, Any]
 HOW = ("live", "out")
-"""Parameters that say how a notebook runs and not what it computes."""
+"""Parameters of how a notebook runs, which do not change its results."""
 
 
 def parse_parameters(texts: Sequence[str], as_text: Collection[str] = ()) -> Parameters:

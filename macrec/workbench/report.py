@@ -21,7 +21,7 @@ from macrec.workbench.run import Run, project_root, runs_in
 MAILABLE = 20_000_000
 """Bytes that mail servers commonly take; plotly's script is 5 MB of them."""
 
-TOLD = ("dataset", "profile", "seed")
+FIRST = ("dataset", "profile", "seed")
 """Parameters that a summary names even where they are at their defaults."""
 
 FOREIGN = (
@@ -36,7 +36,7 @@ Notebooks = dict[str, list[Executed]]
 def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> Path:
     """Write the report of runs, or of the folders that hold them, to the file `out`, all or nothing; return its path.
 
-    One run stands open, notebook by notebook. Several are compared first, and their notebooks are folded. Notebooks
+    One run is unfolded, notebook by notebook. Several are compared first, and their notebooks are folded. Notebooks
     that would make the page larger than `limit` bytes are left out and named. Raises DataError for a folder that is no
     run, for a file among its notebooks that is none, and where `out` is no report that was written before.
     """
@@ -49,7 +49,7 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
     if left_out:
         page.heading("Left out")
         page.text(
-            f"A page above {limit / 1e6:,.0f} MB is too large for the mail. What did not fit stands in the folders of "
+            f"A page above {limit / 1e6:,.0f} MB is too large to mail. What did not fit is in the folders of "
             f"the runs: {', '.join(left_out)}."
         )
     return page.write(out)
@@ -150,16 +150,16 @@ def _settings(page: Page, comparison: RunComparison, notebooks: Notebooks) -> No
     given = {name for own in notebooks.values() for one in own for name in one.given}
     every = {name: value for run in comparison.runs for name, value in run.settings.items()}
     settings = {name: value for name, value in every.items() if name not in comparison.varied}
-    first = [name for name in settings if name in given or name in TOLD]
+    first = [name for name in settings if name in given or name in FIRST]
     rows = [
         {"parameter": name, "value": _spelled(settings[name]), "set by": "the run" if name in given else "default"}
         for name in (*first, *sorted(set(settings) - set(first)))
     ]
     if rows:
-        page.html(table_html(pl.DataFrame(rows[: len(first)]), "What was set, and on what it ran."))
+        page.html(table_html(pl.DataFrame(rows[: len(first)]), "Parameters of the run."))
     if rows[len(first) :]:
         with page.folded(f"{len(rows) - len(first)} parameters more, all at the notebooks' defaults"):
-            page.html(table_html(pl.DataFrame(rows[len(first) :]), "The defaults stand in the notebooks' first cells."))
+            page.html(table_html(pl.DataFrame(rows[len(first) :]), "The defaults are in the notebooks' first cells."))
     environments = (Run(run.folder).manifest().get("environment", {}) for run in comparison.runs)
     page.text(*dict.fromkeys(_spelled_environment(about) for about in environments if about))
 
@@ -203,7 +203,7 @@ def _called(one: Executed) -> str:
 def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
     """The cells of a notebook as HTML, each piece with whether it is an output.
 
-    Prose and outputs stand open, code is folded. Its title and injected parameters are left to the caller's headings.
+    Text and outputs are unfolded, code is folded. Its title and injected parameters are left to the caller's headings.
     What comes after a failing cell, or after one with which the kernel died, was not run, and is not shown.
     """
     if one.given:

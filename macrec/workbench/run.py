@@ -118,7 +118,7 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(_books(folder), key=lambda file: (_ended(file), file.stat().st_mtime))
 
 
-def next_ended(folder: Path) -> int:
+def next_end_number(folder: Path) -> int:
     """The number "ended" of what ends in the folder of a run now: above those of all runs beside it."""
     return 1 + max((_ended(file) for file in _books(folder.resolve().parent)), default=0)
 

@@ -1,4 +1,4 @@
-"""Executing notebooks in order, headless, with papermill: the same cells that people run in JupyterLab."""
+"""Executing notebooks in order, headless, with papermill: the same cells as in JupyterLab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from macrec.workbench.experiment_file import NAME, write_experiment
 from macrec.workbench.file_parameters import located
 from macrec.workbench.notebooks import read_cells, read_notebook, source_of, was_executed
 from macrec.workbench.parameters import Parameters, check_parameters, declared_parameters, given_parameters
-from macrec.workbench.run import Run, environment, new_folder, next_ended
+from macrec.workbench.run import Run, environment, new_folder, next_end_number
 
 
 def is_finished(folder: Path, notebook: Path, parameters: Parameters) -> bool:
@@ -74,7 +74,7 @@ def run_notebooks(
     under the name of a finished one; the others are run all the same, and NotebookError names what failed at the end.
     Raises DataError before anything runs for parameters that fit no notebook and for the notebooks' own folder, and at
     once for a DataError inside a cell, of which nothing is kept. While another run works in the same folder it is
-    waited for, and `say` is told so.
+    waited for, and `say` is called with the holder.
     """
     logging.getLogger("papermill").setLevel(logging.ERROR)
     declared = {path: declared_parameters(path) for path in notebooks}
@@ -102,7 +102,7 @@ def execute_all(
     progress: bool,
     watch: Callable[[Step], None],
 ) -> list[str]:
-    """The work of `run_notebooks` in a folder that nobody else works in: returns a sentence of every failure."""
+    """The work of `run_notebooks` in a locked folder: returns a sentence per failure."""
     for notebook in notebooks:
         check_replaceable(run.folder / notebook.name, ours=was_executed)
     run.metrics()  # a damaged file is named now, rather than when the first numbers are there
@@ -143,7 +143,7 @@ def execute_all(
             say(f"{notebook.stem}: {manifest['seconds'][notebook.stem]} s, {final}")
         finally:
             unfinished.unlink(missing_ok=True)
-        manifest["ended"] = next_ended(run.folder)
+        manifest["ended"] = next_end_number(run.folder)
         write_json(run.folder / "run.json", manifest)  # a run whose notebooks failed can be reported, too
         write_experiment(run.folder / NAME, names, parameters, "run")
     return failures

@@ -29,7 +29,7 @@ from macrec.workbench.execution import NotebookError
 from macrec.workbench.experiment_file import NAME, write_experiment
 from macrec.workbench.file_parameters import locate
 from macrec.workbench.parameters import Parameters, check_parameters, declared_parameters, parse_parameters
-from macrec.workbench.run import Run, next_ended
+from macrec.workbench.run import Run, next_end_number
 from macrec.workbench.runner import is_finished
 from macrec.workbench.sweep_worker import listen, release, start, threads
 
@@ -128,7 +128,7 @@ def default_name(notebooks: Sequence[Path], grid: Grid) -> str:
 
 
 def digest(text: str) -> str:
-    """Six letters that tell texts apart."""
+    """Six letters of a digest, different for different texts."""
     return hashlib.blake2b(text.encode(), digest_size=3).hexdigest()
 
 
@@ -138,9 +138,9 @@ def run_sweep(
     """Run every point of the grid into `out`, `jobs` at once, and return the points.
 
     A notebook that a point holds already, from the same cells and parameters, is not run again. A failing point does
-    not stop the others. A sweep that runs in the same folder is waited for, and `say` is told so. Raises DataError
-    before anything runs for parameters that no notebook takes, and NotebookError at the end when points failed, naming
-    each.
+    not stop the others. A sweep that runs in the same folder is waited for, and `say` is called with the holder. Raises
+    DataError before anything runs for parameters that no notebook takes, and NotebookError at the end when points
+    failed, naming each.
     """
     if jobs < 1:
         raise DataError(f"{jobs} cannot be used", field="jobs", fix="give a number of 1 or more")
@@ -211,8 +211,8 @@ class Sweep:
     def work(self, point: Point) -> None:
         """Run one point to its end, good or bad."""
         folder = self.out / point.name
-        for donor in self.finished_before(point):
-            reuse_checkpoints(self.out / donor.name / "artifacts", folder / "artifacts")
+        for source in self.finished_before(point):
+            reuse_checkpoints(self.out / source.name / "artifacts", folder / "artifacts")
         left = [str(path) for path in self.left(point)]
         job = {"notebooks": left, "out": str(folder), "parameters": point.parameters}
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
@@ -248,7 +248,7 @@ class Sweep:
         return [line[0] for line in lines if line]
 
     def change(self, point: Point, state: str) -> None:
-        """Note and say that a point begins or ends."""
+        """Record and print that a point begins or ends."""
         with self.lock:
             point.state = state
             self.write()
@@ -257,7 +257,7 @@ class Sweep:
             self.say(f"{point.name} ({place}): {about[state]}")
 
     def tell(self, line: str) -> None:
-        """Say a line of a point; lines of several points do not mix."""
+        """Print a line of a point; lines of several points do not mix."""
         with self.lock:
             self.say(line)
 
@@ -265,7 +265,7 @@ class Sweep:
         """Write sweep.json."""
         names = [path.stem for path in self.notebooks]
         points = [asdict(point) for point in self.points]
-        about = {"notebooks": names, "grid": self.grid, "points": points, "ended": next_ended(self.out)}
+        about = {"notebooks": names, "grid": self.grid, "points": points, "ended": next_end_number(self.out)}
         write_json(self.out / "sweep.json", about)
 
 
@@ -274,15 +274,15 @@ def only_differs_in(name: str, one: Point, other: Point) -> bool:
     return one.parameters | {name: None} == other.parameters | {name: None}
 
 
-def reuse_checkpoints(donor: Path, receiver: Path) -> None:
+def reuse_checkpoints(source: Path, target: Path) -> None:
     """Give one run's trainings to another that lacks them, as hard links where the file system has them.
 
     Two processes never train in one folder; and as every file of a training is replaced by renaming, never written
     into, whoever goes on with it leaves the other's copy as it is.
     """
-    for checkpoint in donor.rglob("checkpoint.json"):
-        place = checkpoint.parent.relative_to(donor)
-        training = receiver / place
+    for checkpoint in source.rglob("checkpoint.json"):
+        place = checkpoint.parent.relative_to(source)
+        training = target / place
         if not training.exists() and not any(part.startswith(".") for part in place.parts):  # what a dead writer left
             with replacing(training) as temporary:
                 shutil.copytree(checkpoint.parent, temporary, copy_function=link)

@@ -1,4 +1,4 @@
-"""The process of one point of a sweep: how it is started, what it says, and how it ends with the sweep.
+"""The process of one point of a sweep: its start, its messages, and its end with the sweep.
 
 It reads its job from a pipe and lives as long as the pipe is open, however the sweep ends; its kernel lives as long as
 the process.
@@ -53,7 +53,7 @@ def start(job: dict[str, Any], environment: dict[str, str], complaints: IO[str])
 
 
 def listen(process: subprocess.Popen[str], say: Callable[[str], None]) -> str | None:
-    """Hand on what the process of a point says until it ends, and return its error."""
+    """Pass on the messages of a point's process until it ends, and return its error."""
     error = None
     assert process.stdout is not None
     for line in process.stdout:
@@ -77,7 +77,7 @@ def release(process: subprocess.Popen[str]) -> None:
 
 
 def run_point() -> None:
-    """What the process of a point does: read its job from stdin, run it, and speak JSON lines."""
+    """The main function of a point's process: read the job from stdin, run it, and write JSON lines."""
 
     def speak(**said: str) -> None:
         print(json.dumps(said), flush=True)

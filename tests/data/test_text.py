@@ -29,7 +29,7 @@ TEXTS = st.lists(
     ],
 )
 def test_compat_reproduces_the_official_cleaning(value, expected):
-    assert clean_text(value, compat=True) == expected
+    assert clean_text(value, published=True) == expected
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_items_of_different_texts_in_one_vector_are_named_and_equal_texts_are_no
     assert [group.tolist() for group in confused(data, found)] == [[3, 4]]
     assert confusion_note(data, found) == (
         '2 items have a vector by minilm that an item with another text has, too, such as "i3" and "i4"; '
-        'the encoder "tfidf" tells all texts apart.'
+        'the encoder "tfidf" gives different texts different vectors.'
     )
     assert confusion_note(data, vectors(np.eye(7) + 1)) == ""
 

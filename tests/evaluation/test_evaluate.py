@@ -133,7 +133,7 @@ def test_coverage_novelty_and_unfilled_places_by_hand():
 def test_what_does_not_fit_is_refused():
     system, counts = Table(np.zeros((2, 6))), np.ones(6, int)
     samples = toy_samples([1, 2])
-    with pytest.raises(DataError, match="nobody to evaluate on"):
+    with pytest.raises(DataError, match="no user to evaluate on"):
         evaluate(system, samples.take(np.zeros(0, int)), counts)
     for bad in ({"ks": (5, 30)}, {"ks": ()}, {"ks": (0, 5)}):
         with pytest.raises(ValueError, match="depth at least the largest"):

@@ -247,7 +247,7 @@ def test_nobody_to_test_is_one_clear_sentence():
     events = pl.DataFrame({"user_id": ["u", "u"], "item_id": ["a", "b"]})
     items = pl.DataFrame({"item_id": ["a", "b"]})
     data = from_events("toy", events, items, events_file="events", items_file="items")
-    with pytest.raises(DataError, match="nobody to evaluate on"):
+    with pytest.raises(DataError, match="no user to evaluate on"):
         compare_systems(guesses(data, []), data, leave_one_out(data.histories), [0])
 
 
@@ -470,7 +470,7 @@ def test_a_study_has_three_seeds_and_all_else_one_unless_told():
 def test_the_caption_says_how_it_was_measured(elsewhere):
     split = leave_one_out(elsewhere.histories, UNCUT)
     one = compare_systems(guesses(elsewhere, []), elsewhere, split, [0], users=7)
-    protocols = "; every item is a candidate, or, where it says masked, every item not yet met."
+    protocols = "; every item is a candidate; masked: without the items of the history."
     assert one.caption == "7 test users, one seed" + protocols
     many = compare_systems(guesses(elsewhere, []), elsewhere, split, [0, 1], mask_seen=True)
     assert many.caption == "30 test users, mean ± standard deviation over 2 seeds" + protocols

@@ -68,8 +68,8 @@ def test_batches_equal_those_written_by_hand(sequences, longest, size):
             assert batch.target[place][: len(target)].tolist() == target
             assert (batch.target[place][len(target) :] == PAD).all()
             assert tables.tasks[batch.task[place]] == task
-            assert samples.width[row] == len(source)
-        assert batch.source.shape[1] == max(samples.width[rows])
+            assert samples.lengths[row] == len(source)
+        assert batch.source.shape[1] == max(samples.lengths[rows])
         seen += rows.tolist()
     assert sorted(seen) == list(range(len(expected)))
 
@@ -95,8 +95,8 @@ def test_batches_of_an_epoch_pad_little():
     samples = TaskSamples(tables_of(50), leave_one_out(Histories.from_lists(sequences), 20).train)
     used = spent = 0
     for rows in samples.order(64, 1):
-        used += samples.width[rows].sum()
-        spent += samples.width[rows].max() * len(rows)
+        used += samples.lengths[rows].sum()
+        spent += samples.lengths[rows].max() * len(rows)
     assert used / spent > 0.9
     assert [rows.tolist() for rows in samples.order(64, 1)] == [rows.tolist() for rows in samples.order(64, 1)]
 

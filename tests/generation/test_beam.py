@@ -100,8 +100,8 @@ def test_the_trace_tells_every_step():
     assert [step.allowed[0].tolist() for step in trace.steps] == [[2], [2, 2], [1, 2]]
 
 
-def test_a_width_below_one_is_refused():
-    with pytest.raises(ValueError, match="width"):
+def test_fewer_than_one_beam_is_refused():
+    with pytest.raises(ValueError, match="beams"):
         ranked(0)
 
 

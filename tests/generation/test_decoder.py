@@ -52,14 +52,14 @@ def test_the_generator_learns_pairs_by_heart(overfitted):  # T21
     model, tables, samples, events = overfitted
     last = [event.losses["text→text, sequence"] for event in events if "text→text, sequence" in event.losses][-1]
     assert last < 0.05
-    decoder = PathDecoder(model, tables, DecodingOptions(width=5, batch=16))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=5, batch=16))
     ranking = decoder.recommend(samples, 5)
     assert (ranking.rank_of(samples.targets) == 1).all()
 
 
 def test_scores_of_candidates_are_those_of_the_beam(overfitted):
     model, tables, samples, _ = overfitted
-    decoder = PathDecoder(model, tables, DecodingOptions(width=7))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=7))
     few = samples.take(np.arange(6))
     for path in decoder.paths:
         ranking, scorer = decoder._search(path, few, 7, False)
@@ -68,7 +68,7 @@ def test_scores_of_candidates_are_those_of_the_beam(overfitted):
 
 def test_a_wide_beam_ranks_all_items_by_their_probability(overfitted):
     model, tables, samples, _ = overfitted
-    decoder = PathDecoder(model, tables, DecodingOptions(width=40))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=40))
     few = samples.take(np.arange(4))
     path = decoder.paths[0]
     ranking, _ = decoder._search(path, few, 40, False)
@@ -80,30 +80,30 @@ def test_a_wide_beam_ranks_all_items_by_their_probability(overfitted):
 
 def test_users_do_not_depend_on_the_batch_they_are_in(overfitted):
     model, tables, samples, _ = overfitted
-    one, many = (PathDecoder(model, tables, DecodingOptions(width=5, batch=size)) for size in (1, 64))
+    one, many = (PathDecoder(model, tables, DecodingOptions(beams=5, batch=size)) for size in (1, 64))
     alone, together = one.recommend(samples, 5), many.recommend(samples, 5)
     np.testing.assert_allclose(alone.scores, together.scores, atol=1e-4)
 
 
 def test_seen_items_are_not_recommended(overfitted):
     model, tables, samples, _ = overfitted
-    decoder = PathDecoder(model, tables, DecodingOptions(width=20))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=20))
     ranking = decoder.recommend(samples, 10, mask_seen=True)
     histories = samples.padded()
     assert not (ranking.items[:, :, None] == histories[:, None, :]).any()
 
 
-@pytest.mark.parametrize("fusion", ["union_rescore", "mean_floor", "logmeanexp", "official"])
+@pytest.mark.parametrize("fusion", ["union_rescore", "mean_floor", "logmeanexp", "published"])
 def test_every_fusion_ranks_distinct_items(overfitted, fusion):
     model, tables, samples, _ = overfitted
-    decoder = PathDecoder(model, tables, DecodingOptions(width=8, fusion=fusion))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=8, fusion=fusion))
     assert decoder.recommend(samples.take(np.arange(8)), 8).items.min() >= 0
 
 
 def test_four_paths_can_be_asked(overfitted):
     model, tables, samples, _ = overfitted
     names = tuple(task.name for task in tables.tasks if task.kind == "sequence")
-    decoder = PathDecoder(model, tables, DecodingOptions(width=8, paths=names))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=8, paths=names))
     assert set(decoder.by_path(samples.take(np.arange(3)), 8)) == set(names) and len(names) == 4
     assert decoder.recommend(samples.take(np.arange(3)), 8).items.shape == (3, 8)
     with pytest.raises(ValueError, match="no path"):
@@ -115,11 +115,11 @@ def test_only_the_newest_items_are_read_and_all_are_masked(overfitted):
     events = np.random.default_rng(5).permutation(40).astype(np.int32)
     long = Samples(events, np.zeros(1, np.int32), np.array([0]), np.array([33]))
     short = Samples(events, np.zeros(1, np.int32), np.array([30]), np.array([33]))
-    decoder = PathDecoder(model, tables, DecodingOptions(width=40, max_history=3))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=40, max_history=3))
     np.testing.assert_array_equal(decoder.recommend(long, 40).items, decoder.recommend(short, 40).items)
     masked = decoder.recommend(long, 7, mask_seen=True)
     assert sorted(masked.items[0]) == sorted(events[33:])
-    whole = PathDecoder(model, tables, DecodingOptions(width=40, max_history=40)).recommend(long, 40)
+    whole = PathDecoder(model, tables, DecodingOptions(beams=40, max_history=40)).recommend(long, 40)
     assert not np.allclose(whole.scores, decoder.recommend(long, 40).scores, atol=1e-3)
     with pytest.raises(ValueError, match="max_history must be at least 1"):
         DecodingOptions(max_history=0)
@@ -129,7 +129,7 @@ def test_narrow_beams_give_k_unseen_items_to_those_who_have_seen_most(overfitted
     model, tables, _, _ = overfitted
     events = np.random.default_rng(6).permutation(40).astype(np.int32)
     sample = Samples(np.append(events, events[:1]), np.zeros(1, np.int32), np.array([0]), np.array([36]))
-    decoder = PathDecoder(model, tables, DecodingOptions(width=4))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=4))
     for ranking in decoder.by_path(sample, 4, mask_seen=True).values():
         assert sorted(ranking.items[0]) == sorted(events[36:])
 
@@ -168,7 +168,7 @@ def test_cached_beam_search_equals_uncached(overfitted, path):  # T23
     task = tables.tasks[path]
     trie = CodeTrie.of(tables.ids[task.target])
     expected = beam_search(Uncached(model, tables, source, mask, task.target), trie, 6)
-    options = DecodingOptions(width=6, paths=(task.name,))
+    options = DecodingOptions(beams=6, paths=(task.name,))
     found = PathDecoder(model, tables, options).by_path(few, 6)[task.name]
     np.testing.assert_array_equal(found.items, expected.items)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
@@ -179,7 +179,7 @@ def test_cached_beam_search_equals_uncached(overfitted, path):  # T23
 def test_candidates_are_scored_on_the_paths_that_missed_them(overfitted, names, fusion):
     model, tables, samples, _ = overfitted
     names = names or tuple(task.name for task in tables.tasks if task.kind == "sequence")
-    decoder = PathDecoder(model, tables, DecodingOptions(width=4, paths=names, fusion=fusion))
+    decoder = PathDecoder(model, tables, DecodingOptions(beams=4, paths=names, fusion=fusion))
     few = samples.take(np.arange(9))
     items = candidates(list(decoder.by_path(few, 4).values()))
     scores = [decoder.exact_scores(few, name).astype(np.float64) for name in names]
@@ -247,13 +247,13 @@ def test_the_implicit_loss_pairs_items_and_the_published_one_does_not():
     torch.testing.assert_close(
         implicit_alignment(paired.module.encode, *views), implicit_alignment(paired.module.encode, *permuted)
     )
-    official = training_of(tables, GeneratorRecipe(batch=64, implicit="official"), HISTORIES)
-    official.module.eval()
-    batch = next(batch for batch in map(official.batch, range(official.per_epoch)) if (batch.task >= 4).sum() > 1)
+    published = training_of(tables, GeneratorRecipe(batch=64, implicit="published"), HISTORIES)
+    published.module.eval()
+    batch = next(batch for batch in map(published.batch, range(published.per_epoch)) if (batch.task >= 4).sum() > 1)
     order = torch.arange(len(batch.task)).flip(0)
     shuffled = type(batch)(*(part[order] for part in batch))
     with torch.no_grad():
-        losses = [float(official._official_implicit(one)) for one in (batch, shuffled)]
+        losses = [float(published._published_implicit(one)) for one in (batch, shuffled)]
     assert abs(losses[0] - losses[1]) > 1e-6
 
 

@@ -104,13 +104,13 @@ ALL = tuple(task.name for task in code_tasks(("text", "image")) if task.kind == 
         {"fusion": "union_rescore", "paths": ALL},
         {"fusion": "logmeanexp", "normalize": "level"},
         {"fusion": "mean_floor"},
-        {"fusion": "official", "normalize": "vocabulary"},
+        {"fusion": "published", "normalize": "vocabulary"},
         {"paths": ALL[2:3]},
     ],
     ids=lambda options: options.get("fusion", "one path"),
 )
 def test_exact_equals_a_beam_as_wide_as_the_catalog(options, mask_seen, shared):
-    decoder, samples = decoder_of(shared=shared, width=50, **options)
+    decoder, samples = decoder_of(shared=shared, beams=50, **options)
     exact_ranking = decoder.exact(samples, 50, mask_seen)
     wide = decoder.recommend(samples, 50, mask_seen)
     np.testing.assert_allclose(exact_ranking.scores, wide.scores, atol=1e-4)
@@ -150,7 +150,7 @@ def test_the_error_of_a_beam_is_the_share_of_users_whose_best_items_it_lacks():
     exact_ranking = Ranking(np.array([[1, 2], [3, 4], [5, -1]]), np.array([[2.0, 1], [2, 1], [1, -np.inf]]))
     found = Ranking(np.array([[2, 1, 7], [3, 5, 9], [5, 6, -1]]), np.array([[3.0, 2, 1], [3, 2, 1], [3, 2, -np.inf]]))
     assert beam_error(found, exact_ranking) == pytest.approx(1 / 3)
-    decoder, samples = decoder_of(width=2, paths=ALL[:1])
+    decoder, samples = decoder_of(beams=2, paths=ALL[:1])
     best = decoder.exact(samples, 2)
     errors = []
     for width in (2, 5, 50):

@@ -32,7 +32,7 @@ def pairs(found):
 
 
 def test_toy_numbers():  # T10
-    assert pairs(fuse([TEXT, IMAGE], "official", 10)) == {3: 0.35, 5: -0.65, 7: -0.70, 9: -1.20}
+    assert pairs(fuse([TEXT, IMAGE], "published", 10)) == {3: 0.35, 5: -0.65, 7: -0.70, 9: -1.20}
     assert pairs(fuse([TEXT, IMAGE], "mean_floor", 10)) == {3: -0.65, 5: -0.925, 7: -1.70, 9: -2.05}
     text = ranking([(7, -0.5), (3, -0.7), (9, -1.2), (5, -1.5)])
     image = ranking([(3, -0.6), (5, -0.65), (7, -2.9), (9, -3.4)])
@@ -41,7 +41,7 @@ def test_toy_numbers():  # T10
 
 
 def test_best_first_and_cut_to_k():
-    found = fuse([TEXT, IMAGE], "official", 2)
+    found = fuse([TEXT, IMAGE], "published", 2)
     assert found.items.tolist() == [[3, 5]]
     assert fuse([TEXT, IMAGE], "mean_floor", 6).items.tolist() == [[3, 5, 7, 9, -1, -1]]
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_fused_is_refused():
     with pytest.raises(ValueError, match="every candidate"):
         fuse([TEXT, IMAGE], "union_rescore", 3)
     with pytest.raises(ValueError, match="two rankings"):
-        fuse([TEXT], "official", 3)
+        fuse([TEXT], "published", 3)
     with pytest.raises(ValueError, match="how must be one of"):
         fuse([TEXT], "best", 3)
     with pytest.raises(ValueError, match="2 weights"):

@@ -15,7 +15,7 @@ from macrec.published.audit import (
     positive_shares,
     resolvers,
 )
-from macrec.published.conflicts import resolve_official
+from macrec.published.conflicts import resolve_published
 from macrec.quantization.conflicts import errors, resolve_conflicts
 from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.tokenizers.autoencoder import RQVAEConfig
@@ -77,7 +77,7 @@ def test_the_gradient_of_a_level_is_that_of_its_term(batch):
 
 def test_one_level_has_nothing_to_compare(batch):
     single = CrossModalConfig(RQVAEConfig(None, (16,), 6, (6,)), lambda_con=(0.1,))
-    with pytest.raises(DataError, match='field "levels": a single level leaves no residual to look at; give 2 or more'):
+    with pytest.raises(DataError, match='field "levels": a single level has no residual; give 2 or more'):
         gradient_by_level(*batch, single)
 
 
@@ -117,7 +117,7 @@ def test_the_published_loss_pushes_every_item_from_all_others(batch):
     # By hand: mean over anchors of log Σ_j exp(cos_ij / τ) - 1 / τ, which has no label in it.
     x, labels = batch
     whole = labels["image"] >= 0
-    model = CrossModalRQVAE({"text": 8, "image": 5}, CONFIG.compat(), seed=0)
+    model = CrossModalRQVAE({"text": 8, "image": 5}, CONFIG.published(), seed=0)
     expected = 0.0
     for name in model.modalities:
         z = model.branch(name).encoder(x[name][whole]).detach().double()
@@ -142,8 +142,8 @@ def test_resolvers_are_what_direct_calls_give(crowded):
     table = resolvers(codes, vectors, books)
     ours, report = resolve_conflicts(codes, vectors, books)
     direct = {
-        "published, NumPy 2": resolve_official(codes, vectors, books, numpy2_bug=True).codes,
-        "published, as meant": resolve_official(codes, vectors, books).codes,
+        "published, NumPy 2": resolve_published(codes, vectors, books, numpy2_bug=True).codes,
+        "published, as meant": resolve_published(codes, vectors, books).codes,
         "least distortion": ours,
     }
     assert table["form"].to_list() == list(direct)

@@ -1,4 +1,4 @@
-"""Resolution of conflicts: against the specification's toy, brute force, and the official procedure."""
+"""Resolution of conflicts: against the specification's toy, brute force, and the published procedure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macrec.errors import DataError
-from macrec.published.conflicts import resolve_official
+from macrec.published.conflicts import resolve_published
 from macrec.quantization.conflicts import errors, pack, resolve_conflicts, unpack
 
 TOY = np.array([[0.1], [-0.2], [0.4], [10.05], [0.9]])
@@ -122,7 +122,7 @@ def test_toy_best_first_gives_the_values_of_the_specification():
 
 
 def test_toy_official_gives_the_values_of_the_specification():
-    codes, logged = resolve_official(TOY_CODES, TOY, TOY_BOOKS)
+    codes, logged = resolve_published(TOY_CODES, TOY, TOY_BOOKS)
     assert codes.tolist() == [[0, 1], [0, 0], [1, 2], [1, 1], [0, 2]]
     assert total(codes, TOY, TOY_BOOKS) == pytest.approx(113.0225)
     assert logged == 0
@@ -143,7 +143,7 @@ def crowded_cases(draw):
 @pytest.mark.parametrize(("bug", "changed"), [(False, "{}"), (True, "np.int64({})")])
 @given(case=crowded_cases())
 def test_the_official_procedure_is_that_of_the_published_code(bug, changed, case):
-    found = resolve_official(*case, numpy2_bug=bug)
+    found = resolve_published(*case, numpy2_bug=bug)
     codes, logged = official_by_the_book(*case, changed)
     assert found.codes.tolist() == codes and found.logged_rate == pytest.approx(logged)
 
@@ -153,8 +153,8 @@ def test_a_second_last_code_changes_first_under_the_last_code_as_it_was():
     # first, though the last code 0 is nearer to it. Under NumPy 2 its own code looks free, written down again.
     books = [np.array([[0.0], [10.0]]), np.array([[0.0], [1.0]])]
     codes, vectors = np.array([[0, 1], [0, 1], [0, 1]]), np.array([[0.0], [0.1], [0.2]])
-    assert resolve_official(codes, vectors, books).codes.tolist() == [[0, 1], [1, 1], [1, 0]]
-    assert resolve_official(codes, vectors, books, numpy2_bug=True).codes.tolist() == [[0, 1], [0, 1], [1, 1]]
+    assert resolve_published(codes, vectors, books).codes.tolist() == [[0, 1], [1, 1], [1, 0]]
+    assert resolve_published(codes, vectors, books, numpy2_bug=True).codes.tolist() == [[0, 1], [0, 1], [1, 1]]
 
 
 @given(cases())
@@ -215,16 +215,16 @@ def test_permuted_items_get_the_same_codes(mode, seed):
 
 
 def test_error_is_below_the_official_one_on_average_and_in_most_of_these_cases():
-    """An observation on fixed seeds, not a theorem: the official order of service sometimes wins by luck (35 to 5)."""
-    ours, official = [], []
+    """An observation on fixed seeds, not a theorem: the published order of service sometimes wins by luck (35 to 5)."""
+    ours, published = [], []
     for seed in range(40):
         case = random_case(seed, n=60)
-        codes, logged = resolve_official(*case)
+        codes, logged = resolve_published(*case)
         assert logged == 0
         ours.append(total(resolve_conflicts(*case)[0], *case[1:]))
-        official.append(total(codes, *case[1:]))
-    assert sum(ours) < sum(official)
-    assert sum(a <= b for a, b in zip(ours, official, strict=True)) >= 30
+        published.append(total(codes, *case[1:]))
+    assert sum(ours) < sum(published)
+    assert sum(a <= b for a, b in zip(ours, published, strict=True)) >= 30
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -308,30 +308,30 @@ def test_packing_fills_62_bits_and_refuses_more():
 @pytest.mark.parametrize("numpy_repr", [False, "1.25"])
 def test_the_repr_of_numpy_scalars_does_not_matter(numpy_repr):
     case = random_case(0)
-    ours, official = resolve_conflicts(*case)[0], resolve_official(*case)
+    ours, published = resolve_conflicts(*case)[0], resolve_published(*case)
     with np.printoptions(legacy=numpy_repr):
         np.testing.assert_array_equal(resolve_conflicts(*case)[0], ours)
-        again = resolve_official(*case)
-    np.testing.assert_array_equal(again.codes, official.codes)
+        again = resolve_published(*case)
+    np.testing.assert_array_equal(again.codes, published.codes)
     assert len(np.unique(again.codes, axis=0)) == 150
 
 
 def test_the_numpy_2_bug_leaves_conflicts_that_its_log_denies():
     case = random_case(0)
-    broken = resolve_official(*case, numpy2_bug=True)
+    broken = resolve_published(*case, numpy2_bug=True)
     assert broken.logged_rate == 0
     assert len(np.unique(broken.codes, axis=0)) < 150
     with np.printoptions(legacy="1.25"):  # as NumPy 1 writes scalars, the bug is gone
-        np.testing.assert_array_equal(resolve_official(*case, numpy2_bug=True).codes, resolve_official(*case).codes)
+        np.testing.assert_array_equal(resolve_published(*case, numpy2_bug=True).codes, resolve_published(*case).codes)
 
 
 def test_official_gives_up_where_two_levels_are_full():
     books = [np.array([[0.0], [9.0]]), np.array([[0.0], [1.0]]), np.array([[0.0], [0.5]])]
     vectors = np.full((6, 1), 0.1)
     codes = nearest_codes(vectors, books)
-    official = resolve_official(codes, vectors, books)
-    assert len(np.unique(official.codes, axis=0)) == 4
-    assert official.logged_rate == pytest.approx(2 / 6)
+    published = resolve_published(codes, vectors, books)
+    assert len(np.unique(published.codes, axis=0)) == 4
+    assert published.logged_rate == pytest.approx(2 / 6)
     assert resolve_conflicts(codes, vectors, books)[1].rate_after == 0
 
 
@@ -351,4 +351,4 @@ def test_bad_input_is_named():
     refused("mode must be", error=ValueError, mode="best")
     refused("saturated must be", error=ValueError, saturated="ignore")
     with pytest.raises(DataError, match="codebooks of one size"):
-        resolve_official(TOY_CODES, TOY, [TOY_BOOKS[0], np.arange(4.0)[:, None]])
+        resolve_published(TOY_CODES, TOY, [TOY_BOOKS[0], np.arange(4.0)[:, None]])

@@ -278,7 +278,7 @@ def test_paths_count_as_validation_users_say_unless_it_was_decided(data, split, 
 
 
 def test_histories_are_masked_as_a_whole_and_only_when_asked(fitted, split):
-    short = replace(GENERATOR, decoding=replace(GENERATOR.decoding, max_history=2, width=40))
+    short = replace(GENERATOR, decoding=replace(GENERATOR.decoding, max_history=2, beams=40))
     for name in SYSTEMS:
         system, _ = fitted(name, generator=short)
         seen = split.test.padded()[:, None, :]
@@ -327,7 +327,7 @@ def variations(data):
         "no implicit alignment": recipe(lambda_implicit=0.0),
         "temperature": recipe(temperature=0.2),
         "implicit_items": recipe(implicit_items=32),
-        "implicit": recipe(implicit="official"),
+        "implicit": recipe(implicit="published"),
         "table_factor": recipe(table_factor=2.0),
         "softmax": recipe(softmax="children"),
         "learning rate": recipe(learning_rate=1e-3),
@@ -360,7 +360,7 @@ def test_whatever_decides_the_result_has_a_folder_of_its_own_and_equal_things_on
     assert all(place.parent == tmp_path for place in found.values())
     assert folder_of(over_given(tmp_path, data)) == found["nothing"]
     assert folder_of(over_given(tmp_path, data, settings=replace(GENERATOR))) == found["nothing"]
-    for asked in ({"width": 13}, {"paths": ("text→text, sequence",)}, {"fusion": "mean_floor"}, {"batch": 7}):
+    for asked in ({"beams": 13}, {"paths": ("text→text, sequence",)}, {"fusion": "mean_floor"}, {"batch": 7}):
         settings = replace(GENERATOR, decoding=replace(GENERATOR.decoding, **asked))
         assert folder_of(over_given(tmp_path, data, settings=settings)) == found["nothing"]  # another way of asking
 
@@ -563,7 +563,7 @@ def test_the_weight_of_the_implicit_alignment_weighs_exactly_that(data, split):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"temperature": 0.5}, {"implicit_items": 16}, {"implicit": "official"}, {"seed": 1}], ids=str
+    "changed", [{"temperature": 0.5}, {"implicit_items": 16}, {"implicit": "published"}, {"seed": 1}], ids=str
 )
 def test_every_setting_of_the_implicit_alignment_changes_it(data, split, changed):
     terms = [loss_and_gradient(training_of(data, split, **recipe), 3)[1]["implicit"] for recipe in ({}, changed)]
@@ -613,7 +613,7 @@ def test_every_parameter_of_the_generator_reaches_its_settings():
     assert Parameters("smoke", epochs=7).generator().recipe == replace(plain.recipe, epochs=7)
     assert Parameters("smoke", lambda_implicit=0.3).generator().recipe == replace(plain.recipe, lambda_implicit=0.3)
     assert Parameters("smoke", seed=5).generator().recipe == replace(plain.recipe, seed=5)
-    assert Parameters("smoke", beams=50).generator().decoding == replace(plain.decoding, width=50)
+    assert Parameters("smoke", beams=50).generator().decoding == replace(plain.decoding, beams=50)
     assert Parameters("smoke", size="paper").generator() == replace(plain, config=T5Config())
     assert Parameters("smoke", size="smoke", epochs=0).generator() == plain
     profiles = [Parameters(profile).generator() for profile in PROFILES]

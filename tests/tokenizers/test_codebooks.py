@@ -124,13 +124,13 @@ def test_variants_change_exactly_what_they_say():
     assert not any(SETTINGS.independent().config.lambda_con) and not SETTINGS.independent().config.lambda_align
     assert changed(SETTINGS, SETTINGS.with_lambda(0.5)) == {"config.lambda_con"}
     assert changed(SETTINGS, SETTINGS.with_seed(3)) == {"recipe.seed"}
-    compat = SETTINGS.compat()
-    assert compat.config.rqvae.residual_grad == "none" and compat.config.positives == "self"
+    published = SETTINGS.published()
+    assert published.config.rqvae.residual_grad == "none" and published.config.positives == "self"
     same = {"recipe.epochs", "recipe.batch", "recipe.seed", "clusters", "config.rqvae.sizes", "config.rqvae.hidden"}
     assert {"config.rqvae.residual_grad", "config.positives", "recipe.standardize", "recipe.revive"} <= (
-        changed(SETTINGS, compat)
+        changed(SETTINGS, published)
     )
-    assert not changed(SETTINGS, compat) & same
+    assert not changed(SETTINGS, published) & same
 
 
 def test_another_weight_goes_to_the_levels_that_have_one_and_comes_back_after_zero():
@@ -182,7 +182,7 @@ def test_whatever_decides_the_result_has_a_folder_of_its_own(folder, data, embed
     settings = [
         SETTINGS,
         SETTINGS.independent(),
-        SETTINGS.compat(),
+        SETTINGS.published(),
         SETTINGS.with_lambda(0.1),
         SETTINGS.with_seed(1),
         replace(SETTINGS, clusters=7),
@@ -355,7 +355,7 @@ def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(folde
     text = encode_modalities(replace(data, images=NoImages(data.num_items)), "tfidf", "hog-color")
     assert set(text) == {"text"}
     assert text["text"].std.min() > 1e-5
-    books = Codebooks(folder, data, text, Parameters("smoke", codebook_epochs=2).codebooks().compat())
+    books = Codebooks(folder, data, text, Parameters("smoke", codebook_epochs=2).codebooks().published())
     drain(books.events())
     assert codebook_rows(books, "published code")[0]["reconstruction"] < 100
 

@@ -63,7 +63,7 @@ def test_implicit_alignment_toy(temperature, value):
     ],
 )
 def test_contrast_toy(labels, options, value, share):
-    """T2. The official form has one positive per anchor, which is the only other row of its label."""
+    """T2. The published form has one positive per anchor, which is the only other row of its label."""
     loss, found = supervised_contrastive(TOY, labels, 0.5, **options)
     assert float(loss) == pytest.approx(value, abs=1e-5)
     assert float(found) == share

@@ -171,8 +171,8 @@ def test_pseudo_labels_of_one_modality_act_on_the_other_and_on_nothing_else(move
 
 
 def test_published_pseudo_labels_act_nowhere():
-    """What the official code computes (specification, F1): its loss is the same for all labels."""
-    made = model(SMALL.compat())
+    """What the published code computes (specification, F1): its loss is the same for all labels."""
+    made = model(SMALL.published())
     x, labels = batch()
     _, before = terms_of(made, x, labels)
     _, after = terms_of(made, x, {name: label.flip(0) for name, label in labels.items()})
@@ -200,25 +200,25 @@ def test_a_contrast_on_a_late_level_teaches_nothing_in_the_published_code():
             assert not reached(made, terms[f"contrastive/{name}/{level}"])
 
 
-@pytest.mark.parametrize("compat", [True, False])
+@pytest.mark.parametrize("published", [True, False])
 @pytest.mark.parametrize("weight", [1.0, 100.0])
-def test_published_contrast_from_the_second_level_on_changes_no_gradient_of_the_whole_model(compat, weight):
+def test_published_contrast_from_the_second_level_on_changes_no_gradient_of_the_whole_model(published, weight):
     """T4 and F2: with begin 1 or later the weight of the published contrast means nothing; of the corrected it does."""
-    config = SMALL.compat() if compat else replace(SMALL, lambda_align=0.001)
+    config = SMALL.published() if published else replace(SMALL, lambda_align=0.001)
     without, with_ = (model(replace(config, lambda_con=weights)) for weights in ((0.0,) * 3, (0.0, weight, weight)))
     x, labels = batch()
     before = gradients(without, total(without, terms_of(without, x, labels)[1]))
     after = gradients(with_, total(with_, terms_of(with_, x, labels)[1]))
     size = max(float(gradient.abs().max()) for gradient in before.values())
     difference = max(float((after[name] - before[name]).abs().max()) for name in before)
-    if compat:
+    if published:
         assert difference <= 1e-13 * size * weight
     else:
         assert difference > 0.1 * size
 
 
 def test_published_contrast_on_the_first_level_does_act():
-    config = SMALL.compat()
+    config = SMALL.published()
     without, with_ = (model(replace(config, lambda_con=weights)) for weights in ((0.0,) * 3, (1.0, 0.0, 0.0)))
     x, labels = batch()
     one = gradients(without, total(without, terms_of(without, x, labels)[1]))
@@ -370,5 +370,5 @@ def test_a_model_needs_a_modality():
 
 def test_the_published_form_undoes_every_option_of_the_quantizer():
     rqvae = RQVAEConfig(hidden=(8,), width=4, sizes=(4, 4), quantizer="ema:decay=0.9", residual_grad="both")
-    found = CrossModalConfig(rqvae, lambda_con=(0.0, 0.5)).compat().rqvae
+    found = CrossModalConfig(rqvae, lambda_con=(0.0, 0.5)).published().rqvae
     assert (found.quantizer, found.residual_grad) == ("ste", "none")

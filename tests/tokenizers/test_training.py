@@ -277,8 +277,8 @@ def test_ema_codebooks_learn_without_gradient():
 
 
 def test_the_published_recipe_takes_every_modality_from_its_own_best_measurement(monkeypatch):
-    recipe = replace(RECIPE, epochs=4).compat()
-    task = task_of(recipe, CONFIG.compat())
+    recipe = replace(RECIPE, epochs=4).published()
+    task = task_of(recipe, CONFIG.published())
     rates = {3: (0.5, 0.4), 6: (0.2, 0.3), 9: (0.4, 0.1), 12: (0.3, 0.2)}
     weights = {}
 
@@ -296,20 +296,26 @@ def test_the_published_recipe_takes_every_modality_from_its_own_best_measurement
         name = f"branches.{modality}.encoder.0.weight"
         assert not torch.equal(task.module.state_dict()[name], weights[12][name])
     monkeypatch.undo()
-    last = task_of(replace(recipe, keep="last"), CONFIG.compat())
+    last = task_of(replace(recipe, keep="last"), CONFIG.published())
     list(train(last, last.plan()))
     assert all(torch.equal(value, weights[12][name]) for name, value in last.module.state_dict().items())
 
 
 def test_the_published_recipe_trains_on_raw_vectors():
     embeddings, _ = catalog()
-    raw, standard = task_of(RECIPE.compat()), task_of()
+    raw, standard = task_of(RECIPE.published()), task_of()
     assert np.array_equal(raw.x["text"].numpy(), embeddings["text"].values)
     assert (raw.module.branch("text").mean == 0).all() and (raw.module.branch("text").std == 1).all()
     assert standard.x["text"].mean(0).abs().max() < 1e-5
     assert (standard.x["image"][11] == 0).all()
-    compat = RECIPE.compat()
-    assert (compat.epochs, compat.batch, compat.warmup_share, compat.ramp, compat.revive) == (10, 40, 0.0, 0.0, False)
+    published = RECIPE.published()
+    assert (published.epochs, published.batch, published.warmup_share, published.ramp, published.revive) == (
+        10,
+        40,
+        0.0,
+        0.0,
+        False,
+    )
 
 
 def test_two_best_waits_until_there_are_codes():
@@ -439,6 +445,6 @@ def test_information_is_the_mean_over_the_other_modalities():
 
 
 def test_the_published_recipe_keeps_its_rate_and_does_not_ramp():
-    recipe = CodebookRecipe(epochs=7, batch=9, seed=4).compat()
+    recipe = CodebookRecipe(epochs=7, batch=9, seed=4).published()
     assert (recipe.schedule, recipe.ramp, recipe.warmup_share, recipe.revive) == ("constant", 0.0, 0.0, False)
     assert (recipe.epochs, recipe.batch, recipe.seed) == (7, 9, 4)

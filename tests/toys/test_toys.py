@@ -78,7 +78,7 @@ def histories(data):
 def test_a_format_by_the_path_of_its_file(triples):
     assert histories(load_dataset(f"{HERE / 'triples.py'}:{triples}")) == [["a", "b", "c"], ["a"]]
     assert load_dataset(triples, layout=str(HERE / "triples.py")).name == "shop"
-    with pytest.raises(DataError, match="layout is not known"):
+    with pytest.raises(DataError, match="no known layout"):
         load_dataset(triples)
 
 

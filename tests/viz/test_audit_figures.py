@@ -25,7 +25,7 @@ def test_gradients_are_bars_level_by_level_in_two_colors():
     assert [bar.marker.color for bar in figure.data] == [MUTED, FUSED]
     assert figure.data[0].marker.pattern.shape and not figure.data[1].marker.pattern.shape
     # Level 0 works in both forms: the sentence is about the others.
-    assert "the published form sends at most 0.001, the corrected one at least 0.125" in sentence
+    assert "at most 0.001 in the published form and at least 0.125 in the corrected one" in sentence
 
 
 @pytest.fixture

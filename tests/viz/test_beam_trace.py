@@ -116,7 +116,7 @@ def test_a_target_that_was_masked_is_said_to_be_left_out(ids):
     target = 7
     trie, trace, _ = searched(ids, 400, seen=torch.tensor([[target]] * USERS))
     words = target_path(target, levels_of(trace, 0), trie, ids).words
-    assert "fell out at level 2" in words and "told to leave it out" in words
+    assert "fell out at level 2" in words and "set to leave it out" in words
 
 
 def alts(page):

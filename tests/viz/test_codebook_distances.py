@@ -92,12 +92,12 @@ def test_two_items_are_all_pairs_of_two_items(rng):
     assert chance == pytest.approx(every[~np.eye(7, dtype=bool)].mean())
     one = {name: SemanticIds.from_codes(table[:1], sizes=(4, 4)) for name, table in codes.items()}
     assert np.isnan(shared_space(books, one, [0])).all()
-    assert "mean something only if" in codebook_distances(books, one)[1]
+    assert "are meaningful only if" in codebook_distances(books, one)[1]
 
 
 def test_the_only_codeword_of_a_level_has_none_beside_it(rng):
     figure, sentence = codebook_distances({"text": [np.ones((1, 3)), rng.standard_normal((2, 3))]})
-    assert "stand at: text –, 100%." in sentence and figure.layout.title.text.startswith(
+    assert "the distance of the nearest two: text –, 100%." in sentence and figure.layout.title.text.startswith(
         "Level 0: nearest codewords at –"
     )
 

@@ -128,7 +128,7 @@ def test_the_verdict_writes_a_measure_as_the_table_does(rows):
 
 
 def test_the_verdict_of_what_was_not_measured_says_so(rows):
-    nothing = "There is nothing to say of {} and A: they were not both measured."
+    nothing = "{} and A cannot be compared: they were not both measured."
     assert verdict(rows, "C", "A") == nothing.format("C")
     unknown = rows.with_columns(information=pl.lit(float("nan")))
     assert verdict(unknown, "B", "A", "information") == nothing.format("B")

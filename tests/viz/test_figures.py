@@ -79,9 +79,9 @@ def test_ceiling_figure_names_the_oracle_only_where_it_is_known(data):
     figure, _ = ceiling_figure(rows)
     assert list(figure.data[0].y) == ["oracle", "text-only oracle", "image-only oracle", "popularity"]
     assert list(figure.data[0].x) == [row["HR@10"] for row in rows.values()]
-    assert "best anyone can reach" in figure.layout.title.text
+    assert "Best reachable" in figure.layout.title.text
     figure, _ = ceiling_figure({"popularity": rows["popularity"]})
-    assert "ceiling is not known" in figure.layout.title.text
+    assert "best reachable score is unknown" in figure.layout.title.text
 
 
 @given(st.lists(st.sampled_from([*"abcdefghijkl", ""]), min_size=1, max_size=60))

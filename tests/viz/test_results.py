@@ -157,7 +157,7 @@ def test_groups_show_every_system_in_every_group_that_has_users():
         assert np.isnan(trace.x).tolist() == [False, False, True, False]
         assert [round(y) for y in trace.y] == [0, 1, 2, 3]
     assert not set(figure.data[0].y) & set(figure.data[1].y)
-    assert "head: MACRec 0.7500" in sentence and "tail: nobody above 0" in sentence and "cold" not in sentence
+    assert "head: MACRec 0.7500" in sentence and "tail: none above 0" in sentence and "cold" not in sentence
     with pytest.raises(ValueError, match="groups of b"):
         groups_figure({"a": tables["MACRec"], "b": tables["popularity"][:2]})
     with pytest.raises(DataError, match='no metric "HR@3"'):

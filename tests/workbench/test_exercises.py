@@ -91,8 +91,8 @@ def test_a_task_names_what_to_define_and_with_what(tmp_path):
     )
     assert tasks(path) == [
         "# Your turn: define a, b, for the cells below; the original used sin.",
-        "# Your turn: show what the words around it ask for; the original used pi.",  # the c below is another
-        "# Your turn: show what the words around it ask for.",
+        "# Your turn: do what the text around it describes; the original used pi.",  # the c below is another
+        "# Your turn: do what the text around it describes.",
     ]
 
 
@@ -108,7 +108,7 @@ def test_work_in_an_exercise_is_kept_unless_forced(tmp_path):
     worked.cells[-2].source += "\nmy_answer = 1"
     nbformat.write(worked, made[1])
     made[0].unlink()
-    with pytest.raises(DataError, match=rf"{re.escape(made[1].name)}: somebody has worked in .*; give .*\.$"):
+    with pytest.raises(DataError, match=rf"{re.escape(made[1].name)}: this notebook has been edited; give .*\.$"):
         write_exercises(NOTEBOOKS[:2], tmp_path)
     assert "my_answer" in made[1].read_text(encoding="utf-8") and not made[0].exists()
     write_exercises(NOTEBOOKS[:2], tmp_path, force=True)
@@ -135,7 +135,7 @@ def test_an_exercise_that_was_only_executed_or_saved_again_is_not_work(tmp_path)
 
 def test_a_file_that_is_no_notebook_is_kept(tmp_path):
     (tmp_path / NOTEBOOKS[0].name).write_text("mine")
-    with pytest.raises(DataError, match="somebody has worked"):
+    with pytest.raises(DataError, match="has been edited"):
         write_exercises(NOTEBOOKS[:1], tmp_path)
 
 

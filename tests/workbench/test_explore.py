@@ -13,7 +13,7 @@ from macrec.quantization.semantic_ids import SemanticIds
 from macrec.workbench import explore as room
 from macrec.workbench import explore_reasons as reasons
 from macrec.workbench.explore import explore, table_names
-from macrec.workbench.explore_reasons import telling_items
+from macrec.workbench.explore_reasons import informative_items
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_the_page_has_all_views_where_items_have_texts_and_pictures(files, tmp_p
         "Why does an item have its codes?",
         *[f"Map, codes and conflicts, linked ({name})" for name in ("text", "image")],
     ]  # fmt: skip
-    assert "text, seen by text embeddings" in page and "image, seen by image embeddings" in page
-    assert page.count("✓ chosen") >= 6 and "stands in for a codeword" in page
+    assert "text, by text embeddings" in page and "image, by image embeddings" in page
+    assert page.count("✓ chosen") >= 6 and "replaced by its centroid" in page
     assert len(page.encode()) < 12_000_000
 
 
@@ -85,7 +85,7 @@ def test_the_page_never_replaces_its_input_nor_what_is_no_page(files, tmp_path):
 def test_without_items_the_page_says_what_is_missing(files, tmp_path):
     explore(files[:1], None, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "What is inside a prefix?" in headings(page) and "with --items there would be" in page
+    assert "What is inside a prefix?" in headings(page) and "name them with --items" in page
     assert "needs texts or pictures of the items: name them" in page and "<i style=" not in page
 
 
@@ -94,11 +94,11 @@ def test_titles_alone_are_enough_for_stand_ins_and_ids_alone_are_not(files, data
     monkeypatch.setattr(reasons, "umap_layouts", lambda *_, **__: {})
     data.items.select("item_id", "title").write_csv(tmp_path / "titles.csv")
     explore(files[:1], str(tmp_path / "titles.csv"), tmp_path / "page.html")
-    assert "seen by text embeddings" in (tmp_path / "page.html").read_text()
+    assert ", by text embeddings" in (tmp_path / "page.html").read_text()
     data.items.select("item_id").write_csv(tmp_path / "bare.csv")
     explore(files[:1], str(tmp_path / "bare.csv"), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "bare has 0 items with a text and 0 with a picture" in page and "seen by" not in page
+    assert "bare has 0 items with a text and 0 with a picture" in page and "embeddings" not in page
 
 
 def test_large_catalogs_are_not_encoded(files, tmp_path, monkeypatch):
@@ -187,10 +187,10 @@ def test_files_are_named_by_what_tells_them_apart(files, names):
     assert table_names([Path(file) for file in files]) == names
 
 
-def test_the_telling_items_are_the_best_and_the_worst_of_their_codes_and_one_in_conflict():
+def test_the_informative_items_are_the_best_and_the_worst_of_their_codes_and_one_in_conflict():
     vectors = np.array([[0.0], [0.1], [5.0], [5.1], [4.9]])
     ids = SemanticIds.from_codes(np.array([[0, 0], [0, 1], [1, 2], [1, 2], [0, 2]]))
-    sentence, chosen = telling_items(ids, vectors, np.ones(5, bool))
+    sentence, chosen = informative_items(ids, vectors, np.ones(5, bool))
     # Items 2 and 3 lie 0.1 from each other and far from code 0; item 4 lies among them, and has code 0.
     assert list(chosen.values())[1:] == [4, 2]
     assert next(iter(chosen.values())) in (2, 3)

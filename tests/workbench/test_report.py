@@ -17,7 +17,7 @@ from macrec.files import write_json
 from macrec.viz.theme import caption_html, figure_html
 from macrec.workbench.execution import trust
 from macrec.workbench.report import newest_run, notebook_files, report_file, write_report
-from macrec.workbench.run import next_ended
+from macrec.workbench.run import next_end_number
 
 PLOTLY = "application/vnd.plotly.v1+json"
 PARAMETERS = 'dataset = "curio"  # or another\nprofile = "demo"\nseed = 0\nlive = True\nout = ""\n'
@@ -220,7 +220,7 @@ def test_what_does_not_fit_is_left_out_and_named(make_run):
     page = report(folder, limit=len(whole.encode()) - 100_000)
     assert "x" * 1000 in whole and "x" * 1000 not in page and ">small<" in page
     assert len(page.encode()) < len(whole.encode()) - 100_000
-    assert "stands in the folders of the runs: 01_data.ipynb." in page and "Left out" not in whole
+    assert "is in the folders of the runs: 01_data.ipynb." in page and "Left out" not in whole
 
 
 def test_a_folder_that_is_no_run_is_refused_in_one_sentence(make_run, tmp_path):
@@ -267,14 +267,14 @@ def test_the_command_takes_the_newest_run_and_says_where_the_page_is(make_run, t
     (tmp_path / "runs/oldest/sweep.json").write_text("{}")
     os.utime(tmp_path / "runs/oldest/sweep.json", (2_000_000, 2_000_000))
     assert newest_run() == tmp_path / "runs/oldest"  # a sweep counts as one, too
-    write_json(tmp_path / "runs/older/run.json", {"ended": next_ended(tmp_path / "runs/older")})
+    write_json(tmp_path / "runs/older/run.json", {"ended": next_end_number(tmp_path / "runs/older")})
     os.utime(tmp_path / "runs/older/run.json", (0, 0))
     assert newest_run() == tmp_path / "runs/older"  # whatever the clock says
-    write_json(tmp_path / "runs/oldest/sweep.json", {"ended": next_ended(tmp_path / "runs/oldest")})
+    write_json(tmp_path / "runs/oldest/sweep.json", {"ended": next_end_number(tmp_path / "runs/oldest")})
     os.utime(tmp_path / "runs/oldest/sweep.json", (0, 0))
     (tmp_path / "runs/newest/run.json").write_text('{"ended": 1e9}')  # damaged
     assert newest_run() == tmp_path / "runs/oldest"
-    write_json(tmp_path / "runs/newest/run.json", {"ended": next_ended(tmp_path / "runs/newest")})
+    write_json(tmp_path / "runs/newest/run.json", {"ended": next_end_number(tmp_path / "runs/newest")})
     (tmp_path / "runs/oldest/sweep.json").unlink()
     said = CliRunner().invoke(app, ["report"])
     page = tmp_path / "runs/newest/report.html"

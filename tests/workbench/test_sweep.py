@@ -252,7 +252,7 @@ def test_trainings_are_handed_on_and_what_either_run_replaces_stays_its_own(tmp_
     assert (tmp_path / "a" / "artifacts" / "systems" / "one" / "checkpoint.json").read_text() == "{}"
 
 
-def test_donors_differ_in_one_parameter_and_are_finished(tmp_path):
+def test_reused_points_differ_in_one_parameter_and_are_finished(tmp_path):
     grid = {"a": [1, 2], "b": [1, 2], "c": [5]}
     points = grid_points(grid)
     sweep = Sweep([], grid, tmp_path, points, 1, str)

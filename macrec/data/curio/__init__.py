@@ -1,4 +1,4 @@
-"""`curio`, the built-in catalog: a procedurally generated shop that needs no download and whose truth is known."""
+"""`curio`, the built-in catalog: synthetic, without a download, and with known true probabilities."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Curio(Dataset):
         return Oracle(self.world)
 
     def oracle_blind_to(self, modality: str) -> Oracle:
-        """The oracle of someone who cannot see ("image") or cannot read ("text"): blind to what stands there."""
+        """The oracle without the attributes that only one modality ("image" or "text") shows."""
         return Oracle(build(self.world.settings, blind_to=modality))
 
 
 def curio(size: str = "demo", seed: int = 0, picture_size: int = 96, **settings: Any) -> Curio:
-    """Generate the shop of a named size; the same arguments give the same shop, byte for byte.
+    """Generate the catalog of a named size; equal arguments give an equal catalog, byte for byte.
 
     `settings` override fields of `Settings` (num_items, num_users, variants, no_picture, no_description, popularity,
     liking, complement, mean_length, min_length, max_length). Pictures are drawn when they are opened, at `picture_size`
@@ -68,7 +68,7 @@ def curio(size: str = "demo", seed: int = 0, picture_size: int = 96, **settings:
     known = {field.name for field in dataclasses.fields(Settings)} - {"seed"}
     for name in settings:
         if name not in known:
-            raise ValueError(f"unknown setting {name!r}; curio knows {', '.join(sorted(known))}")
+            raise ValueError(f"unknown setting {name!r}; known settings: {', '.join(sorted(known))}")
     world = build(Settings(**{**SIZES[size], **settings}, seed=seed))
     n = world.settings.num_items
     changed = [f"{name}={value}" for name, value in settings.items()]

@@ -1,6 +1,6 @@
-"""The best anyone could do: rank by the true probability of the next item given the history.
+"""The best reachable ranking: by the true probability of the next item given the history.
 
-A shopper's taste is hidden, but there are few tastes, so the posterior over them is exact, and with it the predictive
+A user's taste is hidden, but there are few tastes, so the posterior over them is exact, and with it the predictive
 distribution. Ranking by it maximizes the expected HR@k and NDCG@k: no model can do better on average than this oracle.
 """
 
@@ -18,7 +18,7 @@ BATCH = 256
 
 
 class Oracle:
-    """Exact next-item probabilities of one shop; histories must be complete (uncut), or the truth is another."""
+    """Exact next-item probabilities of one catalog; histories must be complete (uncut), or they are others."""
 
     def __init__(self, world: World) -> None:
         self.world = world

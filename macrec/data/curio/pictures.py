@@ -1,4 +1,4 @@
-"""What a curio item looks like: one small product illustration, drawn from its factors.
+"""The picture of a curio item: one small product illustration, drawn from its factors.
 
 An object is a list of flat parts (`SILHOUETTES`), drawn into an image of slots: which pixel belongs to which kind of
 surface. The surfaces called `BODY` are filled by the pattern, a lookup table turns slots into the palette's colors, and

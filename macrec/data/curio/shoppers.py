@@ -1,4 +1,4 @@
-"""Shoppers walk through the shop: the events, drawn from exactly the probabilities that `world` states."""
+"""The events of curio's users, drawn from exactly the probabilities that `world` states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from macrec.data.curio.world import Floats, World
 from macrec.data.histories import Histories
 
 CHUNK = 1 << 17
-"""Shoppers drawn together: bounds the memory, and is part of what a seed means (each chunk has its own stream)."""
+"""Users drawn together: bounds the memory, and is part of what a seed means (each chunk has its own stream)."""
 
 
 REDRAWS = 30
@@ -19,7 +19,7 @@ REDRAWS = 30
 
 
 def shop(world: World) -> Histories:
-    """Draw the history of every shopper. Nobody takes an item twice. Runs over steps, never over shoppers."""
+    """Draw the history of every user, in which no item repeats. Loops over steps, never over users."""
     settings = world.settings
     streams = np.random.default_rng([settings.seed, 1]).spawn(-(-settings.num_users // CHUNK))
     walk = Walk(world)
@@ -60,7 +60,7 @@ class Walk:
     def draw(
         self, taste: NDArray[np.int64], last: NDArray[np.int32] | None, rng: np.random.Generator
     ) -> NDArray[np.int32]:
-        """One next item per shopper `[n]`, given the taste and the last item of each (None: the first step)."""
+        """One next item per user `[n]`, given the taste and the last item of each (None: the first step)."""
         rows, table = (taste, self.first_cell)
         if last is not None:
             rows, table = taste * self.num_cells + self.cell[last], self.next_cell
@@ -76,7 +76,7 @@ class Walk:
     def draw_new(
         self, taste: NDArray[np.int64], taken: NDArray[np.int32], rng: np.random.Generator
     ) -> NDArray[np.int32]:
-        """One next item per shopper `[n]` that is not among those `taken` `[n, t]`, from the weights written out."""
+        """One next item per user `[n]` that is not among those `taken` `[n, t]`, from the weights written out."""
         drawn = np.empty(len(taste), np.int32)
         size = max(1, (1 << 24) // len(self.cell))
         for begin in range(0, len(taste), size):
@@ -92,7 +92,7 @@ class Walk:
     def histories(
         self, taste: NDArray[np.int64], length: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int32]:
-        """Items `[n, longest]` of n shoppers whose lengths fall; entries beyond a shopper's length mean nothing."""
+        """Items `[n, longest]` of n users whose lengths fall; entries beyond a user's length mean nothing."""
         taken = np.full((len(taste), int(length[0])), -1, np.int32)
         for step in range(taken.shape[1]):
             waiting = np.arange(np.searchsorted(-length, -step, side="left"))

@@ -1,7 +1,7 @@
 """The levels of every factor of a curio item, by name.
 
-Category is told by text and picture alike; brand, material and purpose by the text alone; shape, palette and pattern
-by the picture alone. A level is its position in the tuple here; `words` and `pictures` give it a look and a voice.
+Category is in text and picture alike; brand, material and purpose in the text alone; shape, palette and pattern
+in the picture alone. A level is its position in the tuple here; `words` and `pictures` render it.
 """
 
 from __future__ import annotations

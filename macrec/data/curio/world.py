@@ -1,6 +1,6 @@
-"""The hidden truth of the shop: what every item is, what people like, and what goes with what.
+"""The hidden model of the catalog: item attributes, preferences of users, and complements.
 
-The chance that a shopper of taste z, who has just taken item i, takes item j next is
+The probability that a user of taste z, who has just taken item i, takes item j next is
 
     p(j | i, z)  ∝  complement(cell(i), cell(j)) · popularity(j) · liking(z, j),      j not taken before.
 
@@ -43,12 +43,12 @@ PICTURE_FACTORS = ("shape", "palette", "pattern")
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that makes one shop differ from another.
+    """The settings of a catalog.
 
     Shares are of all items: `variants` are near-duplicates of another item, `no_picture` and `no_description` lack one.
     `popularity` is the standard deviation of log-popularity. `liking` is the log-weight that a liked factor level adds,
     `complement` the share of moves that follow the complement rules of one factor (the rest moves anywhere).
-    `mean_length` events per shopper before histories are cut at `max_length`; none is shorter than `min_length`.
+    `mean_length` events per user before histories are cut at `max_length`; none is shorter than `min_length`.
     """
 
     num_items: int
@@ -82,7 +82,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """The truth of one shop: N items, C cells that hold an item, Z tastes.
+    """The model of one catalog: N items, C cells that hold an item, Z tastes.
 
     `factors`: one int8 `[N]` array per name in `FACTORS`. `original` `[N]` int32: the row itself, or for a
     near-duplicate the row it repeats; `variant` `[N]` int8: 0, or which variant label it carries. `has_picture`,
@@ -113,10 +113,10 @@ class World:
 
 
 def build(settings: Settings, blind_to: str | None = None) -> World:
-    """Draw the shop of `settings`; equal settings give an equal shop.
+    """Draw the catalog of `settings`; equal settings give an equal catalog.
 
-    `blind_to` ("text" or "image") gives the same shop as someone sees it who cannot read, or cannot see: the rules and
-    likings over the factors of that modality are flat. Only an oracle uses it. Raises ValueError for another word.
+    `blind_to` ("text" or "image") gives the same world without the attributes that only this modality
+    shows: the rules and preferences over them are flat. Only an oracle uses it. Raises ValueError for another word.
     """
     if blind_to not in (None, "text", "image"):
         raise ValueError(f'one can be blind to "text" or "image", not to {blind_to!r}')
@@ -189,11 +189,11 @@ def draw_items(
 
 
 TASTES = 6
-"""Tastes in each modality; a shopper has one of each, so Z is its square."""
+"""Tastes in each modality; a user has one of each, so Z is its square."""
 
 
 def likings(liked: dict[str, tuple[int, int]], rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
-    """Who likes what: for every factor (levels, how many a taste likes), a mask `[TASTES, levels]`.
+    """The preferences of tastes: for every factor (levels, how many a taste likes), a mask `[TASTES, levels]`.
 
     Tastes take turns through one shuffled deck, so that every level is liked about equally often.
     """

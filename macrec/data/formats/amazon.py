@@ -1,6 +1,6 @@
 """What the releases of Amazon's reviews share: the steps of MACRec's preprocessing, and categories in folders.
 
-The dataset is the same for any order of the input lines: events are sorted by (user, time, item), where the official
+The dataset is the same for any order of the input lines: events are sorted by (user, time, item), where the published
 script iterates over a set (specification 1.2, "determinism fix").
 """
 
@@ -110,7 +110,7 @@ def core(events: pl.DataFrame, min_core: int, file: Path) -> pl.DataFrame:
     events = events.filter(pl.Series(k_core(user, item, min_core)))
     if events.is_empty():
         raise DataError(
-            f"no event of an item with metadata (and a picture, where asked for) is left in the {min_core}-core",
+            f"no event of an item with metadata (and a picture, where required) is left in the {min_core}-core",
             file=file,
             fix="check that the files belong to one category, and the images folder, or lower min_core",
         )

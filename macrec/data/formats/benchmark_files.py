@@ -26,12 +26,12 @@ CAP = 50
 
 def part_files(prefix: Path) -> dict[str, Path]:
     """The file of each part, plain or gzipped; raises DataError for one that is missing."""
-    found = {}
+    by_part = {}
     for part in HELD_OUT:
         file = prefix.with_name(f"{prefix.name}.{part}.inter")
         packed = file.with_name(f"{file.name}.gz")
-        found[part] = packed if is_given(packed) else existing_file(file)
-    return found
+        by_part[part] = packed if is_given(packed) else existing_file(file)
+    return by_part
 
 
 def load_benchmark(

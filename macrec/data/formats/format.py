@@ -37,9 +37,9 @@ def unpacked(path: Path) -> str:
     return path.name.removesuffix(".gz")
 
 
-def only(found: Sequence[str], path: Path, what: str) -> str:
+def only(names: Sequence[str], path: Path, what: str) -> str:
     """The one name there is. Raises DataError, which says how to name one of several."""
-    if len(found) == 1:
-        return found[0]
-    fix = f"name one, as in {path / found[0]}" if found else "check the path"
-    raise DataError(f"one {what} is needed in the folder (found: {', '.join(found) or 'none'})", file=path, fix=fix)
+    if len(names) == 1:
+        return names[0]
+    fix = f"name one, as in {path / names[0]}" if names else "check the path"
+    raise DataError(f"one {what} is needed in the folder (found: {', '.join(names) or 'none'})", file=path, fix=fix)

@@ -81,12 +81,12 @@ def load_lcrec(path: Path | str, *, images: Path | str | None = None, name: str 
 def inter_file(path: Path) -> Path:
     """The `.inter.json` file that a folder, a file or a prefix means."""
     if path.is_dir():
-        found = sorted(path.glob("*.inter.json"))
-        if len(found) != 1:
-            names = ", ".join(file.name for file in found) or "none"
-            fix = "name one dataset as folder/<D>" if found else "check the path"
+        files = sorted(path.glob("*.inter.json"))
+        if len(files) != 1:
+            names = ", ".join(file.name for file in files) or "none"
+            fix = "name one dataset as folder/<D>" if files else "check the path"
             raise DataError(f"one .inter.json file is needed in the folder (found: {names})", file=path, fix=fix)
-        return found[0]
+        return files[0]
     return path if path.name.endswith(".inter.json") else existing_file(path.with_name(path.name + ".inter.json"))
 
 

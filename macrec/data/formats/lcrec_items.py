@@ -22,7 +22,7 @@ TEXTS = ("title", "description", "brand", "categories")
 def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame]:
     """The item table from `.item2id` and `.item.json`, and the file that decided how many items there are.
 
-    With neither the items are those of the histories, `met`, and all numbers up to the highest must occur.
+    With neither, the items are those of the histories, `met`, and all numbers up to the highest must occur.
     """
     text_file, id_file = (prefix.with_name(prefix.name + suffix) for suffix in (".item.json", ".item2id"))
     texts = read_object(text_file) if is_given(text_file) else {}
@@ -37,7 +37,7 @@ def read_items(prefix: Path, met: NDArray[np.int64]) -> tuple[Path, pl.DataFrame
     else:
         file, ids = prefix.with_name(prefix.name + ".inter.json"), pl.Series(np.unique(met[met >= 0]))
         if not ids.equals(pl.int_range(len(ids), eager=True)):
-            what = f"the items met are not 0 to {len(ids) - 1}, each at least once"
+            what = f"the items are not 0 to {len(ids) - 1}, each at least once"
             raise DataError(what, file=file, fix=f"number without gaps, or add {id_file.name} or {text_file.name}")
     extra = next((key for key in texts if not key.isdecimal() or str(int(key)) != key or int(key) >= len(ids)), None)
     if extra is not None:
@@ -55,18 +55,18 @@ def texts_of(row: Any, file: Path, number: int) -> list[str]:
     if not (row is None or isinstance(row, dict)):
         what = f"the item is {row!r:.40} where an object of texts is needed"
         raise DataError(what, file=file, row=f"item {number}", fix='write {"title": ...}')
-    found: list[str] = []
+    texts: list[str] = []
     for field in TEXTS:
         value = (row or {}).get(field)
         try:
             if field == "categories" and not isinstance(value, str):
                 parts = [] if is_absent(value) else as_texts(value)
-                found.append(",".join(re.sub(r",(?=\S)", ", ", part) for part in parts))
+                texts.append(",".join(re.sub(r",(?=\S)", ", ", part) for part in parts))
             else:
-                found.append(as_text(value))
+                texts.append(as_text(value))
         except ValueError as error:
             raise DataError(str(error), file=file, row=f"item {number}", field=field, fix="correct it") from error
-    return found
+    return texts
 
 
 def read_numbering(file: Path) -> pl.Series:

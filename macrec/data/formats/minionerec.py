@@ -44,8 +44,8 @@ def is_sample_file(file: Path) -> bool:
 def find(path: Path) -> Path | None:
     """The folder above `train/`, `valid/` and `test/`, with a dataset's file in `train/` where one was named."""
     if path.is_dir():
-        found = stems(path)
-        return path if found and is_sample_file(files_of(path, found[0])["train"]) else None
+        stem_names = stems(path)
+        return path if stem_names and is_sample_file(files_of(path, stem_names[0])["train"]) else None
     if path.parent.name in PARTS and path.stem in stems(path.parents[1]) and is_sample_file(path):
         return path
     return path.parent if path.stem in PARTS and "" in stems(path.parent) and is_sample_file(path) else None
@@ -57,7 +57,7 @@ def load(path: Path | str, *, name: str | None = None) -> Dataset:
     A row is a sample: `user_id`, `history_item_id` (a list as Python writes it), `item_id`, and optional titles
     (`history_item_title`, `item_title`) and times (`history_timestamp`, `timestamp`). What a file asks for stays in its
     part. The catalog, with titles and descriptions, is that of `<C>.item.json` in the folder or in `index/`, where
-    `<D>` begins with `<C>`; else it is the items met. Raises DataError for rows that do not fit together.
+    `<D>` begins with `<C>`; else the items of the histories. Raises DataError for rows that do not fit together.
     """
     path = Path(path)
     if path.is_dir():
@@ -123,8 +123,8 @@ def lists(frame: pl.DataFrame, column: str, kind: type[pl.DataType], file: Path)
 
 def catalog_prefix(folder: Path, stem: str) -> Path | None:
     """The beginning of the names of the catalog's files, where there is one catalog that fits the dataset."""
-    found = sorted([*folder.glob("*.item.json"), *folder.glob("index/*.item.json")])
-    names = [file.with_name(file.name.removesuffix(".item.json")) for file in found]
+    files = sorted([*folder.glob("*.item.json"), *folder.glob("index/*.item.json")])
+    names = [file.with_name(file.name.removesuffix(".item.json")) for file in files]
     fitting = [name for name in names if not stem or stem.startswith(name.name)]
     return fitting[0] if len(fitting) == 1 else None
 

@@ -30,10 +30,10 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
     """Load a folder with `items.parquet`, `interactions.parquet` and, for pictures, `images.parquet` or `images/`.
 
     Items: `item_id` or `item_idx` (given, it fixes the rows: 0..N-1), and optional title, brand, categories,
-    description, `image_file` (null: no picture) and any other columns; without the file, the items met are the items.
-    Interactions: `user_id` or `user_idx`, `item_id` or `item_idx`, and optional `pos` (given, it fixes the order; else
-    `timestamp` in seconds does, else the file), `timestamp`, `behavior`, `split` (train, valid, test; context, or
-    nothing, for an event that is read but never predicted). Pictures: rows (`item_id`, `bytes`), or files
+    description, `image_file` (null: no picture) and any other columns; without the file, the items are those of the
+    events. Interactions: `user_id` or `user_idx`, `item_id` or `item_idx`, and optional `pos` (given, it fixes the
+    order; else `timestamp` in seconds does, else the file), `timestamp`, `behavior`, `split` (train, valid, test;
+    context, or nothing, for an event that is read but never predicted). Pictures: rows (`item_id`, `bytes`), or files
     named by `image_file`; an item whose picture does not decode has none, which a note says. `dataset.json` may hold
     name and source. Raises DataError for whatever does not fit together.
     """
@@ -91,16 +91,16 @@ def load_parquet(folder: Path | str, *, name: str | None = None) -> Dataset:
 def check_kinds(events: pl.DataFrame, file: Path) -> None:
     """Raise DataError for optional columns of events that are of the wrong type or only partly filled."""
     for name in (name for name in OPTIONAL if name in events.columns):
-        found = events.schema[name]
-        is_text = found == pl.String or isinstance(found, pl.Categorical | pl.Enum)
-        if not (found.is_integer() or (name in TEXTUAL and is_text)):
+        dtype = events.schema[name]
+        is_text = dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
+        if not (dtype.is_integer() or (name in TEXTUAL and is_text)):
             needed = (
                 "text" if name in TEXTUAL else "whole seconds since 1970" if name == "timestamp" else "whole numbers"
             )
-            what = f"the column holds {kind_name(found)} where {needed} must stand"
+            what = f"the column holds {kind_name(dtype)} where {needed} are needed"
             raise DataError(what, file=file, field=name, fix="convert it, or leave the column out")
         if (
-            found.is_integer()
+            dtype.is_integer()
             and (large := events[name].cast(pl.Int64, strict=False).is_null() & events[name].is_not_null()).any()
         ):
             row = first_true(large) + 1
@@ -136,19 +136,21 @@ def named_by_index(frame: pl.DataFrame) -> pl.DataFrame:
 
 def whole_pictures(folder: Path, items: pl.DataFrame) -> tuple[pl.DataFrame, ImageSource, tuple[str, ...]]:
     """The items, without the pictures that do not decode; the pictures that do; and a note that names the others."""
-    found = pictures(folder, items)
-    sources = found.data if isinstance(found, PackedImages) else found.files if isinstance(found, FolderImages) else []
+    images = pictures(folder, items)
+    sources = (
+        images.data if isinstance(images, PackedImages) else images.files if isinstance(images, FolderImages) else []
+    )
     defects = {row: why for row, source in enumerate(sources) if source is not None and (why := defect(source))}
     if not defects:
-        return items, found, ()
+        return items, images, ()
     broken = [f"item {items['item_id'][row]} ({why})" for row, why in defects.items()]
-    note = f"{len(broken):,} of {int(found.present.sum()):,} pictures do not decode, so that their items have none: "
+    note = f"{len(broken):,} of {int(images.present.sum()):,} pictures do not decode, so that their items have none: "
     items = items.with_columns(image=pl.when(~pl.int_range(pl.len()).is_in(list(defects))).then("image"))
     return items, pictures(folder, items), (note + some(broken),)
 
 
 def pictures(folder: Path, items: pl.DataFrame) -> ImageSource:
-    """The pictures that the `image` column of an item table speaks of."""
+    """The pictures of the `image` column of an item table."""
     names = items["item_id"].to_list()
     file = folder / "images.parquet"
     if not items["image"].is_not_null().any():

@@ -27,11 +27,11 @@ def load_recbole(
 ) -> Dataset:
     """Load an `.inter` file (or the only one in a folder) and the `.item` file beside it.
 
-    `user` is the column of users (by default user_id, or session_id where there is no such).
-    Event form: columns `user`, `item` and, if there, `time` (seconds; the order is by time, ties in file order).
-    Sequence form: `user`, `<item>_list:token_seq` and, if there, `item`, which follows its list; where a user has
-    several rows they must be beginnings of the longest one (a file of training prefixes; lists that were cut at the old
-    end are refused). Without an `.item` file the items are those met. All events count, whatever their rating.
+    `user` is the column of users (by default user_id, or session_id where there is no such). Event form: columns
+    `user`, `item` and, if there, `time` (seconds; the order is by time, ties in file order). Sequence form: `user`,
+    `<item>_list:token_seq` and, if there, `item`, which follows its list; where a user has several rows they must be
+    beginnings of the longest one (a file of training prefixes; lists that were cut at the old end are refused). Without
+    an `.item` file the items are those of the events. All events count, whatever their rating.
     """
     file = inter_file(Path(path))
     kinds = read_header(file)
@@ -66,11 +66,11 @@ def inter_file(path: Path) -> Path:
     """The `.inter` file that a path means."""
     if not path.is_dir():
         return path
-    found = sorted([*path.glob("*.inter"), *path.glob("*.inter.gz")])
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+    files = sorted([*path.glob("*.inter"), *path.glob("*.inter.gz")])
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "none"
         raise DataError(f"one .inter file is needed in the folder (found: {names})", file=path, fix="name the file")
-    return found[0]
+    return files[0]
 
 
 def sequences(file: Path, kinds: dict[str, str], user: str, item: str) -> pl.DataFrame:
@@ -117,9 +117,9 @@ def load(path: Path | str, **options: Any) -> Dataset:
     path = Path(path)
     if path.is_file():
         return load_recbole(path, **options)
-    folder, found = (path, stems(path, "*")) if path.is_dir() else (path.parent, [path.name])
-    benchmark = [stem for stem in found if any(folder.glob(f"{stem}.train.inter*"))]
-    if len(found) == 1 and benchmark:
+    folder, stem_names = (path, stems(path, "*")) if path.is_dir() else (path.parent, [path.name])
+    benchmark = [stem for stem in stem_names if any(folder.glob(f"{stem}.train.inter*"))]
+    if len(stem_names) == 1 and benchmark:
         return load_benchmark(folder / benchmark[0], **options)
     return load_recbole(path if path.is_dir() else path.with_name(f"{path.name}.inter"), **options)
 

@@ -13,15 +13,15 @@ from macrec.data.reading.text_files import existing_file, is_given, pieces, read
 from macrec.errors import DataError
 
 BEGINNING = 1 << 12
-"""Bytes of a text file that are looked at to recognize it."""
+"""Bytes of a text file that are read to recognize it."""
 
 NUMBERS = re.compile(rb"\s*([0-9]+( +[0-9]+)+\s*\n)+")
 
 
 def stems(folder: Path) -> list[str]:
     """The datasets whose text is in `folder`; lists of sampled negatives (`<D>_sample.txt`) are none."""
-    found = [file for file in folder.glob("*.txt") if not file.stem.endswith("_sample") and is_text(file)]
-    return sorted(file.stem for file in found)
+    files = [file for file in folder.glob("*.txt") if not file.stem.endswith("_sample") and is_text(file)]
+    return sorted(file.stem for file in files)
 
 
 def is_text(file: Path) -> bool:
@@ -47,8 +47,8 @@ def load(path: Path | str, *, name: str | None = None) -> Dataset:
     """Load `<D>.txt` and, where it is there, `<D>_item2attributes.json`.
 
     A line is a user and his items from the oldest to the newest (S3-Rec, P5), or, where a user has several lines, one
-    user and one item (SASRec). All ids are whole numbers; items are those met, by number. Attributes are numbers, too:
-    the categories of an item read "attribute 331". Raises DataError for a line that is neither.
+    user and one item (SASRec). All ids are whole numbers; items are those of the events, by number. Attributes are
+    numbers, too: the categories of an item read "attribute 331". Raises DataError for a line that is neither.
     """
     path = Path(path)
     file = path / f"{only(stems(path), path, 'text of whole numbers')}.txt" if path.is_dir() else existing_file(path)
@@ -56,9 +56,9 @@ def load(path: Path | str, *, name: str | None = None) -> Dataset:
     items = events.select("item_id").unique().sort(pl.col("item_id").str.len_chars(), "item_id")  # by number
     attributes = file.with_name(f"{file.stem}_item2attributes.json")
     if is_given(attributes):
-        found = read_attributes(attributes)
+        attributes_of = read_attributes(attributes)
         items = items.with_columns(
-            pl.Series("categories", [found.get(item, []) for item in items["item_id"]], pl.List(pl.String))
+            pl.Series("categories", [attributes_of.get(item, []) for item in items["item_id"]], pl.List(pl.String))
         )
     return from_events(name or file.stem, events, items, events_file=file, items_file=file, source=file.name)
 
@@ -85,12 +85,12 @@ def read_events(file: Path) -> pl.DataFrame:
 
 def read_attributes(file: Path) -> dict[str, list[str]]:
     """The categories of each item from {"item": [attribute, ...]}."""
-    found = read_object(file)
-    for item, attributes in found.items():
+    content = read_object(file)
+    for item, attributes in content.items():
         if not isinstance(attributes, list) or not set(map(type, attributes)) <= {int}:
             what = "the attributes are not a list of whole numbers"
             raise DataError(what, file=file, row=f"item {item}", fix="correct it")
-    return {item: [f"attribute {number}" for number in attributes] for item, attributes in found.items()}
+    return {item: [f"attribute {number}" for number in attributes] for item, attributes in content.items()}
 
 
 FORMAT = Format(

@@ -33,7 +33,8 @@ def load(path: Path | str, *, name: str | None = None) -> Dataset:
     """Load `UserBehavior.csv`: user, item, category, behavior (pv, cart, fav, buy), time in seconds; no header.
 
     Every line is an event, whatever its behavior, which is kept beside it; the order is by time, ties in file order.
-    Items are those met; their categories, which are numbers, read "category 2520377", in the order in which they occur.
+    Items are those of the events; their categories, which are numbers, read "category 2520377", in the order in which
+    they occur.
     """
     file = Path(path) if not Path(path).is_dir() else existing(Path(path), FILE) or Path(path) / FILE
     events = pl.concat(read_csv(existing_file(file), COLUMNS, header=False, quoted=False))

@@ -46,7 +46,7 @@ def read_columns(file: Path, kinds: dict[str, str], wanted: Mapping[str, Dtype])
     """The `wanted` columns, none of them empty."""
     for name in wanted:
         if name not in kinds:
-            fix = f"add it, or say what it is called (found: {', '.join(kinds)})"
+            fix = f"add it, or give its name (found: {', '.join(kinds)})"
             raise DataError("the column is missing", file=file, field=name, fix=fix)
     typed = {f"{name}:{kinds[name]}": kind for name, kind in wanted.items()}
     frame = pl.concat(read_csv(file, typed, header=True, separator="\t", quoted=False))

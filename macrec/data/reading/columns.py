@@ -1,4 +1,4 @@
-"""Columns of tables as people's tools write them, brought to the few types that a dataset has."""
+"""Convert the columns of tables to the few types that a dataset has."""
 
 from __future__ import annotations
 

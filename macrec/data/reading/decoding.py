@@ -43,7 +43,7 @@ UNDECODABLE = (
 )
 
 ORIENTATION = 0x0112
-"""The EXIF tag that says how a picture is to be turned to stand upright."""
+"""The EXIF tag of a picture's orientation."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -123,7 +123,7 @@ def reason(error: BaseException) -> str:
 
 @cache
 def formats() -> list[str]:
-    """Those of `FORMATS` that the installed Pillow knows."""
+    """Those of `FORMATS` that the installed Pillow supports."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 

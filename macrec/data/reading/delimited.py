@@ -25,7 +25,7 @@ Dtype = pl.DataType | DataTypeClass
 csv.field_size_limit(LONGEST_LINE)  # descriptions are longer than the 128 kB that `csv` allows
 
 _UNIT = b"\x1f"
-"""What stands for a separator of several characters."""
+"""The character that replaces a separator of several characters."""
 
 
 def read_csv(
@@ -89,7 +89,7 @@ def with_line_feeds(piece: Piece, path: Path) -> bytes:
     if b"\r" in data:
         row = piece.first_line + data.count(b"\n", 0, data.index(b"\r"))
         alone = b"\n" not in data.strip()
-        what = "the lines end with carriage returns alone" if alone else "a carriage return stands within the line"
+        what = "the lines end with carriage returns alone" if alone else "the line contains a carriage return"
         raise DataError(what, file=path, row=None if alone else row, fix="end every line with a line feed")
     return data
 

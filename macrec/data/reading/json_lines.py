@@ -48,7 +48,7 @@ _ODD = r"\\u(?:000|00[4-7]|[dD][89a-fA-F])"
 
 
 class JsonObject(dict[str, Any]):
-    """A JSON object that knows which of its keys occurred more than once."""
+    """A JSON object that keeps which of its keys occurred more than once."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)

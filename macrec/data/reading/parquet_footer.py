@@ -1,4 +1,4 @@
-"""How large a parquet file says it is, read from its footer before anything is unpacked.
+"""The unpacked size of a parquet file, read from its footer before anything is unpacked.
 
 The footer is a Thrift structure in the compact protocol (apache/parquet-format, parquet.thrift: FileMetaData).
 """

@@ -78,7 +78,7 @@ def chronological_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def not_continued(rows: pl.DataFrame, number: int, files: Mapping[str, Path]) -> DataError:
-    """What is to be said of a row whose history does not continue the row before it."""
+    """The error for a row whose history does not continue the row before it."""
     row, before = rows.row(number, named=True), rows.row(number - 1, named=True)
     place = "" if before["part"] == row["part"] else f" of {files[before['part']].name}"
     return DataError(

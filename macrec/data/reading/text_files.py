@@ -19,7 +19,7 @@ PIECE_BYTES = 32 << 20
 """Bytes of (unpacked) text parsed at a time."""
 
 LONGEST_LINE = 16 << 20
-"""Bytes that may stand before the next line end."""
+"""Bytes allowed before the next line end."""
 
 LARGEST_DOCUMENT = 512 << 20
 """Bytes of (unpacked) text of a file that is read as a whole."""
@@ -147,14 +147,14 @@ def is_given(path: Path) -> bool:
 def existing_file(path: Path) -> Path:
     """`path` itself; raises DataError when there is no such file."""
     if path.is_dir():
-        raise DataError("a folder stands where a file is needed", file=path, fix="check the path, or move it away")
+        raise DataError("this is a folder where a file is needed", file=path, fix="check the path, or move it away")
     if not path.is_file():
         raise DataError("there is no such file", file=path, fix="check the path, or fetch the file")
     return path
 
 
 def _opened(path: Path) -> gzip.GzipFile | IO[bytes]:
-    """Open a file, unpacking it when its first bytes say gzip, whatever its name says."""
+    """Open a file, unpacking it when its first bytes are those of gzip, whatever its name."""
     with existing_file(path).open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     if path.suffix == ".gz" and not packed and path.stat().st_size:

@@ -1,6 +1,6 @@
 """JSON values as what an item or an event needs: an id, a text, texts, a whole number, pictures.
 
-Every function raises ValueError, whose text says what is wrong, for a value that cannot be that.
+Every function raises ValueError, with the problem, for a value that cannot be converted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PICTURE_SIZES = ("hi_res", "large", "thumb")
 
 
 def is_absent(value: Any) -> bool:
-    """Whether a value says that there is none: null or NaN."""
+    """Whether a value is missing: null or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 

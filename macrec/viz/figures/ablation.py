@@ -30,7 +30,7 @@ def ablation_table(rows: pl.DataFrame, full: str, metrics: Sequence[str]) -> pl.
 def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> tuple[go.Figure, str]:
     """What every variant has more or less than the model `full`: a dot per seed, a tick at the mean; and the sentence.
 
-    Systems stand in order of first appearance; the line at zero is the full model, seed by seed. It stands alone where
+    Systems are in order of first appearance; the line at zero is the full model, seed by seed. It stands alone where
     no variant has a seed in common with it.
     """
     by_system = {name: gains_over(rows, name, full, metric) for name in checked(rows, [metric], full) if name != full}

@@ -17,7 +17,7 @@ FORM = {
 }
 FORM_PAIR = ("published", "corrected")
 PATTERN = {"published": "/", "published, NumPy 2": "/", "published, as meant": "x"}
-"""Hatching of the published forms, so that no bar is told by its color alone."""
+"""Hatching of the published forms, so that no bar is identified by its color alone."""
 
 
 def bars(form: str, x: list[str], y: list[float], label: list[str]) -> go.Bar:
@@ -31,7 +31,7 @@ def bars(form: str, x: list[str], y: list[float], label: list[str]) -> go.Bar:
 
 
 def gradient_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
-    """The gradient that the contrastive term of each level sends to the encoders; and the sentence."""
+    """The encoders' gradient of the contrastive term, level by level; and its sentence."""
     if table.is_empty():
         return alone("gradient")
     figure = go.Figure()
@@ -40,21 +40,21 @@ def gradient_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
         figure.add_trace(bars(str(form), levels, part["gradient"].to_list(), [f"{v:.3g}" for v in part["gradient"]]))
     figure.update_yaxes(title="norm of the encoders' gradient")
     above = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
-    figure.update_layout(height=360, title="Who hears the contrastive term?", legend=above)
+    figure.update_layout(height=360, title="Where does the contrastive term have a gradient?", legend=above)
     deeper = table.filter(pl.col("level") > 0)
     published, ours = (deeper.filter(pl.col("form") == form)["gradient"].to_numpy() for form in FORM_PAIR)
     return figure, (
-        f"Gradient of the contrastive term of one level at a time. At levels 1 and deeper the published form sends at "
-        f"most {published.max():.3g}, the corrected one at least {ours.min():.3g}."
+        f"Gradient of the contrastive term of one level at a time. At levels 1 and deeper it is at most "
+        f"{published.max():.3g} in the published form and at least {ours.min():.3g} in the corrected one."
     )
 
 
 def positives_figure(table: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figure, str]:
-    """Who finds a positive, and whether the loss changes when labels are shuffled; and the sentence."""
+    """The share of anchors with a positive, and whether the loss changes when labels are shuffled; and the sentence."""
     if losses.is_empty():
         return alone("loss")
     figure = make_subplots(
-        rows=1, cols=2, subplot_titles=["anchors that find an item with their label", "contrastive loss"],
+        rows=1, cols=2, subplot_titles=["anchors with a positive", "contrastive loss"],
         horizontal_spacing=0.14,
     )  # fmt: skip
     for (form,), part in table.group_by("form", maintain_order=True):
@@ -71,7 +71,9 @@ def positives_figure(table: pl.DataFrame, losses: pl.DataFrame) -> tuple[go.Figu
         )  # fmt: skip
     figure.update_yaxes(tickformat=".0%", range=[0, 1.15], col=1)
     figure.update_xaxes(range=[-0.5, 1.5], col=2)
-    figure.update_layout(height=380, title="Does the loss know the labels?", legend={"orientation": "h", "y": -0.12})
+    figure.update_layout(
+        height=380, title="Does the loss depend on the labels?", legend={"orientation": "h", "y": -0.12}
+    )
     share = {form: mean(table.filter(pl.col("form") == form)["share"]) for form in FORM_PAIR}
     change = {}
     for form in FORM_PAIR:
@@ -96,7 +98,7 @@ def resolver_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
         name = form.replace(", ", ",<br>")
         figure.add_trace(bars(form, [name], [row["left"]], [f"{row['left']:,}"]), row=1, col=1)
         figure.add_trace(bars(form, [name], [row["added"]], [f"{row['added']:.2g}"]), row=1, col=2)
-    figure.update_layout(height=360, title="What resolving leaves behind", showlegend=False, bargap=0.4)
+    figure.update_layout(height=360, title="Conflicts and error after resolution", showlegend=False, bargap=0.4)
     left = dict(zip(table["form"], table["left"], strict=True))
     added = dict(zip(table["form"], table["added"], strict=True))
     return figure, (
@@ -108,7 +110,7 @@ def resolver_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
 def alone(what: str) -> tuple[go.Figure, str]:
     """Instead of a figure about the contrastive term, where there is a single modality."""
     return empty_figure("Left out: one modality"), (
-        f"The contrastive term draws items together that another modality finds alike; these data have one modality, "
+        f"The contrastive term draws items together that are alike in another modality; these data have one modality, "
         f"so its {what} is left out."
     )
 

@@ -31,7 +31,7 @@ def code_tree_figure(
     """The tree of codes as an icicle, from the first code at the left to the last at the right; and its sentence.
 
     Heights are items. Colors, chosen from a menu: the share of items without an ID of their own, or, with a dataset,
-    the most common level of one of its factors, paler where fewer items share it. Pointing at a node tells its prefix,
+    the most common level of one of its factors, paler where fewer items share it. Pointing at a node shows its prefix,
     items and, with a dataset, what its items have in common, and shows one of them (`Gallery(data, items_in(figure))`).
     """
     rows = item_rows(ids, data) if data is not None else None
@@ -119,7 +119,7 @@ def code_tree_figure(
 
 
 def _note(ids: SemanticIds, tree: PrefixTree, node: int) -> str:
-    """What a node says under the pointer: its prefix, its items, the share in conflict, what follows."""
+    """The hover text of a node: its prefix, its items, the share in conflict, what follows."""
     depth, merged = int(tree.depths[node]), int(tree.merged[node])
     if node == 0:
         name = "all items"
@@ -157,7 +157,7 @@ def _factor_colors(nodes: int, common: pl.DataFrame, values: pl.Series) -> tuple
 
 
 def _ranked(factors: dict[str, pl.Series], codes: NDArray[np.integer]) -> dict[str, pl.Series]:
-    """Factors, first the one that the codes tell best."""
+    """Factors, first the one that the codes predict best."""
     gain = {name: float(np.subtract(*majority_accuracy(codes, values))) for name, values in factors.items()}
     return {name: factors[name] for name in sorted(factors, key=lambda name: -gain[name])}
 
@@ -170,7 +170,7 @@ def faded(color: str, share: float) -> str:
 
 
 def _key(entries: Key) -> dict[str, object]:
-    """An annotation above the tree that says what the colors mean."""
+    """An annotation above the tree: the meaning of the colors."""
     shown = [f'<span style="color:{color}">■</span> {_clean(name)}' for color, name in entries]
     long = sum(len(name) + 4 for _, name in entries) > 90
     text = "<br>".join("   ".join(part) for part in ([shown[:4], shown[4:]] if long else [shown]))

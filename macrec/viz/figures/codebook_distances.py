@@ -24,13 +24,13 @@ MOST = 256
 def codebook_distances(
     codebooks: Codebooks, ids: Mapping[str, SemanticIds] | None = None, *, most: int = MOST
 ) -> tuple[go.Figure, str]:
-    """Distances between the codewords of each level, a level from a menu; and what they say.
+    """Distances between the codewords of each level, a level from a menu; and a sentence.
 
     `codebooks`: modality → one `[K_l, d]` per level. A square per modality: Euclidean distances in percent of the
     median of its level, codewords in the order of a hierarchical clustering, crosses on pairs that are nearer than
     `REDUNDANT` of the median. Of the first two modalities, if their codewords are equally wide, one square more: the
     cosine between their codewords, in the same orders. `ids`: modality → its IDs. With them, `most` keeps the most used
-    codewords (else the first), pointing tells how many items have a code, and the sentence says whether the two
+    codewords (else the first), pointing shows how many items have a code, and the sentence says whether the two
     modalities share a space at all: whether the codewords of one item are more alike than those of two. Raises
     DataError for codebooks that are no matrices or differ in their levels, and for IDs of other sizes.
     """
@@ -114,25 +114,27 @@ def _sentence(
     nearest: dict[str, list[int | None]],
     pair: list[str] | None,
 ) -> str:
-    """The findings with their numbers, and what may be compared with what."""
+    """The results with their numbers, and which codewords can be compared."""
     counts = "; ".join(f"{name} {', '.join(map(str, per_level))}" for name, per_level in redundant.items())
     near = "; ".join(f"{name} {', '.join(map(_percent, per_level))}" for name, per_level in nearest.items())
     text = (
         f"Codewords{among} that another one makes redundant, being nearer than {REDUNDANT:.0%} of their level's median "
-        f"distance, level by level: {counts}; the nearest two stand at: {near}."
+        f"distance, level by level: {counts}; the distance of the nearest two: {near}."
     )
     if pair is None:
-        return text + (" The codewords of the modalities differ in width: no comparing." if len(codebooks) > 1 else "")
-    text += " Distances hold inside one book: each modality has an encoder, and with it a space, of its own."
+        return text + (
+            " The codewords of the modalities differ in width and cannot be compared." if len(codebooks) > 1 else ""
+        )
+    text += " Compare distances only within a codebook: each modality has its own encoder and space."
     if ids is None or len(common_rows(ids[pair[0]], ids[pair[1]])[0]) < 2:
-        return text + " Cosines across modalities mean something only if training drew the two spaces together."
+        return text + " Cosines across modalities are meaningful only if training aligned the two spaces."
     levels = range(len(codebooks[pair[0]]))
     each = ", ".join(_compared(shared_space(codebooks, ids, [level])) for level in levels)
     whole = _compared(shared_space(codebooks, ids, levels))
     return (
-        f"{text} Cosines across them mean as much as this says: the {pair[0]} and the {pair[1]} codeword of one item "
-        f"have a mean cosine of {each}, level by level (in parentheses: of two items), and their sums over all levels, "
-        f"which is what alignment draws together, {whole}."
+        f"{text} How far they are aligned: the {pair[0]} and the {pair[1]} codeword of one item have a mean cosine "
+        f"of {each}, level by level (in parentheses: of two items), and their sums over all levels, which alignment "
+        f"draws together, {whole}."
     )
 
 

@@ -124,7 +124,7 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
     paired = paired.filter(pl.col(measure).is_not_nan(), pl.col(f"{measure}_against").is_not_nan())
     form = {known.column: known.form for known in CODEBOOK_MEASURES}.get(measure, ".4g")
     if not len(paired):
-        return f"There is nothing to say of {variant} and {against}: they were not both measured."
+        return f"{variant} and {against} cannot be compared: they were not both measured."
     parts = []
     for (modality,), part in paired.group_by("modality", maintain_order=True):
         ours, theirs = part[measure].to_numpy(), part[f"{measure}_against"].to_numpy()

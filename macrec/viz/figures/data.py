@@ -110,7 +110,7 @@ def popularity_curve(counts: NDArray[np.int64], points: int = 300) -> tuple[NDAr
 def ceiling_figure(rows: dict[str, dict[str, float]], metric: str = "HR@10") -> tuple[go.Figure, str]:
     """One bar per ranker (name → metrics), the oracle's in black; and its sentence."""
     if not rows:
-        return empty_figure("Nothing to test"), "No user has 3 events, so there is no test item and nothing to reach."
+        return empty_figure("Nothing to test"), "No user has 3 events, so there is no test item."
     names = list(rows)
     colors = {"oracle": REFERENCE, "text-only oracle": TEXT, "image-only oracle": IMAGE}
     values = [rows[name][metric] for name in names]
@@ -122,9 +122,9 @@ def ceiling_figure(rows: dict[str, dict[str, float]], metric: str = "HR@10") -> 
         )
     )  # fmt: skip
     if "oracle" in rows:
-        title = f"The best anyone can reach: {metric} {rows['oracle'][metric]:.3f}"
+        title = f"Best reachable {metric}: {rows['oracle'][metric]:.3f}"
     else:
-        title = f"{names[0]} reaches {metric} {values[0]:.3f}; the ceiling is not known"
+        title = f"{names[0]} reaches {metric} {values[0]:.3f}; the best reachable score is unknown"
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title=metric, range=[0, max(values) * 1.12])
     figure.update_layout(height=110 + 44 * len(names), title=title)

@@ -104,7 +104,7 @@ def narrow(rows: NDArray[np.integer]) -> NDArray[np.integer]:
 
 
 def on_grid(positions: Floats) -> NDArray[np.int16]:
-    """Positions `[n, 2]` on a grid of 30,000 steps along the longer side: a third of the bytes, and no eye can tell."""
+    """Positions `[n, 2]` on a grid of 30,000 steps along the longer side: a third of the bytes, no visible change."""
     low, high = positions.min(0), positions.max(0)
     grid: NDArray[np.int16] = np.round((positions - low) / max(float((high - low).max()), 1e-9) * 30_000).astype(
         np.int16
@@ -136,7 +136,7 @@ def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     figure.update_xaxes(title="neighbors that share it", tickformat=".0%", rangemode="tozero")
     figure.update_layout(
         height=190 + 34 * len(order),
-        title="What a neighborhood knows",
+        title="Attributes that neighbors share",
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
         margin={"t": 96},
     )

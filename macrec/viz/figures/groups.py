@@ -58,5 +58,5 @@ def groups_figure(tables: Mapping[str, pl.DataFrame], metric: str = "NDCG@10") -
         scored = {name: value for name, value in zip(tables, scores, strict=True) if value is not None}
         if scored:
             top = max(scored, key=lambda name: scored[name])
-            best.append(f"{group}: {top} {scored[top]:.4f}" if scored[top] > 0 else f"{group}: nobody above 0")
+            best.append(f"{group}: {top} {scored[top]:.4f}" if scored[top] > 0 else f"{group}: none above 0")
     return figure, f"{metric} of {len(tables)} systems by group of users; the best of each. {'; '.join(best)}."

@@ -31,7 +31,7 @@ from macrec.viz.theme import (
 )
 
 MARKS = ("oracle", "text-only oracle", "image-only oracle")
-"""What `macrec.evaluation.ceiling` knows on the built-in catalog: marks to measure by, not learned systems."""
+"""The references of `macrec.evaluation.ceiling` on the built-in catalog, not learned systems."""
 
 COLORS = {
     "green": FUSED,
@@ -84,7 +84,7 @@ def add_seeds(
     figure: go.Figure, height: int, values: NDArray[np.float64], seeds: Sequence[Any], name: str, says: str,
     look: dict[str, Any],
 ) -> None:  # fmt: skip
-    """One row of a figure: a dot per seed and a tick at their mean. `says` is what a dot tells under the pointer."""
+    """One row of a figure: a dot per seed and a tick at their mean. `says` is the hover text of a dot."""
     figure.add_scatter(
         x=[values.mean()], y=[height], mode="markers", showlegend=False, hoverinfo="skip",
         marker={"color": INK, "size": 22, "symbol": "line-ns-open", "line": {"width": 2}},

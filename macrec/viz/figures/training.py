@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch comes with it, and drawing needs none
     from macrec.training import Event
 
 POINTS = 400
-"""Points per curve: more than a panel has pixels to tell apart."""
+"""Points per curve: more than a panel has pixels to separate."""
 FIRST, OTHER, BETWEEN = 250, 180, 64
 """Heights of the first row of panels, of the others, and of the room between, in pixels."""
 LINE = 14
@@ -84,7 +84,7 @@ def scale(panel: Panel) -> float:
 
 
 def ending(panel: Panel, line: Line) -> str:
-    """What stands at the end of a curve: its name and its newest value."""
+    """The label at the end of a curve: its name and its newest value."""
     return f"{line.label} {panel.written(line.values[-1])}"
 
 

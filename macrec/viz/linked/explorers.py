@@ -80,7 +80,7 @@ def sharing(ids: SemanticIds) -> NDArray[np.int64]:
 
 
 class Status:
-    """A line below the controls that says what went wrong: Jupyter swallows what an observer raises."""
+    """A line below the controls for errors: Jupyter drops what an observer raises."""
 
     def __init__(self) -> None:
         import ipywidgets

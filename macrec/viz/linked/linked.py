@@ -49,7 +49,7 @@ class Linked:
     about: dict[str, Any]
 
     def html(self) -> str:
-        """The view as HTML; without scripts it says what would be seen."""
+        """The view as HTML; without scripts a description of it."""
         return page_view("linkedItems", self.about, self.about["sentence"])
 
 
@@ -109,7 +109,7 @@ def linked(
     if len(ids) == 0:
         raise DataError("there are no items", field="ids", fix="give IDs of at least one item")
     if not 2 <= nodes <= MOST_NODES:
-        raise DataError(f"a tree of {nodes:,} boxes was asked for", field="nodes", fix=f"choose 2 to {MOST_NODES:,}")
+        raise DataError(f"a tree of {nodes:,} boxes is out of range", field="nodes", fix=f"choose 2 to {MOST_NODES:,}")
     rows = item_rows(ids, data) if data is not None else np.arange(len(ids))
     places = {name: _places(name, layout, rows, data) for name, layout in layouts.items()}
     members = _members(len(ids), places, most)
@@ -222,7 +222,7 @@ def _colorings(
     factors: Mapping[str, pl.Series] | None,
     in_conflict: NDArray[np.bool_],
 ) -> list[dict[str, Any]]:
-    """What the colors may mean: the factors, first the one that the first code tells best, then conflicts."""
+    """What the colors may mean: the factors, first the one that the first code predicts best, then conflicts."""
     own = ["alone under its ID", MUTED, "circle", 0], ["shares its ID", CONFLICT, "diamond", 0]
     conflicts = {"name": "conflict", "levels": own, "of": _packed(in_conflict.astype(np.uint8))}
     if data is None:

@@ -135,10 +135,10 @@ def _svg(curves: Curves, reference: Curves, title: str, reference_name: str, run
     top += 6
 
     drawn = len(curves.losses) + len(curves.measured) + len(reference.losses) + len(reference.measured)
-    found = panels(curves, reference, min(120, POINTS // max(drawn, 1)))
+    drawn_panels = panels(curves, reference, min(120, POINTS // max(drawn, 1)))
     last_step = max((event.step for event in (curves.last, reference.last) if event is not None), default=1)
-    alone = len(found) % 2  # the first panel takes a whole row where that leaves none half empty
-    rows = [found[:1]] * alone + [found[i : i + 2] for i in range(alone, len(found), 2)]
+    alone = len(drawn_panels) % 2  # the first panel takes a whole row where that leaves none half empty
+    rows = [drawn_panels[:1]] * alone + [drawn_panels[i : i + 2] for i in range(alone, len(drawn_panels), 2)]
     for row in rows:
         height = max(150, *(15 * len(panel.lines) + 36 for panel in row))
         for place, panel in enumerate(row):
@@ -248,7 +248,7 @@ def usage_svg(usage: dict[str, tuple[NDArray[np.int64], ...]], top: float) -> tu
 
 
 def strip_svg(name: str, counts: NDArray[np.int64], color: str) -> str:
-    """One strip of codes `[K]`, its name to the left and what it says in numbers to the right."""
+    """One strip of codes `[K]`, its name to the left and its statistics to the right."""
     used = np.sort(counts[counts > 0])[::-1]
     even = counts.sum() / len(counts)
     load = np.clip(np.round(OCTAVE * (np.log2(used / even) + 3)), 0, len(USAGE) - 1).astype(np.int64)

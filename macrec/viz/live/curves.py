@@ -46,7 +46,7 @@ class Series:
         return np.array(self._steps, np.float64), np.array(self._values)
 
     def thinned(self, points: int) -> tuple[Floats, Floats]:
-        """Steps and values of about `points` points that look like all of them."""
+        """About `points` steps and values that keep the shape of the curve."""
         return thin(*self.arrays(), points)
 
 
@@ -80,8 +80,8 @@ class Curves:
 
     def newest(self, family: str) -> dict[str, float]:
         """The newest measured values of a family, by what follows it in their names."""
-        found = {name: series.arrays()[1] for name, series in self.measured.items() if name.split("/")[0] == family}
-        return {name.partition("/")[2]: float(values[-1]) for name, values in found.items() if len(values)}
+        measured = {name: series.arrays()[1] for name, series in self.measured.items() if name.split("/")[0] == family}
+        return {name.partition("/")[2]: float(values[-1]) for name, values in measured.items() if len(values)}
 
     def rate(self) -> float:
         """Steps per second over the newer half of the events; 0 when no time has passed."""
@@ -114,7 +114,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves that share their axes. On a `log` axis zeros stand on the lower edge."""
+    """Curves that share their axes. On a `log` axis zeros are on the lower edge."""
 
     title: str
     lines: tuple[Line, ...]
@@ -140,7 +140,7 @@ class Panel:
         return (10**low, 10**high) if self.log else (low, high)
 
     def places(self, values: Floats) -> Floats:
-        """Where values `[n]` stand on the value axis: 0 at its lower end, 1 at its upper end, never outside."""
+        """The places of values `[n]` on the value axis: 0 at its lower end, 1 at its upper end, never outside."""
         low, high = self.limits()
         if self.log:
             low, high, values = math.log10(low), math.log10(high), np.log10(np.maximum(values, low))
@@ -155,8 +155,8 @@ class Panel:
         if len(decades) > 2:
             return [10.0**power for power in decades[:: 1 + len(decades) // 5]]
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [m * 10.0**power for power in powers for m in (1, 2, 5) if low <= m * 10.0**power <= high]
-        return found if len(found) > 1 else round_values(low, high)
+        steps = [m * 10.0**power for power in powers for m in (1, 2, 5) if low <= m * 10.0**power <= high]
+        return steps if len(steps) > 1 else round_values(low, high)
 
     def tick(self, value: float) -> str:
         """A round value in the panel's unit."""
@@ -188,14 +188,14 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
             return mixed(MODALITY.get(target, FUSED), INK, 0.5 if kind == "item" else 0.0)
         return INK if name == "loss" else FUSED
 
-    found = []
+    made = []
     terms = list(dict.fromkeys((*curves.losses, *reference.losses)))
     if terms:
         lines = tuple(
             line("losses", name, name.replace("/", " "), color(name), 2.4 if name == "loss" else 1.6) for name in terms
         )
         log = all((part[np.isfinite(part)] >= 0).all() for each in lines for part in (each.values, each.reference))
-        found.append(Panel("loss terms" + log * ", log scale", lines, log))
+        made.append(Panel("loss terms" + log * ", log scale", lines, log))
     families: dict[str, list[str]] = {}
     for name in dict.fromkeys((*curves.measured, *reference.measured)):
         family, _, rest = name.partition("/")
@@ -221,16 +221,16 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
                 for name in families[key]
             )
             title = words + (", log scale" if family == "conflict_rate" else "")
-        found.append(
+        made.append(
             Panel(
                 title, lines, family == "conflict_rate", family in PERCENT, (0, 1) if family == "utilization" else None
             )
         )
-    return found
+    return made
 
 
 def progress(curves: Curves, running: bool) -> str:
-    """Where the training stands, and how long it takes."""
+    """The progress of the training, and its time."""
     event = curves.last
     if event is None:
         return "waiting for the first step"
@@ -247,12 +247,12 @@ def progress(curves: Curves, running: bool) -> str:
 def state(curves: Curves) -> list[str]:
     """The newest loss, conflict rates and dead codes, in one sentence, if there are any."""
     values = curves.last.losses.get("loss") if curves.last else None
-    found = [] if values is None else [f"loss {values:.4g}"]
+    parts = [] if values is None else [f"loss {values:.4g}"]
     for family, written in (("conflict_rate", share), ("dead_codes", "{:,.0f}".format)):
         listed = ", ".join(f"{name} {written(value)}".strip() for name, value in curves.newest(family).items())
         if listed:
-            found.append(f"{family.replace('_', ' ')}: {listed}")
-    return ["; ".join(found)] if found else []
+            parts.append(f"{family.replace('_', ' ')}: {listed}")
+    return ["; ".join(parts)] if parts else []
 
 
 def modality_colors(names: Iterable[str]) -> dict[str, str]:

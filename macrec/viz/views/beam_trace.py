@@ -46,9 +46,9 @@ class Level:
     width: int
 
     def place_of(self, node: int) -> int | None:
-        """Where a node of the trie stands among the beams, from 0; None when it is not there."""
-        found = np.flatnonzero(self.nodes == node)
-        return int(found[0]) if len(found) else None
+        """The rank of a node of the trie among the beams, from 0; None when it is not there."""
+        places = np.flatnonzero(self.nodes == node)
+        return int(places[0]) if len(places) else None
 
 
 def levels_of(trace: Trace, user: int) -> list[Level]:
@@ -96,7 +96,7 @@ def target_path(target: int, levels: list[Level], trie: CodeTrie, ids: SemanticI
         if place is None:
             prefix, kept = " ".join(codes[: number + 1]), len(level.nodes)
             if kept < level.width:
-                reason = "it exists and places were free, so the search was told to leave it out"
+                reason = "it exists and places were free, so the search was set to leave it out"
             else:
                 after = f" after rank {places[-1] + 1} at level {number - 1}" if places else ""
                 reason = f"all {kept} places went to prefixes of {percent(level.p[-1])} or more{after}"
@@ -209,7 +209,7 @@ def _column(
 def _note(
     levels: list[Level], number: int, place: int, trie: CodeTrie, ids: SemanticIds, cards: Cards, row: int | None
 ) -> str:
-    """What a beam tells when pointed at, line by line."""
+    """The hover text of a beam, line by line."""
     level = levels[number]
     first, items = _below(trie, number + 1, int(level.nodes[place]))
     prefix = " ".join(
@@ -244,8 +244,8 @@ def _best(levels: list[Level], number: int, place: int) -> int | None:
     at = places
     for level in reversed(levels[number + 1 :]):
         at = level.parents[at]
-    found = places[at == place]
-    return int(found[0]) if len(found) else None
+    best = places[at == place]
+    return int(best[0]) if len(best) else None
 
 
 def _lines(levels: list[Level], drawn: list[list[int]], number: int, on_way: int | None) -> str:

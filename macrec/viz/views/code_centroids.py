@@ -1,4 +1,4 @@
-"""Why an item has its codes, when nobody has the codebooks: what items with a code have in common stands in for it."""
+"""Why an item has its codes, without the codebooks: the centroid of the items with a code replaces its codeword."""
 
 from __future__ import annotations
 

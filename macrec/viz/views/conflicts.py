@@ -62,7 +62,7 @@ def conflict_explorer(
         alike = ""
         if latents is not None:
             distinct = len(np.unique(latents[members], axis=0))
-            alike = ": exact duplicates, no codebook can tell them apart" if distinct == 1 else (
+            alike = ": exact duplicates, no codebook can separate them" if distinct == 1 else (
                 f": {distinct} different vectors")  # fmt: skip
         more = f", {len(shown)} of them shown" if len(shown) < len(members) else ""
         title = f"{spelled(ids, int(members[0]))} · {len(members)} items{alike}{more}"

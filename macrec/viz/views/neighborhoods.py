@@ -65,7 +65,7 @@ def purity_table(dataset: Dataset, near_of: Mapping[str, Neighborhoods]) -> pl.D
 
 
 def examples(embeddings: Mapping[str, Embeddings], seed: int, how_many: int = 3) -> NDArray[np.int64]:
-    """Some items to look at, drawn from those that have every modality, or else most of them."""
+    """Some example items, drawn from those that have every modality, or else most of them."""
     modalities = np.sum([table.present for table in embeddings.values()], axis=0)
     complete = np.flatnonzero(modalities == modalities.max())
     return np.random.default_rng(seed).choice(complete, min(how_many, len(complete)), replace=False)

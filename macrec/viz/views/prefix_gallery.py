@@ -39,10 +39,11 @@ def prefix_gallery(
 ) -> str:
     """The tree of the first `depth` codes as HTML lists to open and close, by mouse or keyboard, without any script.
 
-    Each prefix tells its items, how many codes follow, the share of items without an ID of their own, with a dataset
-    what its items have in common, and shows up to `examples` of them (half as many below the first code): pictures
-    where there are any, else titles, else ids. At most `limit` prefixes, the largest (`prefix_tree`), and `pictures`
-    different pictures; what is left out is said in words. Raises DataError for items that the dataset does not have.
+    Each prefix shows its number of items, how many codes follow, the share of items without an ID of their own, with a
+    dataset what its items have in common, and shows up to `examples` of them (half as many below the first code):
+    pictures where there are any, else titles, else ids. At most `limit` prefixes, the largest (`prefix_tree`), and
+    `pictures` different pictures; what is left out is said in words. Raises DataError for items that the dataset does
+    not have.
     """
     rows = item_rows(ids, data) if data is not None else None
     pictured = None if data is None or rows is None else data.images.present[rows]

@@ -1,4 +1,4 @@
-"""What people did next and what each system would have shown them: histories, targets and rankings in pictures."""
+"""Histories, targets and the recommendations of each system, in pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def replay(
 
     `which` are rows of `samples`, at most `MOST_USERS`; `rankings`: system → its ranking of all of `samples`;
     `groups`: name → mask `[S]`, such as `target_groups` makes, for saying what kind of user it is. The target is framed
-    wherever a system has it, and its place told. A menu, and the keys ← and → on it, step through the users; without
+    wherever a system has it, with its rank. A menu, and the keys ← and → on it, step through the users; without
     scripts all of them stand below each other. Raises DataError for too many users, for rows that are not there and for
     rankings of other samples.
     """
@@ -88,8 +88,8 @@ def _check(
         if not 0 <= sample < len(samples):
             fix = f"choose rows from 0 to {len(samples) - 1}"
             raise DataError(f"there is no row {sample} among the samples", field="which", fix=fix)
-    for field, found in (("rankings", rankings), ("groups", groups)):
-        for name, each in found.items():
+    for field, by_name in (("rankings", rankings), ("groups", groups)):
+        for name, each in by_name.items():
             if len(each) != len(samples):
                 raise DataError(
                     f'"{name}" has {len(each):,} rows for {len(samples):,} samples', field=field,
@@ -110,7 +110,7 @@ def _target(
     cards: Cards, target: int, ranks: Mapping[str, NDArray[np.int64]], rankings: Mapping[str, Ranking], place: int
 ) -> str:
     """The true next item, with its place in every ranking."""
-    where = "\n".join(f"{name}: {_where(int(found[place]), rankings[name].k)}" for name, found in ranks.items())
+    where = "\n".join(f"{name}: {_where(int(of_system[place]), rankings[name].k)}" for name, of_system in ranks.items())
     return _strip("what came next", "", [_cell(cards, target, where, is_target=True)])
 
 
@@ -123,7 +123,7 @@ def _ranked(
         if row != PADDING:
             again = "\nin the history" if row in known else ""
             cells.append(_cell(cards, row, f"{name}: rank {rank}, score {score:.4g}{again}", is_target=row == target))
-    return _strip(name, f"target: {where}", cells, found=where.startswith("rank"))
+    return _strip(name, f"target: {where}", cells, is_hit=where.startswith("rank"))
 
 
 def _where(rank: int, depth: int) -> str:
@@ -141,8 +141,8 @@ def _cell(cards: Cards, row: int, note: str, is_target: bool = False) -> str:
     )
 
 
-def _strip(name: str, told: str, cells: list[str], found: bool = False) -> str:
+def _strip(name: str, note: str, cells: list[str], is_hit: bool = False) -> str:
     """A named row of items."""
-    place = f" <span{' class=found' * found}>{html.escape(told)}</span>" if told else ""
+    place = f" <span{' class=found' * is_hit}>{html.escape(note)}</span>" if note else ""
     body = f"<ol>{''.join(cells)}</ol>" if cells else "<p>nothing</p>"
     return f'<div class="strip"><div class="name"><b>{html.escape(name)}</b>{place}</div>{body}</div>'

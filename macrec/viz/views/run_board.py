@@ -1,4 +1,4 @@
-"""Runs compared: what each parameter does to two metrics, and which runs nothing beats in both."""
+"""Runs compared: the effect of each parameter on two metrics, and the Pareto-optimal runs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def axis_title(metric: str) -> str:
 
 
 def pareto(table: pl.DataFrame, first: str, second: str) -> pl.Series:
-    """Which rows `[n]` no other beats: none is as good in both metrics and better in one."""
+    """Which rows `[n]` are Pareto-optimal: no other is as good in both metrics and better in one."""
     a, b = (table[name].to_numpy() * (-1 if lower_is_better(name) else 1) for name in (first, second))
     as_good = (a[:, None] >= a) & (b[:, None] >= b)
     better = (a[:, None] > a) | (b[:, None] > b)
@@ -135,7 +135,7 @@ def spelled(value: Any) -> str:
 
 
 def _annotated(table: pl.DataFrame, metrics: Sequence[str], links: Mapping[str, str]) -> pl.DataFrame:
-    """The table with what a point says and where it leads."""
+    """The table with the hover text and the link of every point."""
     notes = [
         "<br>".join(
             [f"<b>{html.escape(row['run'])}</b>", *(f"{html.escape(key)}: {written(row[key])}" for key in metrics[:4])]
@@ -157,7 +157,7 @@ def _dots(figure: go.Figure, group: Group, x: Sequence[Any], y: str, row: int, c
 
 
 def _trade(figure: go.Figure, table: pl.DataFrame, groups: Sequence[Group], first: str, second: str) -> None:
-    """The two metrics against each other; a line joins the runs that no other beats in both."""
+    """The two metrics against each other; a line joins the Pareto-optimal runs."""
     both = table.drop_nulls([first, second])
     edge = both.filter(pareto(both, first, second)).sort(second, first)
     if len(edge) > 1:
@@ -196,7 +196,7 @@ def _panel(
 
 
 def _finding(table: pl.DataFrame, panels: Sequence[str], shown: Sequence[str]) -> str:
-    """What the runs say: the best by the first metric, and what it costs in the other."""
+    """A summary of the runs: the best by the first metric, and its value of the other."""
     metric, others = shown[0], shown[1:]
     having = _from_best(table, [metric, *others])
     best = having.row(0, named=True)

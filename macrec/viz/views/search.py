@@ -1,4 +1,4 @@
-"""The beam search of a comparison's generator as HTML, or the sentence that says why there is none."""
+"""The beam search of a comparison's generator as HTML, or a sentence if there is none."""
 
 from __future__ import annotations
 

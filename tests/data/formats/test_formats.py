@@ -50,7 +50,7 @@ RECBOLE = "user_id:token\titem_id:token\nu\ta\nu\tb\nu\tc\n"
 
 def test_a_layout_can_be_named(tmp_path):
     (tmp_path / "events.tsv").write_text(RECBOLE)
-    with pytest.raises(DataError, match="layout is not known"):
+    with pytest.raises(DataError, match="no known layout"):
         load_dataset(tmp_path / "events.tsv")
     for dataset in (
         load_dataset(f"recbole:{tmp_path / 'events.tsv'}"),

@@ -108,7 +108,7 @@ def test_sessions_stand_for_users(tmp_path):
 def test_times_in_milliseconds_and_short_or_broken_rows_are_refused(tmp_path):
     for inter, items, words in [
         (EVENTS.replace("19.5", "1400000000000"), None, "row 6.*not in seconds"),
-        (EVENTS.replace("u2\tb", "\ru2\tb"), None, "row 2: a carriage return"),
+        (EVENTS.replace("u2\tb", "\ru2\tb"), None, "row 2: the line contains a carriage return"),
         (EVENTS, "item_id:token\ttitle:token\tbrand:token\na\tA\tx\nb\tB\nc\tC\tx\n", "row 3: the row has 2 fields"),
     ]:
         with pytest.raises(DataError, match=words):

@@ -205,7 +205,7 @@ def test_a_document_of_tiny_values_is_refused_before_it_takes_gigabytes(monkeypa
 def test_a_carriage_return_within_a_line_is_named(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,n\r\nx,1\r\n\rx,2\r\n")
-    with pytest.raises(DataError, match="row 3: a carriage return stands within the line"):
+    with pytest.raises(DataError, match="row 3: the line contains a carriage return"):
         list(read_csv(path, {"a": pl.String, "n": pl.Int64}, header=True))
 
 
@@ -238,7 +238,7 @@ def test_an_optional_file_is_there_or_not_but_no_folder_and_no_dead_link(tmp_pat
     path = tmp_path / "x"
     assert not is_given(path)
     path.mkdir()
-    with pytest.raises(DataError, match="a folder stands where a file is needed"):
+    with pytest.raises(DataError, match="this is a folder where a file is needed"):
         is_given(path)
     path.rmdir()
     path.symlink_to(tmp_path / "nowhere")

@@ -76,20 +76,20 @@ def generated(setting, tmp_path_factory):
 @pytest.mark.parametrize("path", range(2))
 def test_items_and_scores_are_those_of_hugging_face(setting, generated, path, beams):
     model, tables, samples = setting
-    decoder = PathDecoder(model, tables, DecodingOptions.compat())
+    decoder = PathDecoder(model, tables, DecodingOptions.published())
     found = decoder.by_path(samples, beams)[PLAIN[path]]
     items, scores = generated[path, beams]
     np.testing.assert_array_equal(found.items, items)
     np.testing.assert_allclose(found.scores, scores, atol=1e-4)
     assert (np.diff(scores) < -1e-6).all()  # so the order above was no accident
-    other = PathDecoder(model, tables, DecodingOptions(normalize="level", width=beams)).by_path(samples, beams)
+    other = PathDecoder(model, tables, DecodingOptions(normalize="level", beams=beams)).by_path(samples, beams)
     assert not np.allclose(other[PLAIN[path]].scores / (LEVELS + 1), scores, atol=1e-2)
 
 
-def test_the_compat_ensemble_is_the_published_one(setting, generated):
+def test_the_published_ensemble_is_the_published_one(setting, generated):
     """Section 6.3 of the specification, with loops and a table, on what `generate` returned."""
     model, tables, samples = setting
-    decoder = PathDecoder(model, tables, DecodingOptions.compat())
+    decoder = PathDecoder(model, tables, DecodingOptions.published())
     found = decoder.recommend(samples, 10)
     assert [decoder._task(path).name for path in decoder.paths] == list(PLAIN)
     for user in range(USERS):
@@ -108,7 +108,7 @@ def test_the_compat_ensemble_is_the_published_one(setting, generated):
 def test_a_score_is_the_mean_over_the_codes_and_the_end(setting):
     model, tables, samples = setting
     few = samples.take(np.arange(3))
-    found = PathDecoder(model, tables, DecodingOptions.compat()).by_path(few, 7)[PLAIN[0]]
+    found = PathDecoder(model, tables, DecodingOptions.published()).by_path(few, 7)[PLAIN[0]]
     tokens = tables.vocabulary.tokens(tables.ids["text"])
     numbers = (torch.from_numpy(part) for part in (few.items, few.start, few.lengths))
     source, mask = tables.sources(torch.zeros(3, dtype=torch.int64), *numbers)
@@ -118,9 +118,9 @@ def test_a_score_is_the_mean_over_the_codes_and_the_end(setting):
         np.testing.assert_allclose(found.scores[:, place], log_p.mean((1, 2)), atol=1e-4)
 
 
-def test_the_trace_of_a_compat_search_ends_with_the_end(setting):
+def test_the_trace_of_a_published_search_ends_with_the_end(setting):
     model, tables, samples = setting
-    decoder = PathDecoder(model, tables, DecodingOptions.compat())
+    decoder = PathDecoder(model, tables, DecodingOptions.published())
     ranking, trace = decoder.trace(PLAIN[0], samples)
     assert len(trace.steps) == LEVELS + 1
     assert (trace.steps[-1].codes == 0).all() and (trace.steps[-1].allowed == 1).all()
