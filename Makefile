@@ -25,7 +25,7 @@ test: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # Scripts and style sheets of pages; the tests do the same where biome is installed. Needs npm.
 lint-pages: node_modules/.bin/biome

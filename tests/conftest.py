@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--endure N`: the long form of the tests in tests/endure."""
     text = "tries per job in tests/endure (mutated inputs, kills); 0 is the short form that always runs"
     parser.addoption("--endure", type=int, default=0, metavar="N", help=text)
+
+
+FIRST = ("tests/notebooks/", "tests/browser/", "tests/endure/", "tests/workbench/")
+"""What takes longest, and is begun first where tests run in parallel."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `--dist loadgroup`: one process runs the tests of a file, and one those of all notebooks, which share a run."""
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        group = FIRST[0] if file.startswith(FIRST[0]) else file
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: next((n for n, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST)))
 
 
 @pytest.fixture
@@ -37,6 +52,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests, and the processes they start, keep their embeddings away from the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MACREC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+QUICK_MAP = """
+class UMAP:
+    def __init__(self, **settings): pass
+    def fit_transform(self, values): return values[:, :2]
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_map(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In processes that tests start, as kernels, any map stands for UMAP's, which takes ten seconds to compile.
+
+    UMAP itself runs in the tests of maps (tests/viz/test_figures.py).
+    """
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "umap.py").write_text(QUICK_MAP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(modules), prepend=os.pathsep)
         yield
 
 

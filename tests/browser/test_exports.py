@@ -1,6 +1,5 @@
 """The report of a real run in a real browser, offline: everything is drawn, nothing is asked of anybody."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -27,23 +26,12 @@ FIGURES = """() => [...document.querySelectorAll("[id^=macrec-figure]")].map(fig
 })"""
 
 
-QUICK_MAP = """
-class UMAP:
-    def __init__(self, **settings): pass
-    def fit_transform(self, values): return values[:, :2]
-"""
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """Notebooks 01, 03 and 04 on the smallest catalog, with any map: UMAP takes longer to compile than all the rest."""
+    """Notebooks 01, 03 and 04 on the smallest catalog."""
     parameters = {"profile": "smoke", "codewords": 8, "epochs": 4, "clusters": 16}
     folder = tmp_path_factory.mktemp("runs") / "smoke"
-    modules = tmp_path_factory.mktemp("modules")
-    (modules / "umap.py").write_text(QUICK_MAP)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(modules), prepend=os.pathsep)
-        return run_notebooks(find_notebooks(["01", "03", "04"]), folder, parameters, progress=False).folder
+    return run_notebooks(find_notebooks(["01", "03", "04"]), folder, parameters, progress=False).folder
 
 
 @pytest.fixture
