@@ -46,8 +46,10 @@ mutants: .venv/dev.stamp
 	$(BIN)/python tests/mutants/run.py
 
 # Take outputs and widget state out of the notebooks before a commit (cells tagged keep_output keep theirs).
+# Their pages in docs/notebooks get their words and code; outputs there are those of `docs/make_pages.py RUN`.
 notebooks: .venv/dev.stamp
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
+	$(BIN)/python docs/page_words.py
 
 # Write the versions that stand in .venv now as the new pins.
 pin: .venv/dev.stamp

@@ -17,11 +17,12 @@ from typing import Any
 
 import polars as pl
 from page import markdown
+from page_words import folded, foot, head, index, prose, shown
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from macrec.viz.page import Page
-from macrec.workbench.executed import Executed, output_html, read_executed, tags
+from macrec.workbench.executed import Executed, output_html, read_executed
 from macrec.workbench.report import notebook_files
 from macrec.workbench.run import Run
 
@@ -37,21 +38,9 @@ def pages(run: Path, folder: Path, chromium: Any) -> None:
     notebooks = [read_executed(file) for file in notebook_files(run)]
     commit = Run(run).manifest()["environment"]["commit"]
     for place, notebook in enumerate(notebooks):
-        beside = {"before": notebooks[place - 1] if place else None, "after": (notebooks[place + 1 :] or [None])[0]}
-        file = notebook.file.name
-        links = [f"[{way}: {other.title}]({other.name}.md)" for way, other in beside.items() if other]
-        parts = [
-            f"# {notebook.title}",
-            f"*What [{file}](../../notebooks/{file}) shows after `make demo` (commit {commit}).* "
-            "*In JupyterLab, and in the page that `macrec report` writes, the pictures answer to the pointer.*",
-            *cells(notebook, folder, chromium),
-            "---",
-            " · ".join(["[all notebooks](README.md)", *links]),
-        ]
-        (folder / f"{notebook.name}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    index = "\n".join(f"- [{notebook.name}]({notebook.name}.md): {notebook.title}" for notebook in notebooks)
-    words = "What the notebooks show after `make demo`, written by `python docs/make_pages.py runs/demo`."
-    (folder / "README.md").write_text(f"# The notebooks\n\n{words}\n\n{index}\n", encoding="utf-8")
+        parts = [head(notebook, commit), *cells(notebook, folder, chromium), foot(notebooks, place)]
+        (folder / f"{notebook.name}.md").write_text("\n\n".join(parts), encoding="utf-8")
+    (folder / "README.md").write_text(index(notebooks), encoding="utf-8")
 
 
 def cells(notebook: Executed, folder: Path, chromium: Any) -> list[str]:
@@ -61,19 +50,19 @@ def cells(notebook: Executed, folder: Path, chromium: Any) -> list[str]:
     section = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            own = re.sub(rf"\A# +{re.escape(notebook.title)}\n*", "", cell.source.strip())
+            own = prose(cell, notebook.title)
             section = (re.findall(r"(?m)^#+ (.+)", own) or [section])[-1]
             parts.append(own)
-        elif not {"injected-parameters", "record"} & set(tags(cell)):
-            parts.append(f"<details><summary>Code</summary>\n\n```python\n{cell.source.strip()}\n```\n\n</details>")
+        elif shown(cell):
+            parts.append(folded(cell))
             for output in cell.outputs:
-                shown = output_html(output)
-                if not (WORDS.match(shown) or CAPTION.fullmatch(shown.strip())):
+                view = output_html(output)
+                if not (WORDS.match(view) or CAPTION.fullmatch(view.strip())):
                     file = f"{notebook.name}/{len(views) + 1:02}-{cell.id}.webp"
-                    views[file] = shown
-                    parts.append(f'<img src="{file}" alt="{described(shown, section)}">')
+                    views[file] = view
+                    parts.append(f'<img src="{file}" alt="{described(view, section)}">')
                 else:
-                    parts.append(words(shown))
+                    parts.append(words(view))
     take(views, folder, chromium)
     return [part for part in parts if part]
 

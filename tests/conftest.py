@@ -25,7 +25,7 @@ FIRST = ("tests/notebooks/", "tests/browser/", "tests/endure/", "tests/workbench
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: one process runs the tests of a file, and one those of all notebooks, which share a run."""
+    """For `--dist loadgroup`: a process runs all tests of a file, and one those of notebooks, which share a run."""
     for item in items:
         file = item.nodeid.partition("::")[0]
         group = FIRST[0] if file.startswith(FIRST[0]) else file

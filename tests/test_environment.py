@@ -1,5 +1,6 @@
 """pyproject.toml is the one list: constraints, environment.yml and the code agree with it."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from hypothesis import settings
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+import macrec
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -73,10 +76,40 @@ def test_help_and_version_load_nothing_heavy(option):
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "set()"
 
 
-def test_the_version_is_said_once():
-    import macrec
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert macrec.__version__ == PROJECT["version"] == citation["version"]
 
-    assert macrec.__version__ == PROJECT["version"]
+
+def test_public_names_are_those_that_type_checkers_see_and_each_is_there():
+    nodes = ast.walk(ast.parse((ROOT / "macrec" / "__init__.py").read_text()))
+    found = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.col_offset]
+    assert {name.name: node.module for node in found for name in node.names} == macrec.PUBLIC
+    assert set(macrec.__all__) == {*macrec.PUBLIC, "__version__"}
+    for name in macrec.__all__:
+        assert getattr(macrec, name) is not None and name in dir(macrec)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = macrec.nothing
+
+
+def test_importing_macrec_loads_none_of_its_public_names():
+    code = f"import sys, macrec; print({{*{macrec.PUBLIC}.values()}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_files_that_the_page_on_the_architecture_names_exist_and_it_names_every_package():
+    named = set(re.findall(r"`((?:macrec|tests|docs)/[\w/.]*)`", (ROOT / "docs" / "architecture.md").read_text()))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "macrec").glob("*/__init__.py")}
+    assert packages <= named
+
+
+def test_hooks_before_a_commit_run_what_set_up_installs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    tools = {Path(hook["entry"].split()[0]).name for hook in hooks}
+    assert tools == {"ruff", "nbstripout", "mypy"} <= {requirement.name for requirement in REQUIREMENTS}
+    assert all(hook["entry"].startswith(".venv/bin/") and hook["language"] == "system" for hook in hooks)
 
 
 def test_no_property_is_given_a_deadline():
