@@ -14,7 +14,7 @@ from typing import Any
 from macrec.errors import DataError
 
 OWN_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<rest>.*))?")
-"""A file of a user's own where a registered name may stand: "FILE.py", or "FILE.py:REST"."""
+"""A user's own file in place of a registered name: "FILE.py", or "FILE.py:REST"."""
 
 
 def registered(package: str, path: Iterable[str], attribute: str) -> list[Any]:

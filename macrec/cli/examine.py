@@ -60,8 +60,8 @@ def sids(
 ) -> None:
     """Print statistics of a file of semantic IDs: conflicts, utilization, perplexity, prefixes.
 
-    Where neither the file nor --size says how large the codebooks are, the
-    largest code of each stands for its size, and the output says so.
+    Without the sizes of the codebooks in the file or --size, the
+    largest code of each determines its size, and the output says so.
     """
     from macrec.quantization.health import codebook_health
     from macrec.quantization.id_files import check_numbering

@@ -20,7 +20,7 @@ EXACT_SCORES = 500_000
 
 
 def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
-    """One row per way, with its HR and NDCG for `samples`: `paths` asked, `fusion` ("" for a path alone).
+    """One row per way to decode, with its HR and NDCG for `samples`: `paths` asked, `fusion` ("" for a path alone).
 
     All paths between modalities that the generator has learned are asked alone; then those within one modality are
     fused, and all of them, by every fusion that takes so many, with all paths counting alike. "tuned" is the decoder

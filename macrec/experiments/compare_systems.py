@@ -87,13 +87,13 @@ class SystemComparison:
         Where the reference is not among them the one it comes to is, or the last; which is printed.
         """
         made = list(self.make(seeds[0]))
-        found = self._compare(self.make, seeds, users, mask_seen, progress)
-        found.asked = self.asked
-        found.over_given_ids = bool(self.context.given)
-        found.against = self.against if self.against in made else stand_in(self.reference, made)
-        if found.against != self.against:
-            print(f"The reference is {found.against}, as {self.against} is not among the systems.")
-        return found
+        results = self._compare(self.make, seeds, users, mask_seen, progress)
+        results.asked = self.asked
+        results.over_given_ids = bool(self.context.given)
+        results.against = self.against if self.against in made else replacement_of(self.reference, made)
+        if results.against != self.against:
+            print(f"The reference is {results.against}, as {self.against} is not among the systems.")
+        return results
 
     def ablate(self, results: Results, wanted: bool = True, without: str = "", progress: bool = False) -> Results:
         """The reference without each of its terms, for the seeds and users of `results`, and the reference itself.
@@ -111,10 +111,10 @@ class SystemComparison:
             made.extend(ablated)
             return ablated
 
-        found = self._compare(make, results.seeds, len(results.samples), results.mask_seen, progress)
+        ablations = self._compare(make, results.seeds, len(results.samples), results.mask_seen, progress)
         full = [row for row in results.rows if row["system"] == results.reference]
-        found.rows = full + [row for row in found.rows if row["system"] in made]
-        return found
+        ablations.rows = full + [row for row in ablations.rows if row["system"] in made]
+        return ablations
 
     def _compare(
         self, make: Callable[[int], Systems], seeds: Sequence[int], users: int, mask_seen: bool, progress: bool
@@ -124,8 +124,8 @@ class SystemComparison:
         return compare_systems(make, self.context.data, split, seeds, users, mask_seen, progress, ready, seedless)
 
 
-def stand_in(reference: str, names: Sequence[str]) -> str:
-    """Which of `names` is the reference where that is not among them: what it comes to, or else the last of them."""
+def replacement_of(reference: str, names: Sequence[str]) -> str:
+    """The reference among `names` where `reference` is missing: the system that replaces it, or else the last."""
     entry = entry_of(reference)
     return next((name for name in names if entry_of(name).name in (entry.name, entry.otherwise)), names[-1])
 
@@ -154,11 +154,11 @@ def compare_systems(
     """Train what `make` gives for every seed, and let it rank the catalog for test users, the same for all.
 
     Systems that are trained already are not trained again. `users`: how many test users, drawn at random; 0 is all.
-    Both protocols are measured, from one training; `mask_seen` says which one figures look at. On the built-in catalog
+    Both protocols are measured, from one training; `mask_seen` is the one that figures show. On the built-in catalog
     the oracles (oracle, text-only, image-only) join as systems. After an interrupt what was finished is returned.
-    `progress` shows a bar. `ready` is given every system before it learns, and somebody to tell events, and gives the
+    `progress` shows a bar. `ready` is given every system before it learns, and a sink of events, and returns the
     one that is trained. `seedless`: names of systems that no seed changes; they are made from the first alone. Raises
-    DataError when nobody can be tested.
+    DataError without test users.
     """
     samples = chosen_users(split.test, users)
     counts, groups = item_counts(split, data.num_items), target_groups(data, split, samples)
@@ -174,8 +174,8 @@ def compare_systems(
             trained = drain(system.fit(data, split), report)
             if trained.stopped:
                 break
-            found = evaluate_each(system, results.samples, counts, groups=groups)
-            results.add(seed, system, found, seconds=seconds_of(trained.events), **effort(system))
+            evaluations = evaluate_each(system, results.samples, counts, groups=groups)
+            results.add(seed, system, evaluations, seconds=seconds_of(trained.events), **effort(system))
         else:
             results.stopped = False
     for name, ranks in known_ranks(data, results.samples).items():

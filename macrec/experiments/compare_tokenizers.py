@@ -72,17 +72,17 @@ def variants(
     cross-modal variant. Raises DataError for unknown names.
     """
     joint = replace(settings, tokenizer="cross-modal")
-    found = {"independent": joint.independent()}
+    compared = {"independent": joint.independent()}
     if len(embeddings) > 1:
-        found |= {f"cross-modal λ={value:g}": joint.with_lambda(value) for value in sweep}
-    found |= {"published code": joint.published(), "residual k-means": replace(settings, tokenizer="rkmeans")}
+        compared |= {f"cross-modal λ={value:g}": joint.with_lambda(value) for value in sweep}
+    compared |= {"published code": joint.published(), "residual k-means": replace(settings, tokenizer="rkmeans")}
     for tokenizer in tokenizers or (["rqvae"] if quantizers else []):
         check_tokenizer(tokenizer)
         for quantizer in quantizers or [settings.config.rqvae.quantizer]:
             rqvae = replace(settings.config.rqvae, quantizer=quantizer)
             name = ", ".join([tokenizer, *([quantizer] if quantizers else [])])
-            found[name] = replace(settings, tokenizer=tokenizer, config=replace(settings.config, rqvae=rqvae))
-    return found
+            compared[name] = replace(settings, tokenizer=tokenizer, config=replace(settings.config, rqvae=rqvae))
+    return compared
 
 
 def joined(settings: CodebookSettings, embeddings: Mapping[str, Embeddings]) -> CodebookSettings:

@@ -33,12 +33,12 @@ WORDS = ("unmasked", "masked")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What shortcuts reach for the test targets of a dataset; shares are of these targets unless it says otherwise.
+    """Scores of simple baselines on the test targets of a dataset; shares are of these targets by default.
 
     `reached`: shortcut → metric → value, metrics ending in "unmasked" or "masked"; `settings` what validation chose for
     them; `union`: protocol → share that at least one of the single shortcuts has among its first 10. `follows`: share
     that came directly after the last item of the history somewhere in training; `repeats`: in the history already;
-    `cold`: never met in training. `tied`: share of neighboring events of a user with one and the same time (None
+    `cold`: not in training. `tied`: share of neighboring events of a user with one and the same time (None
     without times); `ascending`: share of neighboring events whose item ids ascend, a half where their order means
     nothing. `shuffled`: NDCG@10 of the transitions, counted in training histories in random order.
     """

@@ -52,7 +52,7 @@ class Results:
 
     `rows`: one per system and seed, with the columns system, seed, the metrics of both protocols (the names of the
     masked one end in `MASKED`) and `seconds` of training; `ranks`: protocol → system → seed → ranks `[U]`; `systems` of
-    the first seed by name, and their `evaluations` under the protocol `mask_seen`, which figures look at; `samples`:
+    the first seed by name, and their `evaluations` under the protocol `mask_seen`, which figures show; `samples`:
     the users ("test" or "validation" ones, says `asked`), and `groups` they belong to; `stopped` by an interrupt;
     `against`: the system that the others are compared with (empty: the last); `over_given_ids`: whether generators are
     over semantic IDs from files.
@@ -120,7 +120,7 @@ class Results:
     ) -> dict[str, Comparison]:
         """By how much every other system exceeds `against` (default: the reference) for the same users, over all seeds.
 
-        `mask_seen`: under which protocol; None: the one that figures look at. Raises DataError for a system that was
+        `mask_seen`: under which protocol; None: the one that figures show. Raises DataError for a system that was
         not evaluated.
         """
         against = against or self.reference
@@ -129,20 +129,24 @@ class Results:
             known = ", ".join(ranks) or "nothing: run the table's cell again"
             raise DataError(f"{against} was not evaluated", field="against", fix=f"choose from {known}")
         runs = {name: np.stack(list(of_seed.values())) for name, of_seed in ranks.items()}
-        return {name: paired_bootstrap(found, runs[against], metric) for name, found in runs.items() if name != against}
+        return {
+            name: paired_bootstrap(of_seeds, runs[against], metric)
+            for name, of_seeds in runs.items()
+            if name != against
+        }
 
     def all_differences(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Protocol → system → its difference from the reference as plain values, for metrics.json."""
         return {
             "masked" if mask_seen else "unmasked": {
-                name: asdict(found) for name, found in self.differences(mask_seen=mask_seen).items()
+                name: asdict(difference) for name, difference in self.differences(mask_seen=mask_seen).items()
             }
             for mask_seen in self.ranks
         }
 
     def by_group(self) -> dict[str, pl.DataFrame]:
         """System → its metrics in every group of users, of the first seed."""
-        return {name: found.by_group() for name, found in self.evaluations.items()}
+        return {name: evaluation.by_group() for name, evaluation in self.evaluations.items()}
 
     def by_system(self) -> dict[str, dict[str, float]]:
         """System → the mean over seeds of HR and NDCG under both protocols, for metrics.json."""
@@ -154,13 +158,13 @@ class Results:
     def informative_users(self, users: int) -> NDArray[np.int64]:
         """Informative users: those whose target some systems rank among the first 10, the fewer the better.
 
-        Half of them (rounded up) are found by the reference, half are not, as far as there are such.
+        Half of them (rounded up) are hits of the reference, half are not, as far as there are such.
         """
-        hits = np.stack([(found.ranks >= 1) & (found.ranks <= 10) for found in self.evaluations.values()])
+        hits = np.stack([(each.ranks >= 1) & (each.ranks <= 10) for each in self.evaluations.values()])
         mine = hits[list(self.evaluations).index(self.reference)]
         by_few = np.argsort(np.where(hits.any(0), hits.sum(0), len(hits) + 1), kind="stable")
-        found, missed = by_few[mine[by_few]], by_few[~mine[by_few]]
-        first = found[: max((users + 1) // 2, users - len(missed))]
+        hit, missed = by_few[mine[by_few]], by_few[~mine[by_few]]
+        first = hit[: max((users + 1) // 2, users - len(missed))]
         return np.concatenate([first, missed[: users - len(first)]])
 
     def replayed(self, users: int) -> tuple[Samples, range, dict[str, Ranking], dict[str, NDArray[np.bool_]]]:
@@ -176,7 +180,7 @@ class Results:
         Raises NotApplicable when there is no generator.
         """
         last = [self.systems[name] for name in (*self.systems, self.reference) if name in self.systems]
-        system = next((found for found in reversed(last) if isinstance(found, Generative)), None)
+        system = next((one for one in reversed(last) if isinstance(one, Generative)), None)
         if system is None:
             what = "no generator was trained, so there is no beam search to show"
             raise NotApplicable(what, fix="give texts, pictures or semantic IDs, and let the table's cell finish")

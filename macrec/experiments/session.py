@@ -35,13 +35,13 @@ def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0,
     0. Raises DataError for an unknown profile and for everything that `load_dataset` and `subsample` refuse.
     """
     chosen = profile_named(profile)
-    found = load_dataset(f"curio:{chosen.catalog}" if dataset == "curio" else dataset)
+    data = load_dataset(f"curio:{chosen.catalog}" if dataset == "curio" else dataset)
     if users == AUTO:
         most_users, most_events = (int(SHARE[purpose] * number) for number in (chosen.most_users, chosen.most_events))
-        users = affordable(found, newest, most_users, most_events) if chosen.most_users else 0
+        users = affordable(data, newest, most_users, most_events) if chosen.most_users else 0
         if users:
-            print(f"{users:,} of {found.num_users:,} users, so that this takes minutes; sample_users = 0 takes all.")
-    return subsample(found, users, newest)
+            print(f"{users:,} of {data.num_users:,} users, so that this takes minutes; sample_users = 0 takes all.")
+    return subsample(data, users, newest)
 
 
 def affordable(dataset: Dataset, newest: int, most_users: int, most_events: int) -> int:
@@ -66,29 +66,29 @@ def encode_modalities(
     """
     having = having_of(dataset)
     specs = {"text": text, "image": image}
-    store, found = EmbeddingStore(), {}
+    store, embeddings = EmbeddingStore(), {}
     for modality, spec in specs.items():
         if spec.startswith("npy:") or having[modality] >= FEWEST:
             vectors = store.get(dataset, encoder_for(spec, modality), progress)
             having[modality] = int(vectors.present.sum())
             if having[modality] >= FEWEST:
-                found[modality] = vectors
-    lacking = [modality for modality in specs if modality not in found]
+                embeddings[modality] = vectors
+    lacking = [modality for modality in specs if modality not in embeddings]
     few = " and ".join(
         f"{having[name] or 'none'} of the items ha{'s' if having[name] == 1 else 've'} {WORDS[name]}"
         for name in lacking
     )
-    if len(found) < least:
+    if len(embeddings) < least:
         what = f"{few}, where {'both are' if least > 1 else 'one or the other is'} needed of {FEWEST} items or more"
         options = " or ".join(f"{modality}_encoder=npy:FILE" for modality in lacking)
         fix = f"add them to the dataset, or give vectors made elsewhere as {options}"
         raise NotApplicable(what, file=dataset.name.partition(" (")[0], fix=fix)
     if lacking:
         print(f"Left out: {' and '.join(lacking)}, as {few}.")
-    for vectors in found.values():
+    for vectors in embeddings.values():
         if note := confusion_note(dataset, vectors):
             print(note)
-    return found
+    return embeddings
 
 
 def having_of(dataset: Dataset) -> dict[str, int]:
@@ -139,13 +139,13 @@ def embedding_table(embeddings: dict[str, Embeddings]) -> pl.DataFrame:
         [
             {
                 "modality": modality,
-                "encoder": found.encoder,
-                "width": found.values.shape[1],
-                "items": int(found.present.sum()),
-                "missing": int((~found.present).sum()),
-                "mean norm": round(float(np.linalg.norm(found.values[found.present], axis=1).mean()), 3),
-                "exact duplicates": int(found.present.sum()) - len(np.unique(found.values[found.present], axis=0)),
+                "encoder": table.encoder,
+                "width": table.values.shape[1],
+                "items": int(table.present.sum()),
+                "missing": int((~table.present).sum()),
+                "mean norm": round(float(np.linalg.norm(table.values[table.present], axis=1).mean()), 3),
+                "exact duplicates": int(table.present.sum()) - len(np.unique(table.values[table.present], axis=0)),
             }
-            for modality, found in embeddings.items()
+            for modality, table in embeddings.items()
         ]
     )

@@ -61,14 +61,14 @@ class ProductQuantizer:
 
     def _improved(self, parts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """One step of k-means in every group: its new codewords, and the codes `[N]` that they are the means of."""
-        found = []
+        improved = []
         for group, part in enumerate(parts):
             codes = nearest_codeword(part, self.words[group])[0]
             count = torch.bincount(codes, minlength=len(self.words[group]))[:, None]
             sums = torch.zeros_like(self.words[group]).index_add_(0, codes, part)
             self.words[group] = torch.where(count > 0, sums / count.clamp(min=1), self.words[group])
-            found.append((self.words[group], codes))
-        return found
+            improved.append((self.words[group], codes))
+        return improved
 
     @torch.no_grad()
     def encode(self, x: Rows) -> Tensor:
@@ -81,7 +81,7 @@ class ProductQuantizer:
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The vectors `[n, d]` that `codes` `[n, G]` stand for."""
+        """The vectors `[n, d]` of `codes` `[n, G]`."""
         columns = zip(self.words, codes.long().unbind(1), strict=True)
         return torch.cat([words[column] for words, column in columns], 1) @ self.rotation.T
 

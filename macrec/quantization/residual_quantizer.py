@@ -157,7 +157,7 @@ class ResidualQuantizer(Quantizer):
         return torch.addmm(codebook.square().sum(1) / -2, residual, codebook.T)
 
     def _left_over(self, residual: Tensor, word: Tensor, first: bool) -> Tensor:
-        """The residual of the next level: always r - e, with the gradient that `residual_grad` asks for."""
+        """The residual of the next level: always r - e, with the gradient that `residual_grad` defines."""
         if self.residual_grad == "none":
             return residual - (residual + (word - residual).detach())
         if self.residual_grad == "encoder":

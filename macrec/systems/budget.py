@@ -38,7 +38,7 @@ def matched(system: Generative, reference: Generative, budget: Budget, data: Dat
     """`system` with as many steps of its second stage as it gets for what `reference` takes for its epochs.
 
     "epochs": as it is. "steps": as many as the reference. "seconds": as many as take the CPU time of the reference's
-    steps, told from the `pace` of both, whose first stages must have learned.
+    steps, computed from the `pace` of both, whose first stages must have learned.
     """
     if budget == "epochs" or (system.about == reference.about and system.name == reference.name):
         return system

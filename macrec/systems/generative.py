@@ -36,7 +36,7 @@ from macrec.training import VALIDATION_LOSS, Event, best_device, train
 class GeneratorSettings:
     """The settings of a generator over given semantic IDs: network, training and decoding.
 
-    `validate_users`: how many users the measurements during training look at; `measurements`: how many there are, 0
+    `validate_users`: how many users the measurements during training use; `measurements`: how many there are, 0
     being one after every epoch.
     """
 
@@ -69,7 +69,7 @@ class Generative:
         self._training: GeneratorTraining | None = None
         self._states: StateSnapshots | None = None
         self.ends: tuple[Event, ...] = ()
-        """The newest event of the generator's training, which says what it took; empty before the first."""
+        """The newest event of the generator's training, with its effort; empty before the first."""
 
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """Both stages: first the events of the codebooks, then those of the generator."""
@@ -126,7 +126,7 @@ class Generative:
 
     @property
     def decoder(self) -> PathDecoder:
-        """The generator with everything it takes to ask it. Raises RuntimeError before it has learned."""
+        """The generator with all that decoding needs. Raises RuntimeError before it is trained."""
         return learned(self._decoder, self.name)
 
     @property
@@ -178,14 +178,14 @@ def _measured(training: GeneratorTraining, decoder: PathDecoder, asked: Samples)
 
 def digest(ids: SemanticIds) -> str:
     """A digest of a table's codes and of what its codebooks are called."""
-    found = hashlib.blake2b(json.dumps([ids.codebooks, ids.sizes]).encode(), digest_size=8)
-    found.update(np.ascontiguousarray(ids.codes, np.int32).data)
-    return found.hexdigest()
+    hashed = hashlib.blake2b(json.dumps([ids.codebooks, ids.sizes]).encode(), digest_size=8)
+    hashed.update(np.ascontiguousarray(ids.codes, np.int32).data)
+    return hashed.hexdigest()
 
 
 def digest_of_samples(samples: Samples) -> str:
     """A digest of which samples of a dataset these are."""
-    found = hashlib.blake2b(digest_size=8)
+    hashed = hashlib.blake2b(digest_size=8)
     for column in (samples.user, samples.start, samples.target):
-        found.update(np.ascontiguousarray(column).data)
-    return found.hexdigest()
+        hashed.update(np.ascontiguousarray(column).data)
+    return hashed.hexdigest()

@@ -72,7 +72,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Need:
-    """What a system cannot do without: `met` looks at a dataset and its modalities, `fix` says what to do about it."""
+    """A requirement of a system: `met` checks a dataset and its modalities, `fix` is the remedy."""
 
     name: str
     met: Callable[[Dataset, Collection[str]], bool]
@@ -131,7 +131,7 @@ class Entry:
         return next((need for need in self.needs if not need.met(data, modalities)), None)
 
     def systems(self, context: Context, without: tuple[str, ...] = ()) -> dict[str, System]:
-        """Name → system, not yet trained. Raises NotApplicable where a need is not met, DataError for no such term."""
+        """Name → untrained system. Raises NotApplicable where a need is not met, DataError for an unknown term."""
         if need := self.unmet(context.data, context.modalities):
             there = f"the modalities are {', '.join(context.modalities) or 'none'}"
             raise NotApplicable(f"{self.name} needs {need.name} ({there})", file=context.data.name, fix=need.fix)
@@ -209,7 +209,7 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
 
     `names`, between commas, are of entries ("TIGER": of every modality), of single systems ("TIGER (text)") or of files
     of your own ("FILE.py"). Raises
-    DataError for a name that there is none of, NotApplicable for one whose needs are not met.
+    DataError for an unknown name, NotApplicable for one whose needs are not met.
     """
     if not names.strip():
         met = [entry for entry in entries().values() if entry.unmet(context.data, context.modalities) is None]
@@ -231,7 +231,7 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
 
 
 def fitting_entry(name: str, context: Context) -> Entry:
-    """The entry of `name`, or the one it comes to where its needs are not met, which is printed.
+    """The entry of `name`, or its replacement where its needs are not met, which is printed.
 
     Raises DataError for an unknown name, NotApplicable where nothing fits.
     """
@@ -245,17 +245,17 @@ def fitting_entry(name: str, context: Context) -> Entry:
 
 
 def open_generator(context: Context, name: str) -> Generative:
-    """The generator of this name, or the one it comes to where its needs are not met, which is printed.
+    """The generator of this name, or its replacement where its needs are not met, which is printed.
 
-    Raises DataError for what is no generator, or stands for several; NotApplicable where nothing fits.
+    Raises DataError for a system that is no generator, or for a name of several; NotApplicable where nothing fits.
     """
-    found = fitting_entry(name, context).systems(context)
-    found = {name: found[name]} if name in found else found
-    if len(found) > 1:
-        raise DataError(f"{name} stands for {len(found)} systems", field="system", fix=f"choose {' or '.join(found)}")
-    (system,) = found.values()
+    made = fitting_entry(name, context).systems(context)
+    made = {name: made[name]} if name in made else made
+    if len(made) > 1:
+        raise DataError(f"{name} stands for {len(made)} systems", field="system", fix=f"choose {' or '.join(made)}")
+    (system,) = made.values()
     if not isinstance(system, Generative):
-        generators = [made for made, every in systems(context).items() if isinstance(every, Generative)]
+        generators = [other for other, every in systems(context).items() if isinstance(every, Generative)]
         fix = f"choose one of {', '.join(generators)}"
         raise DataError(f"{name} is not a generator over semantic IDs", field="system", fix=fix)
     return system

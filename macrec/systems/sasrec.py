@@ -46,7 +46,7 @@ class SASRec(ScoringSystem):
         self.recipe, self.folder, self.device = recipe or SASRecRecipe(), folder, device or best_device()
         self._network: SASRecNetwork | None = None
         self.ends: tuple[Event, ...] = ()
-        """The newest event of the training, which says what it took; empty before the first."""
+        """The newest event of the training, with its effort; empty before the first."""
 
     def fit(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """Train on `split.train`; of all epochs the weights with the best "NDCG@10/validation" are kept.

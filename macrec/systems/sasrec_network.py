@@ -53,8 +53,8 @@ class SASRecRecipe:
 class SASRecNetwork(nn.Module):
     """Embeddings of `items` items, positions counted from the newest item, causal blocks; weights from the seed.
 
-    Sequences are padded on the right, and only where attention needs a matrix: as no item sees a later one, causality
-    alone hides the padding, and all else is computed for the items that are there.
+    Sequences are padded on the right, and only where attention needs a matrix: as no item attends to a later one,
+    causality alone hides the padding, and all else is computed for the items that are there.
     """
 
     def __init__(self, items: int, recipe: SASRecRecipe) -> None:

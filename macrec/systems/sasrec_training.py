@@ -20,7 +20,7 @@ from macrec.training import VALIDATION_LOSS, Keep, Plan, Usage, Watch, generator
 class Windows(NamedTuple):
     """W pieces of histories: piece i reads `items[begin:end]` and learns the targets at places `first` to `end`.
 
-    Places in the flat event array, `[W]` each. Items before `first` - 1 are read and not asked about.
+    Places in the flat event array, `[W]` each. Items before `first` - 1 are inputs and not targets.
     """
 
     begin: NDArray[np.int64]
@@ -32,7 +32,7 @@ class Windows(NamedTuple):
         """Pieces of at most `longest` items that hold every target of `train` once.
 
         The first piece of a user has the first `longest` targets, each with all that came before. Every further piece
-        has the next half as many, and reads back as far as it may: so a target in it is told from at least
+        has the next half as many, and reads back as far as it may: so a target in it is predicted from at least
         `longest // 2 + 1` items. A user's items are those in any of the samples, so it does not matter how short
         their histories were cut.
         """

@@ -23,7 +23,7 @@ class RQVAEConfig:
 
     `projection`: a first linear layer without activation, to this width (None: none); `hidden`: the ReLU layers of the
     encoder, mirrored in the decoder; `width`: of the latent vectors; `sizes`: codewords per level; `quantizer`: a name
-    and options that `make_quantizer` knows; `residual_grad`: see `ResidualQuantizer`.
+    and options of `make_quantizer`; `residual_grad`: see `ResidualQuantizer`.
     """
 
     projection: int | None = 768
@@ -101,12 +101,12 @@ class RQVAE(nn.Module):
         Sets the module to evaluation, as there is dropout.
         """
         self.eval()
-        found = torch.empty((len(embeddings), self.config.width), device=self.mean.device)
+        latents = torch.empty((len(embeddings), self.config.width), device=self.mean.device)
         for rows in chunks(embeddings.values):
-            present = torch.from_numpy(embeddings.present[rows]).to(found.device)
-            raw = torch.from_numpy(np.array(embeddings.values[rows], np.float32)).to(found.device)
-            found[rows] = self.encoder(torch.where(present[:, None], (raw - self.mean) / self.std, 0))
-        return found
+            present = torch.from_numpy(embeddings.present[rows]).to(latents.device)
+            raw = torch.from_numpy(np.array(embeddings.values[rows], np.float32)).to(latents.device)
+            latents[rows] = self.encoder(torch.where(present[:, None], (raw - self.mean) / self.std, 0))
+        return latents
 
     def encode(self, embeddings: Embeddings) -> Tensor:
         """Codes `[N, L]` int32 of raw embeddings, in memory that does not grow with N but for latents and codes."""

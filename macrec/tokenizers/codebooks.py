@@ -19,7 +19,7 @@ from macrec.training import Event, best_device, train
 
 
 class Codebooks(Tokenizer):
-    """The codebooks of RQ-VAEs, as `settings.config` and `settings.recipe` say, whatever name the settings give."""
+    """The codebooks of RQ-VAEs, by `settings.config` and `settings.recipe`, whatever the name in the settings."""
 
     def decides(self) -> dict[str, Any]:
         """The network, its training and the number of pseudo-labels."""
@@ -29,7 +29,7 @@ class Codebooks(Tokenizer):
     @cached_property
     def task(self) -> CodebookTask:
         """The model and its data, on the GPU where there is one."""
-        dims = {name: found.dim for name, found in self.embeddings.items()}
+        dims = {name: table.dim for name, table in self.embeddings.items()}
         model = CrossModalRQVAE(dims, self.settings.config, self.settings.recipe.seed)
         model.to(best_device())
         return CodebookTask(model, self.embeddings, self.labels, self.settings.recipe)
@@ -39,12 +39,12 @@ class Codebooks(Tokenizer):
         yield from train(self.task, self.task.plan(), self.checkpoint)
 
     def ids(self, absent: bool = False) -> dict[str, SemanticIds]:
-        """The codes of the quantizers as they stand."""
+        """The codes of the quantizers, conflicts included."""
         return self.task.semantic_ids(self.data.items["item_id"], absent=absent)
 
     def latents(self, absent: bool = False) -> dict[str, NDArray[np.float32]]:
         """The encoder outputs `[n, width]` of every modality."""
-        return {name: found.cpu().numpy() for name, found in self.task.latents(absent=absent).items()}
+        return {name: vectors.cpu().numpy() for name, vectors in self.task.latents(absent=absent).items()}
 
     def codebooks(self) -> dict[str, list[NDArray[np.float32]]]:
         """The codebooks of every modality: one `[K_l, width]` per level."""

@@ -93,8 +93,8 @@ def supervised_contrastive(
 def sample_positives(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """For every row of `labels` `[B]` another row with the same label, uniformly at random: `[B]` int64, -1 for none.
 
-    Rows labeled -1 neither have nor are positives. O(B log B): rows sorted by label stand in segments, and a row takes
-    the one that stands 1 to size - 1 places after it, cyclically. The draws come from the device of the generator.
+    Rows labeled -1 neither have nor are positives. O(B log B): rows sorted by label form segments, and a row takes
+    the one 1 to size - 1 places after it, cyclically. The draws come from the device of the generator.
     """
     order, start, size = _segments(labels)
     rank = torch.empty_like(order)

@@ -193,7 +193,7 @@ class CrossModalRQVAE(nn.Module):
         return info_nce(first, second, self.config.temperature, self.config.normalize)
 
     def _aligned(self, output: RQVAEOutput) -> Tensor:
-        """Σ e `[B, width]`, with the gradient that `align_on` asks for."""
+        """Σ e `[B, width]`, with the gradient that `align_on` defines."""
         assert output.quantized is not None
         if self.config.align_on == "codebook":
             return output.quantized.words

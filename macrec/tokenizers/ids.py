@@ -44,16 +44,16 @@ class GivenIds:
 
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """The rows of the catalog's items. Raises DataError for an item without an ID."""
-        found = {}
+        tables = {}
         for modality, table in self.ids.items():
             names = tuple(f"{modality}_{name.removeprefix(f'{modality}_')}" for name in table.codebooks)
-            found[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
-        return found
+            tables[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
+        return tables
 
     def matched(self, data: Dataset) -> list[str]:
         """How the items of every table are found among those of the catalog, a sentence each."""
-        found = {name: match_items(table.item_ids, data.items["item_id"]) for name, table in self.ids.items()}
-        return [f"{name} IDs: {matching.sentence}" for name, matching in found.items()]
+        matches = {name: match_items(table.item_ids, data.items["item_id"]) for name, table in self.ids.items()}
+        return [f"{name} IDs: {matching.sentence}" for name, matching in matches.items()]
 
 
 class LearnedIds:
@@ -86,5 +86,5 @@ class LearnedIds:
         if self._tokenizer is None or self._tokenizer.data is not data:
             for _ in self.learn(data, split):
                 pass
-        found = learned(self._tokenizer, "LearnedIds").resolved(absent=True, split=split)[0]
-        return {name: found[name] for name in self.modalities or found}
+        resolved = learned(self._tokenizer, "LearnedIds").resolved(absent=True, split=split)[0]
+        return {name: resolved[name] for name in self.modalities or resolved}

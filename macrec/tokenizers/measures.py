@@ -1,4 +1,4 @@
-"""What is measured of codes: their health as named numbers, and what they tell of another modality."""
+"""Measurements of codes: their health as named numbers, and their information on another modality."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def measured_health(tables: Mapping[str, SemanticIds]) -> tuple[dict[str, float]
         health = codebook_health(ids)
         measured[f"conflict_rate/{name}"] = health.conflict_rate
         measured[f"dead_codes/{name}"] = float(sum(level.dead_codes for level in health.levels))
-        for level, found in enumerate(health.levels):
-            measured[f"utilization/{name}/{level}"] = found.utilization
-            measured[f"perplexity/{name}/{level}"] = found.perplexity
+        for level, of_level in enumerate(health.levels):
+            measured[f"utilization/{name}/{level}"] = of_level.utilization
+            measured[f"perplexity/{name}/{level}"] = of_level.perplexity
         columns = zip(ids.codes.T, ids.sizes, strict=True)
         usage[name] = tuple(np.bincount(column, minlength=size) for column, size in columns)
     return measured, usage
@@ -32,14 +32,14 @@ def measured_health(tables: Mapping[str, SemanticIds]) -> tuple[dict[str, float]
 def cross_modal_information(
     ids: SemanticIds, modality: str, labels: Mapping[str, NDArray[np.int32]], seed: int = 0, shuffles: int = 5
 ) -> list[float]:
-    """Per level, what the codes of `modality` tell about the pseudo-labels of the others, in nats above chance.
+    """Per level, how much the codes of `modality` say about the pseudo-labels of the others, in nats above chance.
 
     Many codes and many labels on few items share information by accident: the mean over `shuffles` random orders of
     the labels is taken off. `ids` has the items whose label of `modality` is not -1; `labels` `[N]` have all. The mean
     over the others.
     """
     rng = np.random.default_rng(seed)
-    found = np.zeros(ids.num_levels)
+    per_level = np.zeros(ids.num_levels)
     others = [other for name, other in labels.items() if name != modality]
     for other in others:
         other = other[labels[modality] >= 0]  # the rows that `ids` has
@@ -47,5 +47,5 @@ def cross_modal_information(
         orders = [rng.permutation(other[both]) for _ in range(shuffles)]
         for level, column in enumerate(ids.codes[both].T):
             chance = np.mean([mutual_information(column, order) for order in orders])
-            found[level] += (mutual_information(column, other[both]) - chance) / len(others)
-    return found.tolist()
+            per_level[level] += (mutual_information(column, other[both]) - chance) / len(others)
+    return per_level.tolist()

@@ -30,7 +30,7 @@ def start_as_projection(branch: RQVAE, x: Tensor) -> None:
 
 
 def _linear(network: nn.Sequential) -> list[tuple[nn.Linear, bool, bool]]:
-    """The linear layers, and whether a ReLU stands directly before and behind each."""
+    """The linear layers, and whether a ReLU is directly before and behind each."""
     kinds = [layer for layer in network if not isinstance(layer, nn.Dropout)]
     places = [place for place, layer in enumerate(kinds) if isinstance(layer, nn.Linear)]
 

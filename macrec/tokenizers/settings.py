@@ -11,7 +11,7 @@ MOST_LEVELS = 8
 """More levels are refused: the sentences of a generator would be too long."""
 
 CODEWORDS = (256, 64, 16)
-"""How many codewords a level may have unless told otherwise: the largest number that leaves each ten items."""
+"""The default limit of codewords per level: the largest number that leaves each ten items."""
 
 
 def fitting_size(items: int, levels: int = 0, codewords: int = 0) -> tuple[int, int]:
@@ -33,7 +33,7 @@ class CodebookSettings:
     """Everything that decides what semantic IDs a catalog gets.
 
     `config`: the model, `recipe`: how it learns, `clusters`: the number of pseudo-labels. `tokenizer`: a name and
-    options that `open_tokenizer` knows; those that train no network take levels, codewords and the seed from here.
+    options of `open_tokenizer`; those that train no network take levels, codewords and the seed from here.
     `conflicts`: a policy of `macrec.quantization.conflict_policies`.
     """
 

@@ -44,8 +44,8 @@ class Tokenizer(ABC):
         self.data, self.embeddings, self.settings = data, dict(embeddings), settings
         self.identity = {
             "dataset": data.fingerprint,
-            "encoders": {name: found.encoder for name, found in embeddings.items()},
-            "vectors": {name: digest(found) for name, found in embeddings.items()},
+            "encoders": {name: table.encoder for name, table in embeddings.items()},
+            "vectors": {name: digest(table) for name, table in embeddings.items()},
             "settings": self.decides(),
         }
         self.checkpoint = Checkpoint.named(folder, self.identity)
@@ -56,7 +56,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def events(self) -> Generator[Event, None, None]:
-        """Learn, or go on where the checkpoint stands; what was done before comes as events too."""
+        """Train, or resume from the checkpoint; earlier events are yielded too."""
 
     @abstractmethod
     def ids(self, absent: bool = False) -> dict[str, SemanticIds]:
@@ -85,15 +85,15 @@ class Tokenizer(ABC):
         mean vector: unique, but without information. The policy "rank" counts the training events of
         `split` (default: that of the data).
         """
-        found, reports = {}, {}
+        resolved, reports = {}, {}
         latents, books, policy = self.latents(absent), self.codebooks(), self.settings.conflicts
         counts = item_counts(split or self.data.split(), self.data.num_items) if policy == "rank" else None
         for name, ids in self.ids(absent).items():
             rows = slice(None) if absent else self.embeddings[name].present
             priority = None if counts is None else counts[rows]
             extra = f"{name}_{'rank' if policy == 'rank' else 'count'}"
-            found[name], reports[name] = unique_ids(ids, latents[name], books[name], policy, priority, extra)
-        return found, reports
+            resolved[name], reports[name] = unique_ids(ids, latents[name], books[name], policy, priority, extra)
+        return resolved, reports
 
     @cached_property
     def labels(self) -> dict[str, NDArray[np.int32]]:
@@ -109,16 +109,16 @@ class Tokenizer(ABC):
             raise DataError(f"{size} cannot be used", field="batch", fix="give a number of 2 or more")
         rows = torch.randperm(self.data.num_items, generator=generator_for(self.settings.recipe.seed))[:size]
         chosen = rows.sort().values.numpy()
-        x = {name: torch.from_numpy(found.standardized(chosen)) for name, found in self.embeddings.items()}
+        x = {name: torch.from_numpy(table.standardized(chosen)) for name, table in self.embeddings.items()}
         return x, {name: torch.from_numpy(label[chosen]).long() for name, label in self.labels.items()}
 
 
 def digest(embeddings: Embeddings) -> str:
     """A digest of the vectors: a file made elsewhere may change while its name stays."""
-    found = hashlib.blake2b(np.packbits(embeddings.present).tobytes(), digest_size=8)
+    hashed = hashlib.blake2b(np.packbits(embeddings.present).tobytes(), digest_size=8)
     for rows in chunks(embeddings.values):
-        found.update(np.ascontiguousarray(embeddings.values[rows]).data)
-    return found.hexdigest()
+        hashed.update(np.ascontiguousarray(embeddings.values[rows]).data)
+    return hashed.hexdigest()
 
 
 def catalog_labels(embeddings: Mapping[str, Embeddings], clusters: int, seed: int) -> dict[str, NDArray[np.int32]]:
@@ -127,6 +127,6 @@ def catalog_labels(embeddings: Mapping[str, Embeddings], clusters: int, seed: in
     With a cluster for every item nothing would be alike, and the contrastive terms would have nothing to draw.
     """
     return {
-        name: pseudo_labels(found, min(clusters, max(1, int(found.present.sum()) // 3)), seed)
-        for name, found in embeddings.items()
+        name: pseudo_labels(table, min(clusters, max(1, int(table.present.sum()) // 3)), seed)
+        for name, table in embeddings.items()
     }

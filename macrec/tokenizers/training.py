@@ -223,20 +223,20 @@ class CodebookTask:
     def semantic_ids(
         self, item_ids: pl.Series | None = None, rows: Tensor | None = None, absent: bool = False
     ) -> dict[str, SemanticIds]:
-        """The codes of every modality for the items that have it, as they stand, conflicts and all; see `latents`.
+        """The codes of every modality for the items that have it, conflicts included; see `latents`.
 
         `item_ids` `[N]` names the items; the default are their row numbers. Codebooks are named like "text_a".
         """
         if item_ids is None:
             item_ids = pl.int_range(self.items, eager=True).cast(pl.String)
-        found = {}
+        ids = {}
         for name, latents in self.latents(rows, absent).items():
             quantizer = self.module.branch(name).quantizer
             codes = quantizer.encode(latents).cpu().numpy()
             names = tuple(f"{name}_{letter}" for letter in level_names(codes.shape[1]))
             chosen = item_ids.gather(self._chosen(name, rows, absent).cpu().numpy())
-            found[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, chosen)
-        return found
+            ids[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, chosen)
+        return ids
 
     @torch.no_grad()
     def reconstruction(self) -> dict[str, float]:
@@ -244,15 +244,15 @@ class CodebookTask:
 
         In units of each dimension's deviation, whether the model was trained on standardized vectors or on raw ones.
         """
-        found = {}
+        errors = {}
         for name, latents in self.latents().items():
             branch, unit = self.module.branch(name), self.unit[name]
             words = branch.quantizer.decode(branch.quantizer.encode(latents))
             total = torch.zeros((), dtype=torch.float64, device=words.device)
             for part, rows in zip(torch.split(words, 1 << 16), torch.split(self.rows_with(name), 1 << 16), strict=True):
                 total += ((branch.decoder(part) - self.x[name][rows]) / unit).square().double().sum()
-            found[name] = float(total) / (len(words) * len(unit))
-        return found
+            errors[name] = float(total) / (len(words) * len(unit))
+        return errors
 
     def _chosen(self, modality: str, rows: Tensor | None, absent: bool) -> Tensor:
         if not absent:
@@ -274,8 +274,8 @@ class CodebookTask:
 
 def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Terms named TERM/MODALITY/LEVEL added up over their levels; the others as they are."""
-    found: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
     for name, value in terms.items():
         short = "/".join(name.split("/")[:2])
-        found[short] = found[short] + value if short in found else value
-    return found
+        sums[short] = sums[short] + value if short in sums else value
+    return sums

@@ -24,8 +24,8 @@ __all__ = ["Kind", "check_tokenizer", "open_tokenizer", "tokenizers"]
 def tokenizers() -> dict[str, Kind]:
     """All tokenizers by name."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "kind"]
-    found: list[Kind] = [import_module(f"{__name__}.{name}").TOKENIZER for name in names]
-    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+    kinds: list[Kind] = [import_module(f"{__name__}.{name}").TOKENIZER for name in names]
+    return {each.name: each for each in sorted(kinds, key=lambda each: each.name)}
 
 
 def check_tokenizer(spec: str) -> Kind:

@@ -1,4 +1,4 @@
-"""What a tokenizer says of itself."""
+"""The description of a tokenizer."""
 
 from __future__ import annotations
 

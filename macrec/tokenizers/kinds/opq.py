@@ -13,7 +13,7 @@ class OPQ(FittedTokenizer):
     """As many groups as the settings have levels. Option: `rotate` 0 for plain product quantization."""
 
     def quantizer(self, sizes: tuple[int, ...]) -> ProductQuantizer:
-        """A product quantizer, with its rotation unless the settings say otherwise."""
+        """A product quantizer, by default with its rotation."""
         rotate = number(split_spec(self.settings.tokenizer, "tokenizer")[1], "rotate", 1, "tokenizer")
         if rotate not in (0, 1):
             raise DataError(f"rotate is {rotate:g}", field="tokenizer", fix="give 0 or 1")
