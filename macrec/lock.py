@@ -25,7 +25,7 @@ def warn(holder: str) -> None:
 
 @contextmanager
 def locked(path: Path, what: str, wait: Callable[[str], None] = warn, take_over: bool = False) -> Iterator[Lock]:
-    """Hold the lock file `path` while the block runs; wait for whoever holds it now.
+    """Hold the lock file `path` while the block runs; wait for the process or thread that holds it now.
 
     `what` names what is done under it, for others. Before waiting `wait` is called with the holder: "a training
     (process 12 on host, since 2026-05-01 12:00:00)"; it may raise in order not to wait. With `take_over` a lock that

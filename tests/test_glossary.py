@@ -81,3 +81,31 @@ def test_what_the_glossary_calls_a_name_in_code_is_one():
     for term, names, *_ in rows(GLOSSARY.partition(TITLE)[0]):
         for name in re.findall(r"`([^`]+)`", names):
             assert re.search(rf"(?<!\w){re.escape(name)}(?!\w)", code), f"{term}: {name}"
+
+
+RETIRED = (
+    "anyone could reach",
+    "find again",
+    "found again",
+    "what it thought",
+    "did it think",
+    "nobody hears",
+    "reached by nobody",
+    "believes its own",
+    "leaves the ground",
+    "means another training",
+    "Who met what",
+    "half is painted",
+    "reads only and",
+    "The figures come back",
+    "nobody finds",
+    "knows the rules",
+    "knows nothing of you",
+)
+"""Phrases of earlier texts: metaphors and riddles that a reader had to solve."""
+
+
+def test_texts_for_readers_have_no_retired_phrase():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    texts = {page.name: " ".join(page.read_text(encoding="utf-8").split()) for page in pages}
+    assert not {(name, phrase) for name, text in texts.items() for phrase in RETIRED if phrase in text}

@@ -82,7 +82,7 @@ class DemoPage:
         self.name.observe(lambda change: self.react(self.show_named, change.new), names=["value"])
         self.query.observe(lambda change: self.react(self.find, change.new), names=["value"])
         self.search.observe(lambda change: self.react(self.show_search), names=["value"])
-        self.another.on_click(lambda _: self.react(self.show_anybody))
+        self.another.on_click(lambda _: self.react(self.show_random_user))
         self.empty.on_click(lambda _: self.react(self.show_own, np.zeros(0, np.int64)))
         self.find("")
         self.people.value = people["a typical user"]
@@ -131,7 +131,7 @@ class DemoPage:
         self.people.value = None
         self.show_user(int(users[0]))
 
-    def show_anybody(self) -> None:
+    def show_random_user(self) -> None:
         """A person drawn at random."""
         self.people.value, self.name.value = None, ""
         self.show_user(int(self.rng.integers(self.data.num_users)))

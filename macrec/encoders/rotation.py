@@ -13,8 +13,8 @@ def rotation(dim: int, seed: int = 0) -> NDArray[np.float32]:
     """A random orthogonal matrix `[dim, dim]`: rows multiplied by it keep their distances and angles.
 
     Where few dimensions hold most of the variance, as after an SVD, scaling each to one deviation would make the noise
-    of the last as loud as the first; codebooks then code noise. Rotated, every dimension has its share of everything.
-    (Dimensions of language models need the opposite: there a few outliers drown the rest, and scaling helps.)
+    of the last as large as the first; codebooks then code noise. Rotated, every dimension has its share of everything.
+    (In language models, where a few outlier dimensions dominate, scaling per dimension may be needed.)
     """
     drawn = np.random.default_rng([seed, dim]).standard_normal((dim, dim))
     orthogonal, triangle = np.linalg.qr(drawn)

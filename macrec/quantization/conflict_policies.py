@@ -2,8 +2,8 @@
 
 - "least": items that share an ID move to free ones, each where it adds the least distortion (`resolve_conflicts`).
 - "hungarian": the same, but within a bucket of equal first codes at the least total distortion.
-- "digit": nobody moves; a further code counts the items of each ID, best reconstructed first, as in TIGER.
-- "rank": nobody moves; a further code ranks the items of each ID by popularity, as in MMGRec.
+- "digit": no item moves; a further code counts the items of each ID, best reconstructed first, as in TIGER.
+- "rank": no item moves; a further code ranks the items of each ID by popularity, as in MMGRec.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ class SemanticIds:
             return
         table = pl.DataFrame({"item_id": self.item_ids, "codes": pl.Series(self.codes).arr.to_list()})
         about = {"codebooks": json.dumps(self.codebooks)}
-        if self.sizes_from != "assumed":  # what nobody knew is not written down as known
+        if self.sizes_from != "assumed":  # assumed sizes are not recorded
             about["sizes"] = json.dumps(self.sizes)
         with replacing(path) as temporary:
             table.write_parquet(temporary, metadata=about)

@@ -36,7 +36,7 @@ class Context:
     """Everything that a system may be made from.
 
     `folder`: where trainings are kept. `embeddings`: modality → vectors of the items. `given`: modality → semantic IDs
-    that somebody has made, in place of those that would be learned from the embeddings.
+    given in place of those that would be learned from the embeddings.
     """
 
     folder: Path

@@ -54,7 +54,7 @@ class Votes(Settings):
 
 
 class TransitionGraph(Tuned[Votes]):
-    """The strongest baseline that is not trained: transition counts, their graph and the similarity of texts.
+    """A baseline without training: transition counts, their graph and the similarity of texts.
 
     Without `votes` validation users choose them. `texts=False`: who took what in which order, and nothing else;
     `walks=False`: two hops are not tried; `similar`: what `similar_texts` gives, where it is known already.
@@ -104,7 +104,7 @@ class TransitionGraph(Tuned[Votes]):
         return SparseScores(reached.tocsr(), prior)
 
     def _graph(self, settings: Votes) -> tuple[csr_array, csr_array | None]:
-        """The votes of every item, `[N, N]`, and one step of a walk, or None where nobody walks twice."""
+        """The votes of every item, `[N, N]`, and one step of a walk, or None where no walk has two steps."""
         if settings not in self._graphs:
             counts = learned(self._counts, self.name)
             both = (counts + settings.reverse * counts.T).tocsr() if settings.reverse else counts

@@ -64,7 +64,7 @@ class FittedTokenizer(Tokenizer):
             yield from self._read()
             return
         with self.checkpoint.held():
-            if self.checkpoint.finished():  # by somebody who was faster
+            if self.checkpoint.finished():  # by another process in the meantime
                 yield from self._read()
                 return
             begin, cpu, fitted, events = time.perf_counter(), time.process_time(), dict[str, Fitted](), list[Event]()

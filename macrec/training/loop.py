@@ -33,7 +33,7 @@ def train(
     for a checkpoint whose state this training cannot be in.
     """
     loop = Loop(task, plan)
-    # What is finished is only read, as it may be where nobody can write.
+    # What is finished is only read, as it may lie in a read-only place.
     with nullcontext() if checkpoint is None or checkpoint.finished() else checkpoint.held() as lock:
         yield from _train(loop, checkpoint, checkpoint_seconds, lock)
 

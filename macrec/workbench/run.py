@@ -130,7 +130,7 @@ def _books(folder: Path) -> list[Path]:
 def _ended(file: Path) -> int:
     with suppress(DataError, OSError):
         return int(read_object(file, {"ended?": count}).get("ended", 0))
-    return 0  # damaged: whoever reads that run will say so
+    return 0  # damaged: reading that run raises the error
 
 
 def environment() -> dict[str, Any]:

@@ -278,7 +278,7 @@ def reuse_checkpoints(source: Path, target: Path) -> None:
     """Give one run's trainings to another that lacks them, as hard links where the file system has them.
 
     Two processes never train in one folder; and as every file of a training is replaced by renaming, never written
-    into, whoever goes on with it leaves the other's copy as it is.
+    into, a training that resumes in one leaves the other's copy unchanged.
     """
     for checkpoint in source.rglob("checkpoint.json"):
         place = checkpoint.parent.relative_to(source)

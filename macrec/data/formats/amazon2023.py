@@ -74,7 +74,7 @@ def load_amazon_2023(
         frames = read_json_lines(reviews, kinds, required=kinds)
     frames = in_unit(frames, "timestamp", reviews, milliseconds=True)
     events = gather(frame.rename({"parent_asin": "item_id", "timestamp": "time"}) for frame in frames)
-    # Events come first here, so that the metadata of items nobody met need not be kept.
+    # Events come first here, so that only the metadata of items with events are kept.
     met = events["item_id"].unique().cast(pl.String)
     candidates, notes = with_pictures(catalog_2023(meta, met, images is not None), images)
     events = events.filter(pl.col("item_id").cast(pl.String).is_in(candidates["item_id"].implode()))

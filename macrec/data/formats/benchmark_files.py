@@ -73,7 +73,7 @@ def load_benchmark(
 def write_benchmark(histories: Histories, prefix: Path) -> None:
     """Write the published split of `histories` as three files of samples; users and items go by their numbers.
 
-    Histories are cut to the newest 50 items, as published ones are, unless they hold events that nobody is asked for,
+    Histories are cut to the newest 50 items, as published ones are, unless they hold events that are no target,
     which would then not be seen to belong between two rows. Of a user without a sample in training the files do not say
     that his first event is for training: it comes back as context.
     """

@@ -145,7 +145,7 @@ def items_met(rows: pl.DataFrame, events: pl.DataFrame, files: dict[str, Path]) 
     if "item_title" not in rows.columns:
         return items
     titles = rows.select("item_id", title="item_title")
-    if "history_item_title" in rows.columns:  # an item that is nobody's target has its title in the histories alone
+    if "history_item_title" in rows.columns:  # an item that is never a target has its title in the histories alone
         untold = ~pl.col("history").list.eval(pl.element().is_in(titles["item_id"].implode())).list.all()
         first = rows.filter(untold)
         pairs = first.select(item_id="history", title=lists(first, "history_item_title", pl.String, files["train"]))

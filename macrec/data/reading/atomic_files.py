@@ -76,6 +76,6 @@ def read_items(file: Path, item: str) -> pl.DataFrame:
     for name in table.columns:
         if kinds.get(name) == "float" and name not in SAME_AS:
             numbers = table[name].cast(pl.Float64, strict=False)
-            if numbers.null_count() == table[name].null_count():  # else it stays text: nobody needs it as a number
+            if numbers.null_count() == table[name].null_count():  # else it stays text
                 table = table.with_columns(numbers)
     return table

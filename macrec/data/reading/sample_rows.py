@@ -23,7 +23,7 @@ def events_of_rows(rows: pl.DataFrame, files: Mapping[str, Path]) -> pl.DataFram
 
     `rows`: `user_id`, `part` ("train", "valid" or "test"), `row` (its number in the file of that part), `history` (a
     list of ids, oldest first), `item_id` (the target) and optional `history_timestamp` and `timestamp`. A user's rows
-    of one part may run from old to new or from new to old. Events that are nobody's target belong to training when a
+    of one part may run from old to new or from new to old. Events that are no target belong to training when a
     training row holds them, and are context else. Raises DataError for a row that does not continue the one before.
     """
     rows = chronological_rows(rows)

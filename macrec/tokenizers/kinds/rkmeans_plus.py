@@ -2,7 +2,7 @@
 
 K-means works on the vectors, an RQ-VAE on latents. So the encoder starts as the projection to the first principal
 components of the vectors, the decoder as its transpose (`start_as_projection`), and the codebooks as residual k-means
-of the latents, which are those components. Training improves from there; there is no warm-up without codebooks.
+of the latents, which are those components. Training starts from there; there is no warm-up without codebooks.
 """
 
 from __future__ import annotations
