@@ -61,7 +61,7 @@ def test_the_steps_of_a_training_are_known_before_it(tmp_path, data, split):
     other = system.with_steps(3)
     assert other.steps(data, split) == 3 and system.steps(data, split) != 3
     assert drain(other.fit(data, split)).events[-1].step == 3
-    with pytest.raises(RuntimeError):  # the one that was copied has learned nothing
+    with pytest.raises(RuntimeError):  # the one that was copied is not trained
         system.recommend(split.test, 5)
 
 

@@ -177,7 +177,7 @@ def test_a_system_learns_and_ranks_the_catalog(fitted, data, split, name):
 @pytest.mark.parametrize("ask", ["recommend", "decoder", "training", "states"])
 def test_who_has_learned_nothing_says_so(make, split, ask):
     system = make("MACRec")
-    with pytest.raises(RuntimeError, match="MACRec has learned nothing yet"):
+    with pytest.raises(RuntimeError, match="MACRec is not trained yet"):
         if ask == "recommend":
             system.recommend(split.test, 5)
         elif ask == "states":
