@@ -28,7 +28,7 @@ def measured(folder: Path) -> dict[str, Any]:
     """Train MACRec with every weight from every seed, and rank the catalog for all validation users."""
     data = open_dataset("curio", "demo")
     split = split_for("validation", data.split())
-    embeddings = encode_modalities(data, text="tfidf", image="hog-color")
+    embeddings = encode_modalities(data, {"text": "tfidf", "image": "hog-color"})
     ranks = {}
     for weight in WEIGHTS:
 

@@ -83,8 +83,13 @@ class Dataset:
         return hashlib.blake2b(buffer.getbuffer(), digest_size=16).hexdigest()
 
     def modality_fingerprint(self, modality: str) -> str:
-        """Digest of the input of an encoder of `modality` ("text" or "image"): it stays when only the other changes."""
-        return {"text": self.text_fingerprint, "image": self.images.fingerprint}[modality]
+        """Digest of the input of an encoder of `modality`: texts or images alone, or else everything in the dataset."""
+        match modality:
+            case "text":
+                return self.text_fingerprint
+            case "image":
+                return self.images.fingerprint
+        return self.fingerprint
 
     @cached_property
     def fingerprint(self) -> str:

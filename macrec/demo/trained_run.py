@@ -9,6 +9,7 @@ from typing import Any
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split
+from macrec.encoders.modalities import modality_specs
 from macrec.errors import DataError
 from macrec.experiments.open_context import open_context
 from macrec.experiments.session import open_dataset
@@ -54,7 +55,7 @@ def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     """What notebook 06 makes in a run folder before anything is learned: the dataset, its split and the system."""
     given = parameters_of(folder)
     asked = Parameters(**{field.name: given[field.name] for field in fields(Parameters) if field.name in given})
-    encoders = {"text": given["text_encoder"], "image": given["image_encoder"]}
+    encoders = modality_specs(given["text_encoder"], given["image_encoder"], given["modalities"])
     files = {"text": given["text_ids"], "image": given["image_ids"]}
     with chdir(notebook_folder()):  # where notebooks run: paths among the parameters are meant from there
         data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])

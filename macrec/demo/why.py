@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from macrec.viz.coded_items import counted, level_names
 from macrec.viz.figures.code_tree import faded
 from macrec.viz.labels import item_label
 from macrec.viz.pictures import picture_tag
-from macrec.viz.theme import FUSED, MODALITY, MUTED
+from macrec.viz.theme import FUSED, modality_colors
 from macrec.viz.views.beam_trace import percent
 
 MOST = 8
@@ -62,15 +62,17 @@ def about_html(answer: Answer, place: int, data: Dataset) -> str:
 def paths_html(answer: Answer, place: int) -> str:
     """One row per path: probability, place in its beam, weight in the mix and how far it lifts or lowers the item."""
     longest = max(0.1, max(float(np.abs(path.pushes).max()) for path in answer.paths))
-    rows = []
+    colors, rows = colors_of(answer.paths), []
     for path in answer.paths:
+        color = colors[path.task.target]
         rank = int(path.places[place])
         where = f"{rank} of {path.beams}" if rank != NOT_RANKED else f"not in its {path.beams}"
         push = float(path.pushes[place])
         rows.append(
-            f'<tr><th scope="row">{arrow(path)}</th><td>{percent(math.exp(path.scores[place]))}</td><td>{where}</td>'
+            f'<tr><th scope="row">{arrow(path, colors)}</th><td>{percent(math.exp(path.scores[place]))}</td>'
+            f"<td>{where}</td>"
             + (
-                f"<td>{path.weight:.2f}</td><td>{bar(push / longest, color_of(path))} ×{math.exp(push):.2f}</td></tr>"
+                f"<td>{path.weight:.2f}</td><td>{bar(push / longest, color)} ×{math.exp(push):.2f}</td></tr>"
                 if path.weight
                 else '<td colspan="2" class="macrec-quiet">not decoded: shown for comparison</td></tr>'
             )
@@ -120,7 +122,7 @@ def codes_html(answer: Answer, item: int, data: Dataset, tables: CodeTables) -> 
 
 def ways_html(ways: Sequence[tuple[PathScores, list[Step]]], tables: CodeTables) -> str:
     """The beams of the decoded paths, level by level: the rank of the item's prefix."""
-    parts = []
+    colors, parts = colors_of([path for path, _ in ways]), []
     for path, steps in ways:
         names = level_names(tables.ids[path.task.target])
         rows = []
@@ -132,14 +134,14 @@ def ways_html(ways: Sequence[tuple[PathScores, list[Step]]], tables: CodeTables)
                 break
             cells = (percent(step.step), percent(step.p), f"{step.place} of {step.kept}")
             rows.append(f"<tr>{code}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        parts.append(table(("level", "code", "by itself", "so far", "rank"), rows, arrow(path)))
+        parts.append(table(("level", "code", "by itself", "so far", "rank"), rows, arrow(path, colors)))
     note = "By itself: the probability of the code after those before it. So far: of the whole prefix, with its rank."
     return f'<div class="macrec-ways">{"".join(parts)}</div><p>{note}</p>'
 
 
 def id_boxes(tables: CodeTables, modality: str, item: int, same: Sequence[bool], prefix: int, own: bool) -> str:
     """A semantic ID as boxes: `own` in its color, else the shared `prefix` filled and further `same` codes marked."""
-    ids, color = tables.ids[modality], MODALITY.get(modality, MUTED)
+    ids, color = tables.ids[modality], modality_colors(tables.ids)[modality]
     boxes = []
     for level, (name, code) in enumerate(zip(level_names(ids), ids.codes[item].tolist(), strict=True)):
         word = f"{name}_{code}"
@@ -170,18 +172,18 @@ def bar(share: float, color: str) -> str:
     return f'<span class="macrec-bar" aria-hidden="true"><i style="{style}"></i></span>'
 
 
-def arrow(path: PathScores) -> str:
+def arrow(path: PathScores, colors: Mapping[str, str]) -> str:
     """The name of a path, its ends underlined in the colors of their modalities."""
     ends = (
-        f'<span style="border-bottom:3px solid {MODALITY.get(end, MUTED)}">{escaped(end)}</span>'
+        f'<span style="border-bottom:3px solid {colors[end]}">{escaped(end)}</span>'
         for end in (path.task.source, path.task.target)
     )
     return " → ".join(ends)
 
 
-def color_of(path: PathScores) -> str:
-    """The color of a path: of what it writes."""
-    return MODALITY.get(path.task.target, MUTED)
+def colors_of(paths: Sequence[PathScores]) -> dict[str, str]:
+    """The colors of the modalities that the paths read and write."""
+    return modality_colors(end for path in paths for end in (path.task.source, path.task.target))
 
 
 def small(data: Dataset, item: int, note: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from macrec.data.dataset import Dataset
 from macrec.encoders.embeddings import Embeddings, chunks
 from macrec.encoders.fields import item_texts
+from macrec.encoders.modalities import content_of
 from macrec.encoders.words import normalized
 
 EQUAL = 1e-5
@@ -20,18 +21,22 @@ EQUAL = 1e-5
 def confused(dataset: Dataset, embeddings: Embeddings) -> list[NDArray[np.int64]]:
     """Groups of items (their rows) that have one vector though their contents differ.
 
-    Contents are texts once `normalized`, or the bytes of pictures. Large language models drop what stands behind their
-    longest text, and characters they have no token for: a title in an unknown script says the same as any other.
+    Contents are texts once `normalized`, or the bytes of pictures; other modalities have none that could be compared.
+    Large language models drop what stands behind their longest text, and characters they have no token for: a title in
+    an unknown script says the same as any other.
     """
     rows = np.flatnonzero(embeddings.present)
     groups = [rows[group] for group in equal_rows(embeddings, rows)]
     if not groups:
         return []
     keys: Sequence[Hashable]
-    if embeddings.modality == "image":
-        keys = dataset.images.content_keys()
-    else:
-        keys = [normalized(text) for text in item_texts(dataset)]
+    match content_of(embeddings.modality):
+        case "text":
+            keys = [normalized(text) for text in item_texts(dataset)]
+        case "image":
+            keys = dataset.images.content_keys()
+        case _:
+            return []
     return [group for group in groups if len({keys[row] for row in group}) > 1]
 
 
@@ -65,7 +70,7 @@ def confusion_note(dataset: Dataset, embeddings: Embeddings) -> str:
     if not groups:
         return ""
     one, other = (dataset.items["item_id"][int(row)] for row in groups[0][:2])
-    what = "picture" if embeddings.modality == "image" else "text"
+    what = "picture" if content_of(embeddings.modality) == "image" else "text"
     cure = (
         ""
         if what == "picture" or embeddings.encoder == "tfidf"

@@ -35,7 +35,7 @@ def umap_layouts(
     layouts = {}
     for modality, table in embeddings.items():
         rows = shown[table.present[shown]]
-        file = cache.with_name(f"{cache.name}-{modality}.npz") if cache else None
+        file = cache.with_name(f"{cache.name}-{modality.replace('/', '-')}.npz") if cache else None
         layouts[modality] = (rows, umap_layout(table.values[rows], seed, file))
     return layouts
 

@@ -122,14 +122,14 @@ class Agreement(NamedTuple):
 
 
 def agreement(near: Mapping[str, Neighborhoods]) -> Agreement:
-    """Compare the neighborhoods of "text" and "image"."""
-    if not {"text", "image"} <= set(near):
+    """Compare the neighborhoods of the first two modalities."""
+    if len(near) < 2:
         return Agreement(np.zeros(0, np.int64), 0.0, 0)
-    text, image = near["text"], near["image"]
-    _, in_text, in_image = np.intersect1d(text.rows, image.rows, return_indices=True)
+    one, other = list(near.values())[:2]
+    _, in_one, in_other = np.intersect1d(one.rows, other.rows, return_indices=True)
     # Another item that has both is in one list by chance with k / (n - 1), and independently in the other.
-    both = len(np.intersect1d(text.among, image.among))
-    drawn = (list_.near.shape[1] / max(len(list_.among) - 1, 1) for list_ in (text, image))
+    both = len(np.intersect1d(one.among, other.among))
+    drawn = (list_.near.shape[1] / max(len(list_.among) - 1, 1) for list_ in (one, other))
     chance = max(both - 1, 0) * float(np.prod(list(drawn)))
-    k = min(text.near.shape[1], image.near.shape[1])
-    return Agreement(overlap(text.near[in_text], image.near[in_image]), chance, k)
+    k = min(one.near.shape[1], other.near.shape[1])
+    return Agreement(overlap(one.near[in_one], other.near[in_other]), chance, k)

@@ -1,11 +1,14 @@
 """What a notebook or a script runs: open a dataset, train and compare tokenizers and systems."""
 
-from macrec.experiments.session import (
-    built_in_note,
-    embedding_table,
-    encode_modalities,
-    open_dataset,
-    shown_modality,
-)
+from macrec.encoders.modalities import modality_specs
+from macrec.experiments.modalities import embedding_table, encode_modalities, shown_modality
+from macrec.experiments.session import built_in_note, open_dataset
 
-__all__ = ["built_in_note", "embedding_table", "encode_modalities", "open_dataset", "shown_modality"]
+__all__ = [
+    "built_in_note",
+    "embedding_table",
+    "encode_modalities",
+    "modality_specs",
+    "open_dataset",
+    "shown_modality",
+]

@@ -14,10 +14,10 @@ Course = dict[str, dict[str, float]]
 
 
 def alignment_course(moments: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> Course:
-    """Moment → the `alignment_measures` of its states, as `Generative.states` gives them for two modalities."""
+    """Moment → the `alignment_measures` of its states (`Generative.states`), of the first two modalities."""
     course = {}
     for moment, states in moments.items():
-        (one, first), (other, second) = states.items()
+        (one, first), (other, second) = list(states.items())[:2]
         course[moment] = alignment_measures(first, second, (one, other))
     return course
 

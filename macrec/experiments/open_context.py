@@ -7,7 +7,7 @@ from pathlib import Path
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Split
-from macrec.experiments.session import encode_modalities
+from macrec.experiments.modalities import encode_modalities
 from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
 from macrec.systems.registry import Context
 from macrec.systems.settings import Parameters
@@ -26,14 +26,14 @@ def open_context(
 ) -> Context:
     """The context of systems over the embeddings of `encoders`, or over the IDs in `files` where any is named.
 
-    `encoders` and `files`: "text" and "image" → a name. Published IDs need neither texts nor pictures: systems are over
-    the modalities that have a file. `progress` shows a bar while items are encoded. Raises DataError for a file that
-    cannot be read or lacks an item, NotApplicable for fewer than `least` modalities.
+    `encoders` (`modality_specs`) and `files`: modality → a name. Published IDs need neither texts nor pictures: systems
+    are over the modalities that have a file. `progress` shows a bar while items are encoded. Raises DataError for a
+    file that cannot be read or lacks an item, NotApplicable for fewer than `least` modalities.
     """
     settings = parameters.settings(data.num_items)
     if given := given_ids(files or {}, data, split):
         return Context(folder, data, split, {}, settings, given)
-    embeddings = encode_modalities(data, encoders["text"], encoders["image"], progress, least)
+    embeddings = encode_modalities(data, encoders, progress, least)
     return Context(folder, data, split, embeddings, settings)
 
 

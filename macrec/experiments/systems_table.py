@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from macrec.data.dataset import Dataset
-from macrec.experiments.session import modalities_of
+from macrec.experiments.modalities import modalities_of
 from macrec.systems.registry import FAMILIES, entries
 
 

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from macrec.errors import DataError
 from macrec.tokenizers.autoencoder import RQVAE, RQVAEConfig, RQVAEOutput
 from macrec.tokenizers.contrastive import Positives, info_nce, supervised_contrastive
 
@@ -98,6 +99,10 @@ class CrossModalRQVAE(nn.Module):
         super().__init__()
         if not dims:
             raise ValueError("at least one modality is needed")
+        for name in dims:
+            if hasattr(nn.ModuleDict, name):
+                what = f'a modality cannot be called "{name}", as PyTorch uses the word'
+                raise DataError(what, field="modalities", fix="give it another name")
         self.config = config
         self.branches = nn.ModuleDict(
             {name: RQVAE(dim, config.rqvae, seed + 1000 * number) for number, (name, dim) in enumerate(dims.items())}

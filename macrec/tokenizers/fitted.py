@@ -15,6 +15,7 @@ from torch import Tensor
 from macrec.errors import DataError
 from macrec.evaluation.system import learned
 from macrec.quantization.semantic_ids import SemanticIds, level_names
+from macrec.terms import codebook_prefix
 from macrec.tokenizers.measures import measured_health
 from macrec.tokenizers.tokenizer import Tokenizer
 from macrec.training import Event, best_device
@@ -126,7 +127,7 @@ class FittedTokenizer(Tokenizer):
 
     def _ids(self, name: str, absent: bool = False) -> SemanticIds:
         codes = learned(self._fitted, "the tokenizer")[name].encode(self._vectors(name, absent)).cpu().numpy()
-        names = tuple(f"{name}_{letter}" for letter in level_names(codes.shape[1]))
+        names = tuple(f"{codebook_prefix(name)}_{letter}" for letter in level_names(codes.shape[1]))
         items = self.data.items["item_id"]
         chosen = items if absent else items.filter(self.embeddings[name].present)
         return SemanticIds.from_codes(codes, names, self.settings.config.rqvae.sizes, chosen)

@@ -13,6 +13,7 @@ from macrec.encoders import Embeddings
 from macrec.evaluation.system import learned
 from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.terms import codebook_prefix
 from macrec.tokenizers.kinds import open_tokenizer
 from macrec.tokenizers.settings import CodebookSettings
 from macrec.tokenizers.tokenizer import Tokenizer
@@ -46,7 +47,8 @@ class GivenIds:
         """The rows of the catalog's items. Raises DataError for an item without an ID."""
         tables = {}
         for modality, table in self.ids.items():
-            names = tuple(f"{modality}_{name.removeprefix(f'{modality}_')}" for name in table.codebooks)
+            prefix = codebook_prefix(modality)
+            names = tuple(f"{prefix}_{name.removeprefix(f'{prefix}_')}" for name in table.codebooks)
             tables[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
         return tables
 

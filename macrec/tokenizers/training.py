@@ -15,6 +15,7 @@ from torch import Tensor
 from macrec.encoders.embeddings import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds, level_names
+from macrec.terms import Term, codebook_prefix
 from macrec.tokenizers.cross_modal import CrossModalRQVAE
 from macrec.tokenizers.measures import measured_health
 from macrec.tokenizers.projection_start import start_as_projection
@@ -233,7 +234,7 @@ class CodebookTask:
         for name, latents in self.latents(rows, absent).items():
             quantizer = self.module.branch(name).quantizer
             codes = quantizer.encode(latents).cpu().numpy()
-            names = tuple(f"{name}_{letter}" for letter in level_names(codes.shape[1]))
+            names = tuple(f"{codebook_prefix(name)}_{letter}" for letter in level_names(codes.shape[1]))
             chosen = item_ids.gather(self._chosen(name, rows, absent).cpu().numpy())
             ids[name] = SemanticIds.from_codes(codes, names, quantizer.sizes, chosen)
         return ids
@@ -276,6 +277,7 @@ def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Terms named TERM/MODALITY/LEVEL added up over their levels; the others as they are."""
     sums: dict[str, Tensor] = {}
     for name, value in terms.items():
-        short = "/".join(name.split("/")[:2])
+        term = Term.of(name)
+        short = "/".join(filter(None, (term.family, term.modality)))
         sums[short] = sums[short] + value if short in sums else value
     return sums

@@ -9,6 +9,7 @@ import html
 import itertools
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ MUTED = "#8A8A8A"  # everything that is not the point
 ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"  # too pale for lines: fills and marks with an outline only
 
 MODALITY = {"text": TEXT, "image": IMAGE, "fused": FUSED}
+FURTHER = ("#882255", "#6B5B00", "#332288")
+"""Wine, olive and indigo (Tol, 2021), dark enough for lines and words: further modalities in their order."""
 CATEGORICAL = (TEXT, IMAGE, FUSED, CONFLICT, ORANGE, SKY, YELLOW, REFERENCE)
 """Eight colors for levels without a fixed meaning; a ninth level is `MUTED`."""
 OUTLINE = dict.fromkeys((ORANGE, SKY, YELLOW), 0.8)
@@ -71,6 +74,18 @@ TEMPLATE = go.layout.Template(
 )
 
 _numbers = itertools.count(1)
+
+
+def modality_colors(names: Iterable[str]) -> dict[str, str]:
+    """A color for each modality: `MODALITY`'s own, the next of `FURTHER` for every other one, then `MUTED`.
+
+    The same names in the same order have the same colors everywhere.
+
+    >>> modality_colors(["text", "acoustic"])
+    {'text': '#0072B2', 'acoustic': '#882255'}
+    """
+    others = iter(FURTHER)
+    return {name: MODALITY.get(name) or next(others, MUTED) for name in dict.fromkeys(names)}
 
 
 def empty_figure(title: str) -> go.Figure:

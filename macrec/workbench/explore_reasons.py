@@ -9,13 +9,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings, EmbeddingStore
 from macrec.encoders.layout import FEWEST, umap_layouts
 from macrec.encoders.store import cache_folder
 from macrec.errors import DataError
-from macrec.experiments.session import encoder_for
+from macrec.experiments.modalities import contents_of, encoder_for
 from macrec.quantization.code_centroids import first_code_fit
 from macrec.quantization.health import conflict_groups
 from macrec.quantization.semantic_ids import SemanticIds
@@ -86,7 +85,7 @@ def reasons_sections(page: Page, tables: Mapping[str, SemanticIds], data: Datase
 
 def encoded(page: Page, data: Dataset) -> dict[str, Embeddings]:
     """The embeddings of every modality that enough items have; the page says why one cannot be had."""
-    having = {"text": text_keys(data.items).count(), "image": int(data.images.present.sum())}
+    having = contents_of(data)
     embeddings: dict[str, Embeddings] = {}
     for modality, spec in ENCODERS.items():
         if having[modality] >= FEWEST:
@@ -119,7 +118,7 @@ def why_not(data: Dataset | None) -> str:
     """Why no centroids can be computed; "" where they can."""
     if data is None:
         return "That needs texts or pictures of the items: name them with --items."
-    texts, pictures = text_keys(data.items).count(), int(data.images.present.sum())
+    texts, pictures = contents_of(data).values()
     if max(texts, pictures) < FEWEST:
         what = f"{data.name} has {texts} items with a text and {pictures} with a picture"
         return f"That needs texts or pictures of the items, and {what}: only the IDs of the items can be shown."

@@ -34,6 +34,9 @@ def locate(name: str, value: Any) -> Any:
         return dataset_path(value)
     if name in IDS:
         return existing_path(value, name)
+    if name == "modalities":
+        entries = (entry.partition("=") for entry in value.split(","))
+        return ", ".join(f"{key.strip()}{sign}{located_spec(spec.strip(), name)}" for key, sign, spec in entries)
     if name in ENCODERS:
         return located_spec(value, name)
     if name in SYSTEMS:

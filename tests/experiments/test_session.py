@@ -11,7 +11,7 @@ from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.histories import Histories
 from macrec.data.images import NoImages
 from macrec.errors import DataError, NotApplicable
-from macrec.experiments import built_in_note, encode_modalities, open_dataset, shown_modality
+from macrec.experiments import built_in_note, encode_modalities, modality_specs, open_dataset, shown_modality
 from macrec.experiments.open_context import open_context
 from macrec.experiments.session import AUTO, affordable
 from macrec.quantization.semantic_ids import SemanticIds
@@ -95,27 +95,28 @@ def test_what_was_taken_is_a_part_of_what_a_larger_number_takes(data, tmp_path):
 
 
 def test_a_modality_that_is_not_there_is_left_out_and_said(texts, pictures, capsys):
-    assert set(encode_modalities(texts, **ENCODERS)) == {"text"}
+    assert set(encode_modalities(texts, ENCODERS)) == {"text"}
     assert capsys.readouterr().out == "Left out: image, as none of the items have a picture.\n"
-    assert set(encode_modalities(pictures, **ENCODERS)) == {"image"}
+    assert set(encode_modalities(pictures, ENCODERS)) == {"image"}
     assert capsys.readouterr().out == "Left out: text, as none of the items have a text.\n"
 
 
 def test_advice_names_the_parameter_that_helps(texts, numbers, tmp_path):
-    with pytest.raises(NotApplicable, match=r"have a picture, where both are needed .* as image_encoder=npy:FILE\.$"):
-        encode_modalities(texts, **ENCODERS, least=2)
+    with pytest.raises(NotApplicable, match=r"have a picture, where 2 modalities are needed .* image_encoder=npy:FILE"):
+        encode_modalities(texts, ENCODERS, least=2)
     with pytest.raises(
-        NotApplicable, match=r"^numbers: none of the items have a text and none .* a picture, where one"
+        NotApplicable,
+        match=r"^numbers: none of the items have a text and none .* a picture, where 1 modality",
     ):
-        encode_modalities(numbers, **ENCODERS)
+        encode_modalities(numbers, ENCODERS)
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((160, 5)).astype(np.float32))
     vectors = f"npy:{tmp_path / 'v.npy'}"
-    assert set(encode_modalities(texts, "tfidf", vectors, least=2)) == {"text", "image"}
-    assert set(encode_modalities(numbers, vectors, "hog-color")) == {"text"}
+    assert set(encode_modalities(texts, modality_specs("tfidf", vectors), least=2)) == {"text", "image"}
+    assert set(encode_modalities(numbers, modality_specs(vectors, "hog-color"))) == {"text"}
 
 
 def test_the_modality_that_is_there_is_shown_for_one_that_is_not(data, texts, capsys):
-    both, one = encode_modalities(data, **ENCODERS), encode_modalities(texts, **ENCODERS)
+    both, one = encode_modalities(data, ENCODERS), encode_modalities(texts, ENCODERS)
     capsys.readouterr()
     assert [shown_modality(name, both) for name in ("text", "image")] == ["text", "image"]
     assert capsys.readouterr().out == ""

@@ -11,7 +11,7 @@ from macrec.data.curio import curio
 from macrec.data.images import NoImages
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
-from macrec.experiments import encode_modalities
+from macrec.experiments import encode_modalities, modality_specs
 from macrec.experiments.compare_tokenizers import codebook_rows, compare, joined, variants, what_to_compare
 from macrec.quantization.health import mutual_information
 from macrec.systems import PROFILES, Parameters
@@ -352,7 +352,7 @@ def test_one_modality_has_nothing_cross_modal(embeddings, capsys):
 
 def test_catalogs_of_linearly_dependent_texts_keep_reconstruction_in_range(folder, data):
     # 160 texts span fewer than 160 directions: what is left over is rounding, which has no unit to measure errors in.
-    text = encode_modalities(replace(data, images=NoImages(data.num_items)), "tfidf", "hog-color")
+    text = encode_modalities(replace(data, images=NoImages(data.num_items)), modality_specs("tfidf", "hog-color"))
     assert set(text) == {"text"}
     assert text["text"].std.min() > 1e-5
     books = Codebooks(folder, data, text, Parameters("smoke", codebook_epochs=2).codebooks().published())

@@ -21,14 +21,14 @@ from macrec.viz.live.curves import (
     Line,
     Panel,
     duration,
-    modality_colors,
+    modalities_in,
     panels,
     round_values,
     share,
     spread,
     thin,
 )
-from macrec.viz.theme import CONFLICT, FUSED, IMAGE, INK, MODALITY, MUTED, TEXT
+from macrec.viz.theme import CONFLICT, FURTHER, IMAGE, INK, MODALITY, MUTED, TEXT, modality_colors
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -292,8 +292,16 @@ def test_log_panels_place_equal_factors_equally_far_apart():
 
 
 def test_modalities_keep_their_colors_and_others_get_their_own():
-    colors = modality_colors(["loss", "a/sound", "a/text", "b/image/0", "b/smell", "b/touch"])
-    assert colors == {"sound": CONFLICT, "text": TEXT, "image": IMAGE, "smell": FUSED, "touch": MUTED}
+    names = ["loss", "a/sound", "a/text", "b/image/0", "b/smell", "b/touch", "c/text/title/3"]
+    colors = modality_colors(modality for name in names for modality in modalities_in(name))
+    assert colors == {
+        "sound": FURTHER[0],
+        "text": TEXT,
+        "image": IMAGE,
+        "smell": FURTHER[1],
+        "touch": FURTHER[2],
+        "text/title": MUTED,
+    }
 
 
 def test_time_spans_are_written_in_the_units_that_matter():

@@ -30,6 +30,7 @@ def here(tmp_path, monkeypatch):
         ("image_encoder", "clip:ViT-B-32/./weights.pt", "clip:ViT-B-32/{here}/weights.pt"),
         ("image_encoder", "clip:local-dir:model", "clip:local-dir:{here}/model"),
         ("text_encoder", "st:model", "st:{here}/model"),
+        ("modalities", "acoustic=npy:v.npy,title=tfidf:title", "acoustic=npy:{here}/v.npy, title=tfidf:title"),
         ("dataset", ".", "{here}"),
         ("dataset", "D.inter.json", "{here}/D.inter.json"),
         ("dataset", "D", "{here}/D"),  # the beginning of the names of its files
@@ -49,6 +50,8 @@ def test_every_file_is_meant_from_where_the_command_is_typed(here, name, given, 
         ("dataset", "curio:tiny"),
         ("dataset", ""),
         ("text_ids", ""),
+        ("modalities", ""),
+        ("modalities", "not an entry"),
         ("text_encoder", "tfidf"),
         ("text_encoder", "st:sentence-transformers/all-MiniLM-L6-v2"),
         ("image_encoder", "hog-color"),
@@ -67,6 +70,7 @@ def test_what_names_no_file_stays_as_it_is(here, name, given):
     [
         *((name, "gone.json") for name in IDS),
         *((name, "npy:gone.npy") for name in ENCODERS),
+        ("modalities", "text/title=tfidf:title, acoustic=npy:gone.npy"),
         ("text_encoder", "npy:"),
         ("text_encoder", "npy:model"),  # a folder
         ("image_encoder", "clip:ViT-B-32/gone.pt"),

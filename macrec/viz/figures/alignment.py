@@ -19,7 +19,7 @@ from macrec.encoders.layout import umap_layout
 from macrec.evaluation.alignment import mean_distances, pair_distances
 from macrec.viz.figures.embeddings import narrow, on_grid
 from macrec.viz.pictures import Gallery
-from macrec.viz.theme import FUSED, INK, MODALITY, MUTED, REFERENCE, SYMBOLS, empty_figure
+from macrec.viz.theme import FUSED, INK, MUTED, REFERENCE, SYMBOLS, empty_figure, modality_colors
 
 States = NDArray[np.floating[Any]]
 Moments = Mapping[str, Mapping[str, States]]
@@ -40,6 +40,7 @@ def alignment_map(
     if not moments:
         return empty_figure("Nothing to show"), NOTHING
     names = _modalities(moments)
+    colors = modality_colors(names)
     rng = np.random.default_rng(seed)
     rows = np.asarray(gallery.rows)
     if len(rows) > sample:
@@ -56,7 +57,7 @@ def alignment_map(
     for place, states in enumerate(moments.values()):
         row, column = place // columns + 1, place % columns + 1
         file = cache.with_name(f"{cache.name}-{place}.npz") if cache else None
-        both = np.concatenate([of_modality[rows] for of_modality in states.values()])
+        both = np.concatenate([of_modality[rows] for of_modality in _pair(states)])
         points = on_grid(umap_layout(both, seed, file)).reshape(2, len(rows), 2)
         # One line for all pairs, with a gap after each.
         ends = np.full((len(pairs), 3, 2), np.nan, np.float32)
@@ -72,7 +73,7 @@ def alignment_map(
                 go.Scattergl(
                     x=points[number, :, 0], y=points[number, :, 1], customdata=narrow(rows), mode="markers", name=name,
                     legendgroup=name, showlegend=not place, hoverinfo="none",
-                    marker={"size": 5, "color": MODALITY.get(name, INK), "symbol": SYMBOLS[number], "opacity": 0.8},
+                    marker={"size": 5, "color": colors[name], "symbol": SYMBOLS[number], "opacity": 0.8},
                 ), row=row, col=column,
             )  # fmt: skip
     figure.update_xaxes(visible=False)
@@ -158,6 +159,7 @@ def retrieval_figure(
     moments = _merged(list(measures), list(reference or {}))
     last = measures[list(measures)[-1]]
     directions = [name.partition("/")[2] for name in last if name.startswith("recall@1/")]
+    colors = modality_colors(direction.partition("→")[0] for direction in directions)
     trainings = [(measures, "", "solid", 2.2)]
     if reference:
         trainings.append((reference, f", {reference_name}", "dash", 1.2))
@@ -173,7 +175,7 @@ def retrieval_figure(
                     x=[moments.index(label) for label in course], text=list(course), cliponaxis=False,
                     y=[course[label][f"recall@{k}/{direction}"] for label in course], mode="lines+markers",
                     name=direction + suffix, legendgroup=direction + suffix, showlegend=column == 1, row=1, col=column,
-                    line={"color": MODALITY.get(direction.partition("→")[0], INK), "width": width, "dash": dash},
+                    line={"color": colors[direction.partition("→")[0]], "width": width, "dash": dash},
                     marker={"size": 9, "symbol": SYMBOLS[number] + ("-open" if suffix else "")},
                     hovertemplate="%{text}, " + direction + suffix + ": %{y:.2%}<extra></extra>",
                 )  # fmt: skip
@@ -211,15 +213,15 @@ def retrieval_figure(
 
 
 def _modalities(moments: Moments) -> list[str]:
-    """The two modalities of all moments. Raises ValueError when they differ or are not two."""
-    names_of = [list(states) for states in moments.values()]
+    """The first two modalities of all moments. Raises ValueError when these differ or are not two."""
+    names_of = [list(states)[:2] for states in moments.values()]
     if len(names_of[0]) != 2 or any(names != names_of[0] for names in names_of):
         raise ValueError(f"every moment must have the same two modalities, got {names_of}")
     return names_of[0]
 
 
 def _pair(states: Mapping[str, States]) -> tuple[States, States]:
-    first, second = states.values()
+    first, second = list(states.values())[:2]
     return first, second
 
 

@@ -13,7 +13,7 @@ from macrec.data.dataset import Dataset
 from macrec.quantization.health import codebook_health, joint_counts, normalized_information
 from macrec.quantization.semantic_ids import SemanticIds, common_rows
 from macrec.viz.coded_items import item_rows, level_names
-from macrec.viz.theme import FUSED, INK, MODALITY, MUTED, SEQUENTIAL, empty_figure
+from macrec.viz.theme import FUSED, INK, MUTED, SEQUENTIAL, empty_figure, modality_colors
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -75,10 +75,11 @@ def usage_heatmap(tables: Mapping[str, SemanticIds], data: Dataset | None = None
             x=0, xref="x domain", xanchor="left", y=row - 0.27, yanchor="bottom", text=note, showarrow=False,
             font={"size": 11, "color": "#555555"},
         )  # fmt: skip
+    colors = modality_colors(tables)
     figure.update_xaxes(title="codes of the level, most used first", range=[0.5, width + 0.5])
     figure.update_yaxes(
         tickvals=place,
-        ticktext=[f'<span style="color:{MODALITY.get(name.split()[0], INK)}">{name}</span>' for name in names],
+        ticktext=[f'<span style="color:{colors[name.rpartition(" ")[0]]}">{name}</span>' for name in names],
         range=[len(names) - 0.4, -1],
         showgrid=False,
     )
@@ -102,13 +103,13 @@ def residual_figure(norms: Mapping[str, Floats]) -> tuple[go.Figure, str]:
     """
     figure = go.Figure()
     sentences = []
+    colors = modality_colors(norms)
     for modality, left in norms.items():
         low, q1, median, q3, high = np.quantile(left[:, 1:], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
-        color = MODALITY.get(modality, FUSED)
         levels = [f"level {level}" for level in range(left.shape[1] - 1)]
         figure.add_box(
             x=levels, q1=q1, median=median, q3=q3, lowerfence=low, upperfence=high, name=modality,
-            marker_color=color, line={"width": 2}, fillcolor="white" if modality == "image" else None,
+            marker_color=colors[modality], line={"width": 2}, fillcolor="white" if modality == "image" else None,
             hoverinfo="y+name",
         )  # fmt: skip
         sentences.append(f"{modality} {', '.join(f'{value:.0%}' for value in median)}")

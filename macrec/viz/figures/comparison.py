@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from macrec.viz.theme import INK, MODALITY, MUTED
+from macrec.viz.theme import MUTED, modality_colors
 
 
 class Measure(NamedTuple):
@@ -70,10 +70,11 @@ def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBO
                         for measure in measures],
     )  # fmt: skip
     modalities = rows["modality"].unique(maintain_order=True).to_list()
+    colors = modality_colors(modalities)
     for column, measure in enumerate(measures, start=1):
         for place, modality in enumerate(modalities):
             part = rows.filter(pl.col("modality") == modality)
-            color = MODALITY.get(modality, INK)
+            color = colors[modality]
             # Modalities stand beside each other within the row of their variant.
             offset = (place - (len(modalities) - 1) / 2) * 0.3
             heights = [names.index(name) + offset for name in part["variant"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from macrec.encoders.neighbors import Agreement
-from macrec.viz.theme import CATEGORICAL, FUSED, INK, MODALITY, MUTED, OUTLINE, REFERENCE, SYMBOLS, empty_figure
+from macrec.viz.theme import CATEGORICAL, FUSED, INK, MUTED, OUTLINE, REFERENCE, SYMBOLS, empty_figure, modality_colors
 
 Floats = NDArray[np.float32]
 
@@ -119,11 +121,12 @@ def purity_figure(table: pl.DataFrame) -> tuple[go.Figure, str]:
     """
     figure = go.Figure()
     order = table["factor"].unique(maintain_order=True).to_list()
-    for modality, symbol in (("text", "circle"), ("image", "square")):
+    colors = modality_colors(table["modality"])
+    for modality, symbol in zip(colors, itertools.cycle(SYMBOLS)):
         part = table.filter(pl.col("modality") == modality)
         figure.add_scatter(
             x=part["purity"], y=part["factor"], mode="markers", name=modality,
-            marker={"size": 12, "color": MODALITY[modality], "symbol": symbol},
+            marker={"size": 12, "color": colors[modality], "symbol": symbol},
             hovertemplate="%{y}, " + modality + " neighbors: %{x:.1%}<extra></extra>",
         )  # fmt: skip
     chance = table.group_by("factor", maintain_order=True).first()

@@ -29,7 +29,7 @@ from macrec.viz.coded_items import Rows, counted, item_rows, level_names, spelle
 from macrec.viz.figures.embeddings import OTHER, on_grid, top_levels
 from macrec.viz.labels import member_labels
 from macrec.viz.pictures import Gallery, script_json
-from macrec.viz.theme import CATEGORICAL, CONFLICT, FONT, INK, MODALITY, MUTED, OUTLINE, SKY, SYMBOLS, TEXT
+from macrec.viz.theme import CATEGORICAL, CONFLICT, FONT, INK, MUTED, OUTLINE, SKY, SYMBOLS, TEXT, modality_colors
 from macrec.viz.views.neighborhoods import factors_of
 
 Layouts = Mapping[str, tuple[NDArray[np.integer], NDArray[np.floating]]]
@@ -132,6 +132,7 @@ def linked(
         f"{counted(len(members), 'item')}{sample}: {len(conflicted):,} of them share their ID with another. "
         f"{'Draw around dots, or click' if layouts else 'Click'} a code or a row: the other panels follow."
     )
+    colors = modality_colors(places)
     about = {
         "label": f"Linked views of {counted(len(members), 'item')}: "
         + ", ".join([*(f"the map by {name}" for name in layouts), "the tree of codes", "the table of conflicts"]),
@@ -145,7 +146,7 @@ def linked(
         "titles": "\n".join(member_labels(shown, np.arange(len(shown)), data, rows[members])),
         "conflicted": _packed(conflicted),
         "sharing": _packed(sharing),
-        "maps": [_map(name, place, of_member) for name, place in places.items()],
+        "maps": [_map(name, colors[name], place, of_member) for name, place in places.items()],
         "factors": _colorings(shown, data, rows[members], factors, in_conflict),
         "sprite": None if data is None or not len(pictured) else _sprite(data, rows[members], pictured),
         "theme": THEME,
@@ -203,13 +204,13 @@ def _members(total: int, places: Mapping[str, Place], most: int) -> Rows:
     return np.sort(first[:most])
 
 
-def _map(name: str, place: Place, of_member: Rows) -> dict[str, Any]:
+def _map(name: str, color: str, place: Place, of_member: Rows) -> dict[str, Any]:
     """One map for the script."""
     items, grid = of_member[place[0]], place[1]
     shown = items >= 0
     return {
         "name": name,
-        "color": MODALITY.get(name, INK),
+        "color": color,
         "items": _packed(items[shown].astype(np.int32)),
         "grid": _packed(grid[shown]),
     }

@@ -23,14 +23,13 @@ from macrec.viz.live.curves import (
     Floats,
     Panel,
     mixed,
-    modality_colors,
     panels,
     progress,
     round_values,
     spread,
     state,
 )
-from macrec.viz.theme import FONT, INK, MUTED, SEQUENTIAL
+from macrec.viz.theme import FONT, INK, MUTED, SEQUENTIAL, modality_colors
 
 if TYPE_CHECKING:  # torch comes with it, and drawing needs none
     from macrec.training import Event
@@ -231,7 +230,7 @@ def usage_svg(usage: dict[str, tuple[NDArray[np.int64], ...]], top: float) -> tu
     parts.append(text(x + 9 * len(USAGE) + 6, top + 12, "8 × even use down to 1/8"))
     parts.append(text(x + 334, top + 12, "dead"))
     top += 24
-    colors = modality_colors(f"/{modality}" for modality in usage)
+    colors = modality_colors(usage)
     names = list(usage)
     height = 24.0
     for first in range(0, len(names), 2):

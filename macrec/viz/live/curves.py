@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from macrec.viz.theme import CONFLICT, FUSED, INK, MODALITY, MUTED
+from macrec.terms import Term
+from macrec.viz.theme import FUSED, INK, modality_colors
 
 if TYPE_CHECKING:  # torch comes with it, and drawing needs none
     from macrec.training import Event
@@ -173,19 +174,18 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
     Loss terms together; the conflict rate of all modalities together; utilization one panel per modality, a line per
     level; every other measured family a panel of its own.
     """
-    colors = modality_colors([*curves.losses, *reference.losses, *curves.measured, *reference.measured])
+    names = [*curves.losses, *reference.losses, *curves.measured, *reference.measured]
+    colors = modality_colors([modality for name in names for modality in modalities_in(name)])
 
     def line(kind: str, name: str, label: str, color: str, width: float = 1.6) -> Line:
         own, other = (getattr(source, kind).get(name, Series()) for source in (curves, reference))
         return Line(label, color, width, *own.thinned(points), *other.thinned(points))
 
     def color(name: str) -> str:
-        modality = name.split("/")[1:2]
-        if modality:
-            return colors[modality[0]]
         if "→" in name:  # a task such as "text→image, item": the color of what is written, darker for single items
-            target, _, kind = name.partition("→")[2].partition(", ")
-            return mixed(MODALITY.get(target, FUSED), INK, 0.5 if kind == "item" else 0.0)
+            return mixed(colors[modalities_in(name)[1]], INK, 0.5 if name.endswith(", item") else 0.0)
+        if modality := Term.of(name).modality:
+            return colors[modality]
         return INK if name == "loss" else FUSED
 
     made = []
@@ -198,20 +198,20 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
         made.append(Panel("loss terms" + log * ", log scale", lines, log))
     families: dict[str, list[str]] = {}
     for name in dict.fromkeys((*curves.measured, *reference.measured)):
-        family, _, rest = name.partition("/")
-        if family == "utilization" and "/" in rest:
-            families.setdefault(f"{family}/{rest.split('/')[0]}", []).append(name)
+        family, modality, level = Term.of(name)
+        if family == "utilization" and level:
+            families.setdefault(f"{family}/{modality}", []).append(name)
         elif not (family in BESIDE_USAGE and curves.usage):
             families.setdefault(family, []).append(name)
     rank = {"conflict_rate": 0, "utilization": 1}
-    for key in sorted(families, key=lambda key: rank.get(key.split("/")[0], 2)):
-        family, _, modality = key.partition("/")
+    for key in sorted(families, key=lambda key: rank.get(Term.of(key).family, 2)):
+        family, modality, _ = Term.of(key)
         words = family.replace("_", " ")
         if modality:
             levels = families[key]
             shades = [mixed(colors[modality], INK, 0.75 * i / len(levels)) for i in range(len(levels))]
             lines = tuple(
-                line("measured", name, f"level {name.split('/')[2]}", shade)
+                line("measured", name, f"level {Term.of(name).level}", shade)
                 for name, shade in zip(levels, shades, strict=True)
             )
             title = f"{words} of {modality} codes, by level"
@@ -255,11 +255,11 @@ def state(curves: Curves) -> list[str]:
     return ["; ".join(parts)] if parts else []
 
 
-def modality_colors(names: Iterable[str]) -> dict[str, str]:
-    """A color for whatever comes second in the names: the modalities' own, then purple, green, gray for the rest."""
-    seconds = dict.fromkeys(name.split("/")[1] for name in names if "/" in name)
-    others = iter((CONFLICT, FUSED))
-    return {second: MODALITY.get(second) or next(others, MUTED) for second in seconds}
+def modalities_in(name: str) -> list[str]:
+    """What a name of a loss or a measurement says of modalities: that of a term, or the two of a task."""
+    if "→" in name:
+        return list(name.partition(", ")[0].split("→"))
+    return list(filter(None, [Term.of(name).modality]))
 
 
 def mixed(color: str, other: str, amount: float) -> str:

@@ -15,7 +15,7 @@ from macrec.encoders.embeddings import Embeddings
 from macrec.encoders.neighbors import Neighborhoods, purity
 from macrec.viz.labels import item_label
 from macrec.viz.pictures import labelled, picture_grid
-from macrec.viz.theme import FONT, MODALITY
+from macrec.viz.theme import FONT, modality_colors
 
 CURIO_FACTORS = ("category", "purpose", "material", "brand", "palette", "pattern", "shape")
 
@@ -75,12 +75,13 @@ def neighbor_strips(dataset: Dataset, near_of: Mapping[str, Neighborhoods], show
     """The items of some neighborhoods, each followed by its nearest items in every modality, as HTML."""
     label = f"Some items, and the nearest others by {' and by '.join(near_of)}."
     parts = [f'<div {labelled(label)} style="font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff">']
+    colors = modality_colors(near_of)
     for row in dict.fromkeys(int(row) for part in near_of.values() for row in part.rows):
         parts.append(f'<h4 style="margin:12px 0 4px">{html.escape(item_label(dataset, row))}</h4>')
         parts.append(picture_grid(dataset, [row], size=84))
         for modality, (rows, near, _) in near_of.items():
             place = np.flatnonzero(rows == row)
-            color = MODALITY[modality]
+            color = colors[modality]
             parts.append(f'<div style="border-left:5px solid {color};padding-left:8px"><b>nearest by {modality}</b>')
             parts.append(
                 picture_grid(dataset, near[place[0], :shown].tolist(), size=84)

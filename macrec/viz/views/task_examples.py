@@ -10,12 +10,10 @@ import numpy as np
 from macrec.data.dataset import Dataset
 from macrec.viz.coded_items import level_names
 from macrec.viz.labels import item_label
-from macrec.viz.theme import FONT, IMAGE, INK, MUTED, TEXT
+from macrec.viz.theme import FONT, INK, MUTED, modality_colors
 
 if TYPE_CHECKING:  # torch comes with them, and drawing needs none
     from macrec.generation.batches import CodeTables, TaskSamples
-
-COLORS = {"text": TEXT, "image": IMAGE}
 
 
 def task_examples(samples: TaskSamples, dataset: Dataset, seed: int = 0, items: int = 3) -> str:
@@ -54,7 +52,7 @@ def task_examples(samples: TaskSamples, dataset: Dataset, seed: int = 0, items: 
 def id_boxes(tables: CodeTables, modality: str, item: int, dataset: Dataset) -> str:
     """The semantic ID of one item in one modality."""
     ids = tables.ids[modality]
-    color = COLORS.get(modality, MUTED)
+    color = modality_colors(tables.ids)[modality]
     codes = zip(level_names(ids), ids.codes[item].tolist(), strict=True)
     boxes = "".join(box(f"{level}{code}", color) for level, code in codes)
     title = html.escape(f"{modality} ID of {item_label(dataset, item)}", quote=True)
