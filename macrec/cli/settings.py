@@ -13,12 +13,12 @@ from macrec.cli.app import AsJson, app
 @app.command()
 def systems(
     path: Annotated[
-        str | None, typer.Argument(metavar="DATASET", help="Say also which of them this dataset will do for.")
+        str | None, typer.Argument(metavar="DATASET", help="Also show which of them fit this dataset.")
     ] = None,
     layout: Annotated[str | None, typer.Option(help="The layout of the files, where it is not recognized.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the recommenders there are: family, idea, paper, what each needs, and the terms an ablation leaves out."""
+    """Print the registered recommenders: family, idea, paper, what each needs, and the terms an ablation leaves out."""
     from macrec.data.load import load_dataset
     from macrec.experiments.systems_table import systems_table, systems_text
 
@@ -28,7 +28,7 @@ def systems(
 
 @app.command()
 def profiles(as_json: AsJson = False) -> None:
-    """Print what each profile sets: what is taken of the data, every network, how it learns, and what is compared."""
+    """Print what each profile sets: the sample of the data, networks, trainings, and comparisons."""
     from macrec.systems.settings import profile_rows, profile_table
 
     rows = profile_rows()

@@ -85,7 +85,7 @@ class ItemKNN(Tuned[Neighborhood]):
 SYSTEM = Entry(
     name="item-kNN",
     family="counting",
-    idea="what the same users took who took the items of the history",
+    idea="items with many users in common with the items of the history",
     make=lambda context, without: [ItemKNN()],
     place=3,
     color="sky",

@@ -60,7 +60,7 @@ class LateFusion:
 SYSTEM = Entry(
     name="TIGERs fused late",
     family="generative",
-    idea="the control for generators over several modalities: a TIGER of each, trained apart, their scores fused",
+    idea="the control for generators over several modalities: a TIGER of each, trained separately, scores fused",
     make=lambda context, without: [
         LateFusion([TIGER(context, modality) for modality in context.modalities], "TIGERs fused late")
     ],

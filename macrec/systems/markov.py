@@ -52,7 +52,7 @@ class Markov(ScoringSystem):
 SYSTEM = Entry(
     name="Markov-1",
     family="counting",
-    idea="what most often came next after the last item",
+    idea="the items that most often followed the last one",
     make=lambda context, without: [Markov()],
     place=2,
     color="yellow",

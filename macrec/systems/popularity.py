@@ -42,7 +42,7 @@ class Popularity(ScoringSystem):
 SYSTEM = Entry(
     name="popularity",
     family="counting",
-    idea="the same list for everyone: what was taken most often",
+    idea="the most frequent items, the same for every user",
     make=lambda context, without: [Popularity()],
     place=1,
     color="black",

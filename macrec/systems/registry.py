@@ -1,4 +1,4 @@
-"""The systems there are: each module of this package that holds a `SYSTEM` registers one, and nothing else lists them.
+"""The registry of systems: every module of this package that holds a `SYSTEM` registers one.
 
 Tables, ablations, notebooks, the command `macrec systems` and the tests read `entries()`. How one is added:
 docs/adding_a_system.md.
@@ -24,16 +24,16 @@ from macrec.tokenizers.ids import GivenIds, Ids, LearnedIds
 from macrec.tokenizers.settings import CodebookSettings
 
 FAMILIES = {
-    "counting": "counts in the training histories; nothing is trained, and no seed changes it",
-    "sequential": "a network over item numbers, which knows nothing of what the items are",
+    "counting": "counts events of the training histories; not trained, without a seed",
+    "sequential": "a network over item numbers, without texts or pictures",
     "generative": "writes the semantic ID of the next item",
 }
-"""What kinds of systems there are, in the order of the tables."""
+"""The families of systems, in the order of the tables."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Everything that a system may be made from.
+    """The inputs of a system.
 
     `folder`: where trainings are kept. `embeddings`: modality → vectors of the items. `given`: modality → semantic IDs
     given in place of those that would be learned from the embeddings.
@@ -48,7 +48,7 @@ class Context:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those that semantic IDs can be had of."""
+        """The modalities with semantic IDs."""
         return tuple(self.given or self.embeddings)
 
     def ids(self, codebooks: CodebookSettings | None = None, modalities: tuple[str, ...] = ()) -> Ids:
@@ -98,7 +98,7 @@ class Entry:
     `family`: a key of `FAMILIES`. `idea`: the system in a line. `make` gives the system for a context, and without the
     terms named; several where there is one per modality, named "NAME (MODALITY)". `terms`: what can be left out, each
     with what it is; an ablation trains the system without each of them. `of_ids`: those terms that are about how IDs
-    are learned, and are not there where IDs are given. `otherwise`: the entry that this one comes to where its needs
+    are learned, and are not there where IDs are given. `otherwise`: the entry that replaces this one where its needs
     are not met. `place` orders the entries of a family in tables; `color`: its color in figures (green, purple, orange,
     sky, yellow, grey or black; empty: one that is left).
 
@@ -123,7 +123,7 @@ class Entry:
 
     @property
     def counts(self) -> bool:
-        """Whether it only counts: nothing is trained, and no seed changes it."""
+        """Whether it only counts: not trained, without a seed."""
         return self.family == "counting"
 
     def unmet(self, data: Dataset, modalities: Collection[str]) -> Need | None:

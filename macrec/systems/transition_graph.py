@@ -147,7 +147,7 @@ def strongest(matrix: csr_array, k: int) -> csr_array:
 SYSTEM = Entry(
     name="transition graph",
     family="counting",
-    idea="the newest items vote for what came near them in training and for what has similar texts",
+    idea="transition counts and similar texts of the newest items, weighted on validation users",
     make=lambda context, without: [TransitionGraph()],
     place=4,
     color="grey",
