@@ -2,6 +2,7 @@
 #   make demo    set up, then run every notebook on the built-in catalog into runs/demo
 #   make study   set up, then compare codebooks and recommenders over three seeds into runs/study (hours)
 #   make test    set up, then run the linters and all tests
+#   make check   the linters and the fast tests, in seconds
 #   make endure  set up, then thousands of damaged inputs and deaths per job (hours; TRIES=10000)
 # Set-up lives in .venv and is skipped when nothing changed. Versions are pinned in constraints.txt.
 
@@ -10,7 +11,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo study test endure mutants lab bench notebooks pin clean lint-pages
+.PHONY: demo study check test endure mutants lab bench notebooks pin clean lint-pages
 
 demo: .venv/run.stamp
 	$(BIN)/macrec run --out runs/demo
@@ -33,6 +34,13 @@ lint-pages: node_modules/.bin/biome
 
 node_modules/.bin/biome:
 	npm install --no-save --no-package-lock --no-audit --no-fund @biomejs/biome@2.6.8
+
+# Seconds instead of minutes, while you work: the linters, and the tests that train nothing and start nothing.
+check: .venv/dev.stamp
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadgroup -m "not slow"
 
 TRIES := 10000
 endure: .venv/dev.stamp

@@ -56,7 +56,7 @@ def test_without_a_checkout_the_notebooks_are_those_of_the_package_and_runs_go_h
 def test_lab_copies_the_notebooks_once_and_keeps_what_was_changed(installed, tmp_path):
     own = tmp_path / "work" / "notebooks"
     own.mkdir()
-    (own / "01_data.ipynb").write_text("mine")
+    (own / "demo_page.ipynb").write_text("mine")
     assert copy_notebooks() == own
-    assert (own / "01_data.ipynb").read_text() == "mine" and project_root() == tmp_path / "work"
+    assert (own / "demo_page.ipynb").read_text() == "mine" and project_root() == tmp_path / "work"
     assert [path.parent for path in find_notebooks(["00"])] == [own] and copy_notebooks() is None

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from macrec.errors import DataError
-from macrec.workbench.run import PACKAGE, project_root
+from macrec.workbench.run import PACKAGE, holds_notebooks, project_root
 from macrec.workbench.run_files import NOTEBOOK, read_object
 
 
 def notebook_folder() -> Path:
     """Where the notebooks lie: in the project, or, outside of any, those that came with the package."""
     own = project_root() / "notebooks"
-    return own if (own / "00_tour.ipynb").is_file() else PACKAGE / "notebooks"
+    return own if holds_notebooks(own) else PACKAGE / "notebooks"
 
 
 def copy_notebooks() -> Path | None:

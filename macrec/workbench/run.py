@@ -33,13 +33,18 @@ PACKAGE = Path(__file__).resolve().parents[1]
 """The folder of macrec itself. It holds the notebooks that `pip install` brings; in a checkout, a link to them."""
 
 
+def holds_notebooks(folder: Path) -> bool:
+    """Whether notebooks of ours lie in a folder, as `01_data.ipynb` does: they are numbered."""
+    return any(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
 def project_root() -> Path:
     """The folder of `notebooks` and `runs`: the nearest from here upwards that holds the notebooks, else the checkout
     that macrec was imported from, else the current folder.
     """
     here = Path.cwd()
     for folder in (here, *here.parents, PACKAGE.parent):
-        if (folder / "notebooks" / "00_tour.ipynb").is_file() and folder.resolve() != PACKAGE:
+        if holds_notebooks(folder / "notebooks") and folder.resolve() != PACKAGE:
             return folder
     return here
 
