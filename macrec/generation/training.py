@@ -155,6 +155,10 @@ class GeneratorTraining:
             terms["implicit"] = implicit
         return loss, terms
 
+    def loss_weights(self, step: int) -> dict[str, float]:
+        """What a reported term is multiplied with; the tasks share the generation loss by their samples."""
+        return {"implicit": self.recipe.lambda_implicit}
+
     def batch_size(self, step: int) -> int:
         """Samples of all tasks in the batch of `step`."""
         return len(self._rows(step))

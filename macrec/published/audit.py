@@ -49,7 +49,7 @@ def gradient_by_level(
             )
             model = started(x, only, seed)
             terms = model.losses(model(x), labels)
-            torch.stack([term for name, term in terms.items() if name.startswith("contrastive")]).sum().backward()  # type: ignore[no-untyped-call]
+            torch.stack([value for term, value in terms.items() if term.kind == "contrastive"]).sum().backward()  # type: ignore[no-untyped-call]
             squares = [
                 parameter.grad.square().sum()
                 for name in model.modalities
@@ -107,7 +107,7 @@ def loss_under_shuffled_labels(
             outputs = model(x)
             for name, order in [("true", torch.arange(size)), *(("shuffled", order) for order in orders)]:
                 terms = model.losses(outputs, {modality: label[order] for modality, label in labels.items()})
-                loss = sum(float(term) for key, term in terms.items() if key.startswith("contrastive"))
+                loss = sum(float(value) for term, value in terms.items() if term.kind == "contrastive")
                 rows.append({"form": form, "labels": name, "loss": loss})
     return pl.DataFrame(rows)
 

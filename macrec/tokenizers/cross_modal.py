@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from macrec.errors import DataError
 from macrec.tokenizers.autoencoder import RQVAE, RQVAEConfig, RQVAEOutput
 from macrec.tokenizers.contrastive import Positives, info_nce, supervised_contrastive
+from macrec.tokenizers.loss_terms import LossTerm
 
 AlignOn = Literal["both", "encoder", "codebook"]
 
@@ -136,8 +137,8 @@ class CrossModalRQVAE(nn.Module):
         outputs: Mapping[str, RQVAEOutput],
         labels: Mapping[str, Tensor],
         generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
-        """The terms of the loss by name, unweighted; a term whose weight is zero is not computed.
+    ) -> dict[LossTerm, Tensor]:
+        """The terms of the loss, unweighted; a term whose weight is zero is not computed.
 
         `outputs` are those of a pass over the same `labels`: modality → pseudo-labels `[B]`, -1 for an item that lacks
         the modality. Outputs of a pass without codebooks have only their reconstruction. Raises ValueError when rows
@@ -146,11 +147,11 @@ class CrossModalRQVAE(nn.Module):
         for name, output in outputs.items():
             if len(output.latent) != (labelled := int((labels[name] >= 0).sum())):
                 raise ValueError(f"{name} has {len(output.latent)} rows for {labelled} labels: pass forward the labels")
-        terms: dict[str, Tensor] = {}
+        terms: dict[LossTerm, Tensor] = {}
         for name, output in outputs.items():
-            terms[f"reconstruction/{name}"] = output.reconstruction_loss
+            terms[LossTerm("reconstruction", name)] = output.reconstruction_loss
             if output.quantized is not None:
-                terms[f"quantization/{name}"] = output.quantization_loss
+                terms[LossTerm("quantization", name)] = output.quantization_loss
         if any(output.quantized is None for output in outputs.values()):
             return terms
         for name, output in outputs.items():
@@ -158,20 +159,22 @@ class CrossModalRQVAE(nn.Module):
             others = [labels[other][rows] for other in self.modalities if other != name]
             for level, weight in enumerate(self.config.lambda_con):
                 if weight and others:
-                    terms[f"contrastive/{name}/{level}"] = self._contrast(output, others, level, generator)
+                    terms[LossTerm("contrastive", name, level)] = self._contrast(output, others, level, generator)
         pairs = list(combinations(outputs, 2))
         if pairs and self.config.lambda_align:
-            terms["alignment"] = torch.stack([self._align(outputs, labels, one, two) for one, two in pairs]).sum()
+            terms[LossTerm("alignment")] = torch.stack(
+                [self._align(outputs, labels, one, two) for one, two in pairs]
+            ).sum()
         return terms
 
-    def weights(self, cross_modal: float = 1.0) -> dict[str, float]:
-        """The weight of every term by the name `losses` gives it; `cross_modal` scales those between modalities."""
-        weights: dict[str, float] = {}
+    def weights(self, cross_modal: float = 1.0) -> dict[LossTerm, float]:
+        """What every term of `losses` is multiplied with; `cross_modal` scales those between modalities."""
+        weights: dict[LossTerm, float] = {}
         for name in self.modalities:
-            weights |= {f"reconstruction/{name}": 1.0, f"quantization/{name}": 1.0}
+            weights |= {LossTerm("reconstruction", name): 1.0, LossTerm("quantization", name): 1.0}
             for level, weight in enumerate(self.config.lambda_con):
-                weights[f"contrastive/{name}/{level}"] = cross_modal * weight
-        return weights | {"alignment": cross_modal * self.config.lambda_align}
+                weights[LossTerm("contrastive", name, level)] = cross_modal * weight
+        return weights | {LossTerm("alignment"): cross_modal * self.config.lambda_align}
 
     def _contrast(
         self, output: RQVAEOutput, others: list[Tensor], level: int, generator: torch.Generator | None

@@ -15,8 +15,9 @@ from torch import Tensor
 from macrec.encoders.embeddings import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds, level_names
-from macrec.terms import Term, codebook_prefix
+from macrec.terms import codebook_prefix
 from macrec.tokenizers.cross_modal import CrossModalRQVAE
+from macrec.tokenizers.loss_terms import mean_over_levels, summed_over_levels
 from macrec.tokenizers.measures import measured_health
 from macrec.tokenizers.projection_start import start_as_projection
 from macrec.training import Decay, Keep, Plan, Usage, generator_for
@@ -153,13 +154,17 @@ class CodebookTask:
         outputs = self.module({name: x[rows] for name, x in self.x.items()}, labels, quantize)
         terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, POSITIVES, step))
         weights = self.module.weights(self.ramp(step))
-        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
         self._latents = {}
         for name, output in outputs.items():
             if output.quantized is not None:
                 self.module.branch(name).quantizer.observe(output.quantized)
                 self._latents[name] = output.latent.detach()
         return loss, summed_over_levels(terms)
+
+    def loss_weights(self, step: int) -> dict[str, float]:
+        """What every reported term is multiplied with at `step`; terms between modalities climb to their weight."""
+        return mean_over_levels(self.module.weights(self.ramp(step)))
 
     def batch_size(self, step: int) -> int:
         """Items in the batch of `step`."""
@@ -271,13 +276,3 @@ class CodebookTask:
         for number, (name, quantizer) in enumerate(quantizers.items()):
             if not quantizer.initialized and len(latents[name]):  # else a later batch will have the modality
                 quantizer.initialize(latents[name], self.recipe.seed + 100 * number)
-
-
-def summed_over_levels(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Terms named TERM/MODALITY/LEVEL added up over their levels; the others as they are."""
-    sums: dict[str, Tensor] = {}
-    for name, value in terms.items():
-        term = Term.of(name)
-        short = "/".join(filter(None, (term.family, term.modality)))
-        sums[short] = sums[short] + value if short in sums else value
-    return sums

@@ -19,7 +19,8 @@ class Event:
     before, "loss" being their weighted sum; `measured` what is costly and so measured now and then: named numbers
     such as "conflict_rate/text", empty in between; `usage` with it, per modality one array of code counts `[K]` per
     level. A name is TERM or TERM/MODALITY, or TERM/MODALITY/LEVEL. `samples` that were learned from so far, each as
-    often as it was in a batch; `cpu_seconds` of the process, all threads together, in the steps: without what was
+    often as it was in a batch; `weights`: what terms are multiplied with at this step, where that is not 1;
+    `cpu_seconds` of the process, all threads together, in the steps: without what was
     spent on measurements.
     """
 
@@ -31,6 +32,7 @@ class Event:
     usage: Usage = field(default_factory=dict)
     samples: int = 0
     cpu_seconds: float = 0.0
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from macrec.errors import DataError
 from macrec.training.events import Event
 from macrec.training.possible import EVENT_FIELDS, check_possible
 from macrec.training.state import Loop
+from macrec.training.task import weights_at
 
 NUMBERS = ("step", "samples", "seconds", "cpu_seconds", "finished", "counts", "best", "waited")
 """What a loop counts by itself, as plain values."""
@@ -67,7 +68,12 @@ def _put(loop: Loop, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         usage.setdefault(key.rpartition(".")[0], []).append(tensors[f"usage.{key}"].numpy())
     counts = {modality: tuple(usage[modality]) for modality in state["usage"]}
     loop.events = [
-        Event(**event, steps=loop.plan.steps, usage=counts if number == state["usage_of"] else {})
+        Event(
+            **event,
+            steps=loop.plan.steps,
+            usage=counts if number == state["usage_of"] else {},
+            weights=weights_at(loop.task, event["step"]),
+        )
         for number, event in enumerate(state["events"])
     ]
     for name in NUMBERS:

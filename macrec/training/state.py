@@ -13,7 +13,7 @@ from macrec.threads import threads_for
 from macrec.training.draws import mixed
 from macrec.training.events import Event, Usage
 from macrec.training.plan import Plan
-from macrec.training.task import Task
+from macrec.training.task import Task, weights_at
 
 
 class Loop:
@@ -102,7 +102,8 @@ class Loop:
                 self._keep(measured)
         seconds = self.seconds + time.perf_counter() - begin
         event = Event(
-            self.step, self.plan.steps, seconds, losses, measured, usage, self.samples, self.cpu_seconds
+            self.step, self.plan.steps, seconds, losses, measured, usage, self.samples, self.cpu_seconds,
+            weights_at(self.task, self.step),
         )  # fmt: skip
         self.events.append(event)
         return event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -31,3 +32,12 @@ class Task(Protocol):
 
     def measure(self) -> tuple[dict[str, float], Usage]:
         """The numbers and code counts of an event; must leave the module as it is."""
+
+
+def weights_at(task: Task, step: int) -> dict[str, float]:
+    """What the terms of `losses` are multiplied with in the last step of an event at `step`.
+
+    A task whose terms have weights says so in `loss_weights(step)`; terms that it does not name have the weight 1.
+    """
+    of_task: Callable[[int], dict[str, float]] | None = getattr(task, "loss_weights", None)
+    return {} if of_task is None else of_task(step - 1)

@@ -20,6 +20,7 @@ from macrec.quantization.conflicts import errors, resolve_conflicts
 from macrec.quantization.residual_kmeans import ResidualKMeans
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.tokenizers.loss_terms import LossTerm
 
 CONFIG = CrossModalConfig(
     RQVAEConfig(projection=None, hidden=(16,), width=6, sizes=(6, 6, 6)), lambda_con=(0.0, 0.1, 0.1), lambda_align=0.1
@@ -67,7 +68,7 @@ def test_the_gradient_of_a_level_is_that_of_its_term(batch):
     for name in model.modalities:
         model.branch(name).quantizer.initialize(model.branch(name).encoder(x[name]).detach(), 4)
     terms = model.losses(model(x), labels)
-    loss = terms["contrastive/text/2"] + terms["contrastive/image/2"]
+    loss = terms[LossTerm("contrastive", "text", 2)] + terms[LossTerm("contrastive", "image", 2)]
     weights = [weight for name in model.modalities for weight in model.branch(name).encoder.parameters()]
     gradients = torch.autograd.grad(loss, weights)
     expected = float(torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt())

@@ -25,11 +25,11 @@ from macrec.quantization.residual_quantizer import ResidualQuantizer
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.tokenizers.loss_terms import LossTerm, summed_over_levels
 from macrec.tokenizers.measures import cross_modal_information
 from macrec.tokenizers.training import (
     CodebookRecipe,
     CodebookTask,
-    summed_over_levels,
 )
 from macrec.training import drain, train
 
@@ -368,13 +368,30 @@ def test_measuring_leaves_the_module_as_it_is():
 
 def test_terms_are_summed_over_levels():
     terms = {
-        "contrastive/text/1": 2.0, "contrastive/text/2": 3.0, "contrastive/image/2": 5.0, "alignment": 7.0,
-        "quantization/text": 11.0,
+        LossTerm("contrastive", "text", 1): 2.0, LossTerm("contrastive", "text", 2): 3.0,
+        LossTerm("contrastive", "image", 2): 5.0, LossTerm("alignment"): 7.0, LossTerm("quantization", "text"): 11.0,
     }  # fmt: skip
-    found = summed_over_levels({name: torch.tensor(value) for name, value in terms.items()})
+    found = summed_over_levels({term: torch.tensor(value) for term, value in terms.items()})
     assert {name: float(value) for name, value in found.items()} == {
         "contrastive/text": 5.0, "contrastive/image": 5.0, "alignment": 7.0, "quantization/text": 11.0,
     }  # fmt: skip
+
+
+def test_events_carry_the_weights_of_their_terms_also_when_they_come_back(tmp_path):
+    """Terms times their weights sum to the loss, but for the mean over steps, when the ramp is over."""
+    task = task_of(replace(RECIPE, ramp=0.5))
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    events = drain(train(task, task.plan(reports=task.steps), checkpoint)).events
+    assert [event.weights["alignment"] for event in events] == pytest.approx(
+        [task.ramp(step) * 0.01 for step in range(task.steps)]
+    )
+    for event in events:
+        weighted = sum(event.weights[name] * value for name, value in event.losses.items() if name != "loss")
+        assert weighted == pytest.approx(event.losses["loss"], rel=1e-5)
+    again = task_of(replace(RECIPE, ramp=0.5))
+    assert [event.weights for event in train(again, again.plan(reports=again.steps), checkpoint)] == [
+        event.weights for event in events
+    ]
 
 
 def resumable(checkpoint=None):

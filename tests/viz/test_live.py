@@ -175,6 +175,18 @@ def test_a_reference_is_dashed_and_its_last_value_in_brackets():
     assert 'stroke-dasharray="40 30"' not in board_svg(training())
 
 
+def test_terms_are_drawn_times_their_weights_which_stand_in_the_labels():
+    """Of the reference as well, whose weights may be others; a term without a weight is drawn as it is."""
+    own, other = (
+        Curves([Event(step, 2, step, {"loss": 5.0, "contrastive/text": 20.0}, weights=weights) for step in (1, 2)])
+        for weights in ({"contrastive/text": 0.003}, {"contrastive/text": 0.5})
+    )
+    plain, term = panels(own, other, 10)[0].lines
+    assert (plain.label, term.label) == ("loss", "contrastive text × 0.003")
+    assert plain.values.tolist() == [5, 5] and term.values == pytest.approx([0.06, 0.06])
+    assert term.reference.tolist() == [10, 10]
+
+
 def test_other_trainings_get_a_panel_for_every_family_they_measure():
     events = [
         Event(i, 40, i, {"loss": 3 / i}, {"ndcg@10/validation": i / 100, "ndcg@10/test": i / 200, "recall@10": i / 50})

@@ -52,7 +52,8 @@ class Series:
 
 
 class Curves:
-    """The curves of a training: every loss term and every measured number by name, seconds, and the newest code usage.
+    """The curves of a training: every loss term, times its weight, and every measured number by name, seconds, and the
+    newest weights and code usage.
 
     An event at or before a step already seen replaces what was recorded from there on: the training went back to a
     checkpoint.
@@ -61,6 +62,7 @@ class Curves:
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.losses: dict[str, Series] = {}
         self.measured: dict[str, Series] = {}
+        self.weights: dict[str, float] = {}
         self.seconds = Series()
         self.usage: dict[str, tuple[NDArray[np.int64], ...]] = {}
         self.last: Event | None = None
@@ -72,9 +74,11 @@ class Curves:
         if self.last is not None and event.step <= self.last.step:
             for series in (*self.losses.values(), *self.measured.values(), self.seconds):
                 series.forget(event.step)
-        for known, new in ((self.losses, event.losses), (self.measured, event.measured)):
-            for name, value in new.items():
-                known.setdefault(name, Series()).add(event.step, float(value))
+        for name, value in event.losses.items():  # what each contributes to the sum
+            self.losses.setdefault(name, Series()).add(event.step, float(value) * event.weights.get(name, 1.0))
+        for name, value in event.measured.items():
+            self.measured.setdefault(name, Series()).add(event.step, float(value))
+        self.weights |= event.weights
         self.seconds.add(event.step, event.seconds)
         self.usage = event.usage or self.usage
         self.last = event
@@ -188,11 +192,15 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
             return colors[modality]
         return INK if name == "loss" else FUSED
 
+    def weighted(name: str) -> str:
+        weight = (reference.weights | curves.weights).get(name, 1.0)
+        return name.replace("/", " ") + (f" × {weight:.3g}" if weight != 1 else "")
+
     made = []
     terms = list(dict.fromkeys((*curves.losses, *reference.losses)))
     if terms:
         lines = tuple(
-            line("losses", name, name.replace("/", " "), color(name), 2.4 if name == "loss" else 1.6) for name in terms
+            line("losses", name, weighted(name), color(name), 2.4 if name == "loss" else 1.6) for name in terms
         )
         log = all((part[np.isfinite(part)] >= 0).all() for each in lines for part in (each.values, each.reference))
         made.append(Panel("loss terms" + log * ", log scale", lines, log))
