@@ -37,7 +37,7 @@ def embeddings(data):
         ("MQL4GRec", {"tokenizer": "rqvae", "quantizer": "ema", "conflicts": "hungarian"}),
         ("MQL4GRec", {"tokenizer": "rkmeans+", "softmax": "vocabulary"}),
         ("MACRec", {"tokenizer": "cross-modal", "quantizer": "gumbel", "conflicts": "rank"}),
-        ("MACRec", {"tokenizer": "rkmeans", "implicit": "official"}),
+        ("MACRec", {"tokenizer": "rkmeans", "implicit": "published"}),
     ],
 )
 def test_a_generator_learns_and_ranks_over_any_tokenizer(tmp_path: Path, data, embeddings, system, options):
