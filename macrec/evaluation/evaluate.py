@@ -157,7 +157,7 @@ def evaluate_each(
             ranked = [(each, each.rank_of(part.targets)) for each in rankings(system, part, depth, masks)]
         for evaluation, (ranking, ranks) in zip(evaluations, ranked, strict=True):
             if ranking.k > depth:
-                raise ValueError(f"{system.name} was asked for {depth} items and gave {ranking.k}")
+                raise ValueError(f"{system.name} returned {ranking.k} items instead of at most {depth}")
             evaluation.ranks[place] = ranks
             first = ranking.items[:, : max(ks)]
             evaluation.shown[:] += np.bincount(first[first != PADDING], minlength=len(counts))

@@ -102,8 +102,8 @@ class Results:
         users = f"{len(self.samples):,} {self.asked} users"
         runs = len({row["seed"] for row in self.rows})
         seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
-        over = "; generators are over the semantic IDs given" if self.over_given_ids else ""
-        return f"{users}, {seeds}; every item is a candidate, or, where it says masked, every item not yet met{over}."
+        over = "; generators use the given semantic IDs" if self.over_given_ids else ""
+        return f"{users}, {seeds}; every item is a candidate; masked: without the items of the history{over}."
 
     @property
     def metric(self) -> str:

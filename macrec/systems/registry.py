@@ -239,7 +239,7 @@ def fitting_entry(name: str, context: Context) -> Entry:
     while need := entry.unmet(context.data, context.modalities):
         if not entry.otherwise:
             raise NotApplicable(f"{entry.name} needs {need.name}", file=context.data.name, fix=need.fix)
-        print(f"{entry.otherwise} stands in for {entry.name}, which needs {need.name}.")
+        print(f"{entry.otherwise} replaces {entry.name}, which needs {need.name}.")
         entry = entry_of(entry.otherwise)
     return entry
 
@@ -252,7 +252,7 @@ def open_generator(context: Context, name: str) -> Generative:
     made = fitting_entry(name, context).systems(context)
     made = {name: made[name]} if name in made else made
     if len(made) > 1:
-        raise DataError(f"{name} stands for {len(made)} systems", field="system", fix=f"choose {' or '.join(made)}")
+        raise DataError(f"{name} names {len(made)} systems", field="system", fix=f"choose {' or '.join(made)}")
     (system,) = made.values()
     if not isinstance(system, Generative):
         generators = [other for other, every in systems(context).items() if isinstance(every, Generative)]

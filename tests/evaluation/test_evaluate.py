@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_refused():
             evaluate(system, samples, counts, groups={"odd": mask})
     with pytest.raises(ValueError, match="scores every item"):
         evaluate(Lists([[1], [2]]), samples, counts, ties="pessimistic")
-    with pytest.raises(ValueError, match="asked for 1 items and gave 2"):
+    with pytest.raises(ValueError, match="returned 2 items instead of at most 1"):
         evaluate(Lists([[1, 0], [2, 0]]), samples, counts, ks=(1,), depth=1)
     with pytest.raises(ValueError, match="a metric is"):
         gains([1], "recall@5")

@@ -150,7 +150,7 @@ def test_with_one_modality_macrec_is_tiger(texts, tmp_path, capsys):
     context = opened(texts, tmp_path)
     capsys.readouterr()
     assert open_generator(context, "MACRec").name == "TIGER (text)"
-    assert capsys.readouterr().out == "TIGER stands in for MACRec, which needs two modalities.\n"
+    assert capsys.readouterr().out == "TIGER replaces MACRec, which needs two modalities.\n"
 
 
 def test_ids_alone_are_evaluated_and_published_ids_add_generators(numbers, tmp_path):

@@ -29,7 +29,7 @@ def nearest_code_centroids(
 ) -> str:
     """One item (a row of `ids`), and at every level the `k` codes whose items are nearest to it, as HTML.
 
-    IDs alone have no codewords. What stands in for the codeword of a code is the mean vector of the items that have the
+    IDs alone have no codewords. The codeword of a code is replaced by the mean vector of the items that have the
     item's codes before it and then this code, the item itself left out. `vectors` `[N, d]` are embeddings of the items
     of `ids`, `present` `[N]` says which have one. Examples are the items nearest to the stand-in. Raises DataError for
     an item that is not there or has no vector.
