@@ -1,4 +1,4 @@
-"""Commands for data, IDs and what is installed: `datasets`, `diagnose`, `sids`, `explore`, `encoders`, `doctor`."""
+"""Commands for data, IDs and what is installed, from `datasets` to `doctor`."""
 
 from __future__ import annotations
 
@@ -117,6 +117,21 @@ def encoders(as_json: AsJson = False) -> None:
         typer.echo(f"{entry.spec:26} {entry.modality:6} {'needs ' + entry.missing if entry.missing else 'ready'}")
         typer.echo(textwrap.fill(entry.remark, 100, initial_indent="    ", subsequent_indent="    "))
     typer.echo("\nA file of your own that holds an ENCODER: FILE.py or FILE.py:REST (see macrec/encoders/kind.py).")
+
+
+@app.command()
+def tokenizers(as_json: AsJson = False) -> None:
+    """List the tokenizers, and the quantizers that an RQ-VAE may have."""
+    from macrec.quantization.quantizers import quantizers
+    from macrec.tokenizers import tokenizers as known
+
+    listed = {"tokenizer": {kind.name: kind.about for kind in known().values()}, "quantizer": quantizers()}
+    if as_json:
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    for parameter, entries in listed.items():
+        for name, about in entries.items():
+            typer.echo(f"{f'{parameter}={name}':24} {about}")
 
 
 @app.command()

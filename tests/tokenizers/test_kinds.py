@@ -1,12 +1,15 @@
 """Every tokenizer by name: it learns, is found again, and gives every item of the catalog an ID of its own."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from macrec.cli import app
 from macrec.data.curio import curio
 from macrec.data.split import item_counts
 from macrec.encoders import Embeddings
@@ -49,6 +52,14 @@ def embeddings(data):
 
 def settings_of(**options):
     return Parameters("smoke", levels=3, codewords=8, clusters=6, codebook_epochs=3, **options).codebooks()
+
+
+def test_the_command_lists_every_tokenizer_and_quantizer():
+    told = CliRunner().invoke(app, ["tokenizers"]).output
+    listed = json.loads(CliRunner().invoke(app, ["tokenizers", "--json"]).output)
+    assert set(listed["tokenizer"]) == {*LEARNED, "ids"} and "gumbel" in listed["quantizer"]
+    for parameter, entries in listed.items():
+        assert all(f"{parameter}={name}" in told and about in told for name, about in entries.items())
 
 
 def test_the_names_are_known():

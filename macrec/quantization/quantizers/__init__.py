@@ -25,6 +25,12 @@ def quantizer_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def quantizers() -> dict[str, str]:
+    """Name → what the quantizer is: the first line of its file."""
+    modules = {name: import_module(f"{__name__}.{name}") for name in quantizer_names()}
+    return {name: (module.__doc__ or "").partition("\n")[0] for name, module in modules.items()}
+
+
 def check_quantizer(spec: str) -> None:
     """Raise DataError unless `spec` names a quantizer, with options that it has and values that it takes."""
     kind, options = _class_and_options(spec)

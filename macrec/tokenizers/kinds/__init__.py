@@ -5,12 +5,11 @@ A new tokenizer is one new file here; the name in its `Kind` is the value of the
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 from macrec.data.dataset import Dataset
+from macrec.discovery import registered
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.specs import check_options, split_spec
@@ -23,8 +22,7 @@ __all__ = ["Kind", "check_tokenizer", "open_tokenizer", "tokenizers"]
 
 def tokenizers() -> dict[str, Kind]:
     """All tokenizers by name."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "kind"]
-    kinds: list[Kind] = [import_module(f"{__name__}.{name}").TOKENIZER for name in names]
+    kinds: list[Kind] = registered(__name__, __path__, "TOKENIZER")
     return {each.name: each for each in sorted(kinds, key=lambda each: each.name)}
 
 
