@@ -92,11 +92,6 @@ class Histories:
         return (self[user] for user in range(len(self)))
 
     @property
-    def longest(self) -> int:
-        """Events of the longest history: `leave_one_out` with it cuts nothing."""
-        return int(self.lengths.max(initial=1))
-
-    @property
     def lengths(self) -> NDArray[np.int64]:
         """Events per user, `[U]`."""
         return np.diff(self.offsets)

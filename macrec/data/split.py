@@ -65,8 +65,14 @@ class Samples:
         inside = places >= start[:, None]
         return np.where(inside, self.items[np.where(inside, places, 0)], PADDING).astype(np.int32)
 
+    def flat(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """All histories one after another, `[sum of lengths]`, and where each of them begins, `[S]`."""
+        begin = np.cumsum(self.lengths) - self.lengths
+        place = np.arange(int(self.lengths.sum())) + np.repeat(self.start - begin, self.lengths)
+        return self.items[place], begin
+
     def newest(self, count: int) -> Samples:
-        """The same samples with histories cut to their newest `count` items."""
+        """The same samples with histories cut to their newest `count` items: the one place where a system cuts them."""
         return Samples(self.items, self.user, np.maximum(self.start, self.target - count), self.target)
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Samples:
@@ -88,28 +94,27 @@ def split_histories(histories: Histories, max_history: int | None = None) -> Spl
     Every event of a part but the first of its user is the target of one sample; its history is what stands before it,
     at most `max_history` items (default: all). `Dataset.split` is the usual way here.
     """
-    longest = histories.longest if max_history is None else max_history
-    if longest < 1:
-        raise ValueError(f"max_history must be at least 1, got {longest}")
+    if max_history is not None and max_history < 1:
+        raise ValueError(f"max_history must be at least 1, got {max_history}")
     parts = parts_of(histories)
     begin, user = histories.offsets[:-1], histories.users
     has_history = np.arange(len(user)) > begin[user]
 
     def samples(part: int) -> Samples:
         target = np.flatnonzero((parts == part) & has_history)
-        start = np.maximum(begin[user[target]], target - longest)
-        return Samples(histories.items, user[target], start, target)
+        whole = Samples(histories.items, user[target], begin[user[target]].astype(np.int64), target)
+        return whole if max_history is None else whole.newest(max_history)
 
     return Split(samples(TRAIN), samples(VALID), samples(TEST))
 
 
-def leave_one_out(histories: Histories, max_history: int = 20) -> Split:
+def leave_one_out(histories: Histories, max_history: int | None = None) -> Split:
     """Split every history s of length n: train on the prefixes of s[:n-2], validate on s[n-2], test on s[n-1].
 
-    Training sample i = 1..n-3 predicts s[i] from the (at most `max_history`) items before it; validation and test
-    histories are cut in the same way. Users with fewer than 3 events give no validation and no test sample: all
-    their events belong to training, so a user with exactly 2 events gives one training sample. A published split is
-    not looked at: `Dataset.split` does that.
+    Training sample i = 1..n-3 predicts s[i] from the items before it, at most `max_history` of them (default: all, as
+    each system cuts histories to what it reads); validation and test histories are cut in the same way. Users with
+    fewer than 3 events give no validation and no test sample: all their events belong to training, so a user with
+    exactly 2 events gives one training sample. A published split is not looked at: `Dataset.split` does that.
 
     >>> split = leave_one_out(Histories.from_lists([[1, 2, 3, 4, 5, 6, 7]]), max_history=3)
     >>> [(split.train.history(i).tolist(), int(split.train.targets[i])) for i in range(len(split.train))]

@@ -1,8 +1,8 @@
 """Full-ranking evaluation of a system: every user counts once, every item is a candidate, nothing is sampled.
 
 There are two protocols, and published tables use both: *unmasked*, where the items of the history stay candidates, and
-*masked*, where they do not, and a target from the history cannot be hit. Give histories uncut (`leave_one_out`
-with a `max_history` above the longest): each system cuts them to what it reads, and all that is given is masked.
+*masked*, where they do not, and a target from the history cannot be hit. Give histories uncut, as
+`Dataset.split` does: each system cuts them to what it reads (`Samples.newest`), and all that is given is masked.
 
 Ties: items with equal scores are in the order of their rows in the item table, the lowest first, in every ranking. So
 the same scores give the same ranks everywhere. A system that gives one score to many can gain by it where item rows

@@ -88,10 +88,8 @@ class PathScorer:
             self.ranges = (*self.ranges, slice(EOS, EOS + 1))
         which = torch.full((len(samples),), task, device=device)
         # Only what these users have seen travels to the device, not the events of all.
-        histories = torch.from_numpy(samples.padded()).to(device)
-        length = torch.from_numpy(samples.lengths).to(device)
-        ends = torch.arange(1, len(samples) + 1, device=device) * histories.shape[1]
-        source, self.mask = tables.sources(which, histories.flatten(), ends - length, length)
+        items, begin, length = (torch.from_numpy(column).to(device) for column in (*samples.flat(), samples.lengths))
+        source, self.mask = tables.sources(which, items, begin, length)
         with torch.no_grad():
             self.memory = model.encode(source, self.mask)
         self.decoding = KVCache(model)
@@ -226,7 +224,8 @@ class PathDecoder:
         seen = self._seen(samples) if mask_seen else None
         normalize = self.options.normalize
         ranking = beam_search(scorer, self._trie(path), beams, normalize=normalize, seen=seen, trace=trace)
-        return Ranking(ranking.items, ranking.scores / self._length(path)), scorer
+        length = self._length(path)
+        return ranking if length == 1 else Ranking(ranking.items, ranking.scores / length), scorer
 
     def _exact(self, samples: Samples, k: int, mask_seen: bool) -> Ranking:
         scores = [self._exact_scores(samples, path) for path in self.paths]

@@ -90,8 +90,8 @@ class SASRec(ScoringSystem):
     def scores(self, samples: Samples) -> Scores:
         """The logits of all items after the newest `max_history` items of each history, `[B, N]` float32."""
         network = learned(self._network, self.name).eval()
-        begin = np.maximum(samples.start, samples.target - self.recipe.max_history)
-        place, inside = places(torch.tensor(begin), torch.tensor(samples.target))
+        read = samples.newest(self.recipe.max_history)
+        place, inside = places(torch.tensor(read.start), torch.tensor(read.target))
         items = torch.tensor(samples.items[place[inside].numpy()], device=self.device)
         states = network(items, inside.to(self.device))
         newest = inside.sum(1).cumsum(0) - 1

@@ -64,7 +64,7 @@ def test_next_item_probabilities_sum_to_one_and_never_repeat(data, world):
 def test_shoppers_follow_the_stated_law(world):
     # Over all test targets, the expected number of hits is the sum of stated probabilities; what happened must lie
     # within 4 standard deviations of it (a false alarm once in 15,000 seeds, and the seed is fixed).
-    samples = leave_one_out(shop(world), max_history=10**6).test
+    samples = leave_one_out(shop(world)).test
     for k in (1, 10):
         expected, variance, hits = 0.0, 0.0, 0
         for place, predictive in Oracle(world).batches(samples):
@@ -84,7 +84,7 @@ def test_first_items_are_drawn_by_weight(world):
 
 
 def test_no_ranking_beats_the_oracle(world):
-    samples = leave_one_out(shop(world), max_history=10**6).test
+    samples = leave_one_out(shop(world)).test
     oracle = Oracle(world).ranks(samples)
     reads_only = Oracle(build(world.settings, blind_to="image")).ranks(samples)
     sees_only = Oracle(build(world.settings, blind_to="text")).ranks(samples)
@@ -257,7 +257,7 @@ def test_ties_count_against_the_oracle(world, monkeypatch):
 def test_the_oracle_does_not_depend_on_the_batch(world, monkeypatch):
     from macrec.data.curio import oracle
 
-    samples = leave_one_out(shop(world), max_history=10**6).test.take(np.arange(50))
+    samples = leave_one_out(shop(world)).test.take(np.arange(50))
     whole = Oracle(world).ranks(samples)
     monkeypatch.setattr(oracle, "BATCH", 7)
     assert [place.stop - place.start for place, _ in Oracle(world).batches(samples)] == [7] * 7 + [1]
@@ -266,7 +266,7 @@ def test_the_oracle_does_not_depend_on_the_batch(world, monkeypatch):
 
 def test_a_batch_shrinks_as_the_shop_grows(world):
     # The sizes of batches follow the settings alone, so a small shop may pretend to be a large one.
-    samples = leave_one_out(shop(world), max_history=10**6).test.take(np.arange(9))
+    samples = leave_one_out(shop(world)).test.take(np.arange(9))
     for items, largest in ((10**6, 9), (25_000_000, 4), (10**9, 1)):
         pretending = dataclasses.replace(world, settings=Settings(num_items=items, num_users=1))
         sizes = [place.stop - place.start for place, _ in Oracle(pretending).batches(samples)]

@@ -56,6 +56,21 @@ def test_padded_histories_hold_exactly_the_history_on_the_right(lists, cap):
         assert samples.padded(last).shape == (1, samples.lengths[-1])
 
 
+@given(sequences, st.integers(1, 6))
+def test_flat_histories_are_the_histories_one_after_another(lists, cap):
+    samples = leave_one_out(Histories.from_lists(lists), cap).train
+    items, begin = samples.flat()
+    assert items.tolist() == [item for row in range(len(samples)) for item in samples.history(row).tolist()]
+    for row, (start, length) in enumerate(zip(begin, samples.lengths, strict=True)):
+        assert items[start : start + length].tolist() == samples.history(row).tolist()
+
+
+def test_nothing_is_cut_unless_it_is_asked_for():
+    split = leave_one_out(Histories.from_lists([list(range(60))]))
+    assert split.test.history(0).tolist() == list(range(59)) and split.train.lengths.max() == 57
+    assert split.test.newest(20).history(0).tolist() == list(range(39, 59))
+
+
 def test_histories_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match="offsets must rise"):
         Histories(np.array([0, 3]), np.zeros(2, np.int32))

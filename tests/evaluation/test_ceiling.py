@@ -29,7 +29,7 @@ def test_popularity_counts_training_events_only_and_breaks_ties_by_item_number()
 def test_every_ranker_stands_under_its_own_name():
     data = curio("tiny", num_users=120)
     found = ceiling(data)
-    test = leave_one_out(data.histories, max_history=10**6).test
+    test = leave_one_out(data.histories).test
     blind = {"text-only oracle": "image", "image-only oracle": "text"}
     for name in ("oracle", "text-only oracle", "image-only oracle"):
         world = build(data.world.settings, blind_to=blind.get(name))
@@ -41,7 +41,7 @@ def test_every_ranker_stands_under_its_own_name():
 
 def test_no_more_users_are_measured_than_asked_for():
     data = curio("tiny", num_users=120)
-    split = leave_one_out(data.histories, max_history=10**6)
+    split = leave_one_out(data.histories)
     test = split.test.take(np.arange(20))
     found = ceiling(data, max_users=20)
     assert found["oracle"] == ranking_metrics(Oracle(data.world).ranks(test))

@@ -33,7 +33,6 @@ from macrec.systems.sasrec_training import SASRecTraining
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
 
-UNCUT = 10**6
 MARKS = ["oracle", "text-only oracle", "image-only oracle"]
 PARAMETERS = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=2, beams=20)
 SETTINGS = PARAMETERS.settings()
@@ -49,7 +48,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def split(data):
-    return leave_one_out(data.histories, UNCUT)
+    return leave_one_out(data.histories)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +124,7 @@ def pairs(results):
 
 
 def test_every_system_is_trained_from_every_seed_and_those_that_count_once(elsewhere):
-    log, split = [], leave_one_out(elsewhere.histories, UNCUT)
+    log, split = [], leave_one_out(elsewhere.histories)
     results = compared(guesses(elsewhere, log), elsewhere, split, [4, 0, 7])
     expected = [
         ("popularity", 4), ("Guess it", 4), (MAIN, 4), ("Guess it", 0), (MAIN, 0), ("Guess it", 7), (MAIN, 7),
@@ -139,7 +138,7 @@ def test_every_system_is_trained_from_every_seed_and_those_that_count_once(elsew
 
 
 def test_all_are_asked_about_the_same_users_and_rows_hold_their_metrics(elsewhere):
-    log, split = [], leave_one_out(elsewhere.histories, UNCUT)
+    log, split = [], leave_one_out(elsewhere.histories)
     make = guesses(elsewhere, log)
     for mask_seen in (False, True):
         log.clear()
@@ -165,7 +164,7 @@ def test_all_are_asked_about_the_same_users_and_rows_hold_their_metrics(elsewher
 
 
 def test_results_by_system_are_means_over_seeds(elsewhere):
-    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0, 1, 2])
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories), [0, 1, 2])
     found = results.by_system()
     assert list(found) == ["popularity", "Guess it", MAIN]
     for name, metrics in found.items():
@@ -179,7 +178,7 @@ def test_results_by_system_are_means_over_seeds(elsewhere):
 
 
 def test_differences_are_those_of_the_others_for_the_same_users_and_all_seeds(elsewhere):
-    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [3, 4])
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories), [3, 4])
     for mask_seen in (False, True):
         runs = {name: np.stack(list(of_seed.values())) for name, of_seed in results.ranks[mask_seen].items()}
         assert {name: len(found) for name, found in runs.items()} == {"popularity": 1, "Guess it": 2, MAIN: 2}
@@ -216,7 +215,7 @@ def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
     expected = {metric: results.rows[-3][metric] for metric in (*METRICS, *masked(METRICS))}
     assert results.by_system()["oracle"] == expected
     assert not set(MARKS) & set(results.evaluations)
-    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories, UNCUT), [0])
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories), [0])
     assert not set(MARKS) & {row["system"] for row in results.rows}
     assert known_ranks(elsewhere, results.samples) == {}
 
@@ -235,7 +234,7 @@ def test_an_interrupt_leaves_what_was_finished(data, split, where):
 
 @pytest.mark.parametrize("where", ["training", "ranking"])
 def test_an_interrupt_at_once_leaves_a_table_of_nobody(elsewhere, where):
-    split = leave_one_out(elsewhere.histories, UNCUT)
+    split = leave_one_out(elsewhere.histories)
     results = compared(guesses(elsewhere, [], popularity_0=where), elsewhere, split, [0])
     assert results.stopped and results.rows == [] and results.evaluations == {}
     assert results.by_system() == {} and results.table.is_empty()
@@ -468,7 +467,7 @@ def test_a_study_has_three_seeds_and_all_else_one_unless_told():
 
 
 def test_the_caption_says_how_it_was_measured(elsewhere):
-    split = leave_one_out(elsewhere.histories, UNCUT)
+    split = leave_one_out(elsewhere.histories)
     one = compare_systems(guesses(elsewhere, []), elsewhere, split, [0], users=7)
     protocols = "; every item is a candidate; masked: without the items of the history."
     assert one.caption == "7 test users, one seed" + protocols

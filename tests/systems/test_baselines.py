@@ -23,7 +23,6 @@ from macrec.systems.text_knn import similar_texts
 from macrec.systems.transition_graph import Votes, strongest
 from macrec.training import drain
 
-UNCUT = 10**6
 N = 7
 SEQUENCES = st.lists(st.lists(st.integers(0, N - 1), min_size=1, max_size=7), min_size=1, max_size=8)
 
@@ -123,7 +122,7 @@ def graph_by_hand(sequences, history, votes=VOTES, last=3):
 @given(sequences=SEQUENCES)
 def test_scores_equal_a_loop_over_users(system, by_hand, sequences):
     data = dataset(sequences)
-    split = leave_one_out(data.histories, UNCUT)
+    split = leave_one_out(data.histories)
     fitted(system, data, split)
     for samples in split:
         expected = [by_hand(sequences, samples.history(row).tolist()) for row in range(len(samples))]
@@ -288,7 +287,7 @@ def test_the_rows_of_the_specification_come_out(shared_data, folder):
     # Conventions that give its numbers: kNN reads the last 20 items but all items met are masked, however long ago;
     # ties go by item number for popularity and Markov-1, against the target for kNN.
     data = load_dataset(shared_data / folder / "mql4grec")
-    split = leave_one_out(data.histories, UNCUT)
+    split = leave_one_out(data.histories)
     cold = item_counts(split, data.num_items)[split.test.targets] == 0
     assert cold.sum() == COLD_TARGETS[folder]
     parts = [split.test.take(np.arange(at, min(at + 256, len(split.test)))) for at in range(0, len(split.test), 256)]

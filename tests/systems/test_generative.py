@@ -25,7 +25,6 @@ from macrec.tokenizers import Codebooks, GivenIds
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain, train
 
-UNCUT = 10**6
 CODES = {"levels": 3, "codewords": 6, "clusters": 6, "codebook_epochs": 3}
 CODEBOOKS = Parameters("smoke", **CODES).codebooks()
 GENERATOR = replace(Parameters("smoke", beams=12).generator(), validate_users=20, measurements=3)
@@ -45,7 +44,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def split(data):
-    return leave_one_out(data.histories, UNCUT)
+    return leave_one_out(data.histories)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from macrec.systems.sasrec_network import SASRecNetwork, SASRecRecipe
 from macrec.systems.sasrec_training import SASRecTraining, Windows
 from macrec.training import drain
 
-UNCUT = 10**6
 N = 9
 TINY = SASRecRecipe(width=8, layers=2, heads=2, dropout=0.2, max_history=4, epochs=3, batch=8, learning_rate=0.01)
 SEQUENCES = st.lists(st.lists(st.integers(0, N - 1), min_size=1, max_size=15), min_size=1, max_size=6)
@@ -49,7 +48,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def split(data):
-    return leave_one_out(data.histories, UNCUT)
+    return leave_one_out(data.histories)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +163,7 @@ def test_neither_the_others_in_a_batch_nor_padding_change_scores(fitted, split):
 
 def test_only_the_newest_items_are_read(fitted):
     def scores(*histories):
-        return fitted.scores(leave_one_out(Histories.from_lists([[*items, 0] for items in histories]), UNCUT).test)
+        return fitted.scores(leave_one_out(Histories.from_lists([[*items, 0] for items in histories])).test)
 
     newest = [5, 3, 2, 7]
     assert len(newest) == TINY.max_history
@@ -235,7 +234,7 @@ def test_a_plan_has_what_its_recipe_says(split):
 
 
 def test_a_long_history_is_cut_into_overlapping_windows():
-    train = leave_one_out(Histories.from_lists([list(range(12)), [1, 2, 3, 4]]), UNCUT).train
+    train = leave_one_out(Histories.from_lists([list(range(12)), [1, 2, 3, 4]])).train
     windows = Windows.of(train, 4)
     # Targets 1 to 9: the first four, then two at a time, each window reading the four items before its last target.
     assert windows.first.tolist() == [1, 5, 7, 9, 13]
@@ -246,7 +245,7 @@ def test_a_long_history_is_cut_into_overlapping_windows():
 @given(SEQUENCES, st.integers(1, 6), st.integers(1, 6))
 def test_it_does_not_matter_how_short_training_histories_were_cut(sequences, longest, cut):
     histories = Histories.from_lists(sequences)
-    one, other = leave_one_out(histories, UNCUT).train, leave_one_out(histories, cut).train
+    one, other = leave_one_out(histories).train, leave_one_out(histories, cut).train
     if len(one):
         for column, expected in zip(Windows.of(other, longest), Windows.of(one, longest), strict=True):
             assert column.tolist() == expected.tolist()
@@ -258,7 +257,7 @@ def test_the_test_targets_teach_nothing(data, split, fitted):
     other = dataset([part.tolist() for part in np.split(changed, data.histories.offsets[1:-1])])
     assert training_events(leave_one_out(other.histories))[1].tolist() == training_events(split)[1].tolist()
     system = SASRec(TINY)
-    drain(system.fit(other, leave_one_out(other.histories, UNCUT)))
+    drain(system.fit(other, leave_one_out(other.histories)))
     assert same(learned(system), learned(fitted))
 
 
@@ -273,7 +272,7 @@ def test_a_deterministic_catalog_is_learned_by_heart():
         for second in range(N)
     ]
     data = dataset(sequences)
-    split = leave_one_out(data.histories, UNCUT)
+    split = leave_one_out(data.histories)
     recipe = SASRecRecipe(width=32, dropout=0.0, max_history=4, epochs=30, batch=16, learning_rate=5e-3, patience=None)
     system = SASRec(recipe)
     drain(system.fit(data, split))
@@ -337,7 +336,7 @@ def test_every_training_has_a_checkpoint_of_its_own(data, split, tmp_path):
     trainings = [
         (TINY, data, split),
         (replace(TINY, dropout=0.3), data, split),
-        (TINY, other_data, leave_one_out(other_data.histories, UNCUT)),
+        (TINY, other_data, leave_one_out(other_data.histories)),
         (TINY, data, fewer),
     ]
     for number, (recipe, asked_data, asked_split) in enumerate(trainings):

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -69,10 +70,8 @@ def read_csv(
                 if columns.count(name) > 1:
                     raise DataError("the column occurs twice", file=path, row=line_number, field=name, fix="keep one")
             piece = Piece(line_number + 1, rest)
-        if quoted and b'"' in piece.data:
-            frame = _quoted(path, piece, columns, schema, required, mark)
-        else:
-            frame = _plain(path, piece, columns, schema, required, mark)
+        rows = _Rows(path, piece, columns, schema, required, mark)
+        frame = rows.quoted() if quoted and b'"' in piece.data else rows.plain()
         if len(frame):
             has_rows = True
             yield frame
@@ -152,80 +151,69 @@ def _marked(piece: Piece, separator: str, path: Path) -> bytes:
     return piece.data.replace(separator.encode(), _UNIT)
 
 
-def _plain(
-    path: Path,
-    piece: Piece,
-    columns: Sequence[str],
-    schema: Mapping[str, Dtype],
-    required: Collection[str],
-    separator: str,
-) -> pl.DataFrame:
-    """The wanted columns of a piece without quotes, by polars."""
-    numbered = {f"{place}": schema.get(name, pl.String) for place, name in enumerate(columns)}
-    places = {name: pl.col(f"{columns.index(name)}").alias(name) for name in schema}
-    data = re.sub(rb"\n\n+", b"\n", piece.data).lstrip(b"\n")
-    try:
-        frame = pl.read_csv(data, has_header=False, schema=numbered, separator=separator, quote_char=None)
-    except (pl.exceptions.PolarsError, ValueError) as error:
-        _explain(path, piece, columns, schema, required, separator)
-        last = piece.first_line + piece.data.count(b"\n")
-        what = f"polars does not read this part ({str(error).splitlines()[0]})"
-        raise DataError(what, file=path, row=f"rows {piece.first_line} to {last}", fix="correct the file") from error
-    short = pl.col(f"{len(columns) - 1}").is_null()  # polars fills a short row up with nulls
-    if frame.select((short | pl.any_horizontal(places[name].is_null() for name in required)).any()).item():
-        _explain(path, piece, columns, schema, required, separator)
-    return frame.select(places.values())
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one piece of a file: which `columns` they have, and of these the ones in `schema`, some `required`."""
 
+    path: Path
+    piece: Piece
+    columns: Sequence[str]
+    schema: Mapping[str, Dtype]
+    required: Collection[str]
+    separator: str
 
-def _explain(
-    path: Path,
-    piece: Piece,
-    columns: Sequence[str],
-    schema: Mapping[str, Dtype],
-    required: Collection[str],
-    separator: str,
-) -> None:
-    """Raise DataError for the first row without quotes that does not fit; return when all do."""
-    for row, line in enumerate(piece.data.decode().split("\n"), piece.first_line):
-        if line:
-            values = line.split(separator)
-            check_count(values, len(columns), path, row)
-            _check_values(dict(zip(columns, values, strict=True)), schema, required, path, row)
+    def plain(self) -> pl.DataFrame:
+        """The wanted columns of rows without quotes, by polars."""
+        numbered = {f"{place}": self.schema.get(name, pl.String) for place, name in enumerate(self.columns)}
+        places = {name: pl.col(f"{self.columns.index(name)}").alias(name) for name in self.schema}
+        data = re.sub(rb"\n\n+", b"\n", self.piece.data).lstrip(b"\n")
+        try:
+            frame = pl.read_csv(data, has_header=False, schema=numbered, separator=self.separator, quote_char=None)
+        except (pl.exceptions.PolarsError, ValueError) as error:
+            self.explain()
+            first, last = self.piece.first_line, self.piece.first_line + self.piece.data.count(b"\n")
+            what = f"polars does not read this part ({str(error).splitlines()[0]})"
+            raise DataError(what, file=self.path, row=f"rows {first} to {last}", fix="correct the file") from error
+        short = pl.col(f"{len(self.columns) - 1}").is_null()  # polars fills a short row up with nulls
+        if frame.select((short | pl.any_horizontal(places[name].is_null() for name in self.required)).any()).item():
+            self.explain()
+        return frame.select(places.values())
 
+    def explain(self) -> None:
+        """Raise DataError for the first row without quotes that does not fit; return when all do."""
+        for row, line in enumerate(self.piece.data.decode().split("\n"), self.piece.first_line):
+            if line:
+                values = line.split(self.separator)
+                check_count(values, len(self.columns), self.path, row)
+                self.check(row, values)
 
-def _quoted(
-    path: Path,
-    piece: Piece,
-    columns: Sequence[str],
-    schema: Mapping[str, Dtype],
-    required: Collection[str],
-    separator: str,
-) -> pl.DataFrame:
-    """The wanted columns of a piece with quotes, by `csv`."""
-    rows = list(rows_of(piece, separator, path))
-    for row, values in rows:
-        check_count(values, len(columns), path, row)
-        if any("\n" in value for value in values):
-            what = "a quoted field holds a line break"
-            raise DataError(what, file=path, row=row, fix="close its quotes, or replace the line break")
-    table = {name: [values[columns.index(name)] or None for _, values in rows] for name in schema}
-    texts = pl.DataFrame(table, schema=dict.fromkeys(schema, pl.String))
-    frame = texts.select(pl.col(name).cast(kind, strict=False) for name, kind in schema.items())
-    if frame.null_count().rows() != texts.null_count().rows() or any(texts[name].null_count() for name in required):
+    def quoted(self) -> pl.DataFrame:
+        """The wanted columns of rows with quotes, by `csv`."""
+        rows = list(rows_of(self.piece, self.separator, self.path))
         for row, values in rows:
-            _check_values(dict(zip(columns, values, strict=True)), schema, required, path, row)
-    return frame
+            check_count(values, len(self.columns), self.path, row)
+            if any("\n" in value for value in values):
+                what = "a quoted field holds a line break"
+                raise DataError(what, file=self.path, row=row, fix="close its quotes, or replace the line break")
+        place = self.columns.index
+        texts = pl.DataFrame(
+            {name: [values[place(name)] or None for _, values in rows] for name in self.schema},
+            schema=dict.fromkeys(self.schema, pl.String),
+        )
+        frame = texts.select(pl.col(name).cast(kind, strict=False) for name, kind in self.schema.items())
+        lost = frame.null_count().rows() != texts.null_count().rows()
+        if lost or any(texts[name].null_count() for name in self.required):
+            for row, values in rows:
+                self.check(row, values)
+        return frame
 
-
-def _check_values(
-    values: Mapping[str, str], schema: Mapping[str, Dtype], required: Collection[str], path: Path, row: int
-) -> None:
-    """Raise DataError for an empty field that is required, and for one that is not of its type."""
-    for name, kind in schema.items():
-        value = values[name]
-        if value == "":
-            if name in required:
-                raise DataError("the field is empty", file=path, row=row, field=name, fix="fill it in")
-        elif kind != pl.String and pl.Series([value]).cast(kind, strict=False).null_count():
-            what = f"the value {brief(value)} is not a {'whole ' * (kind == pl.Int64)}number"
-            raise DataError(what, file=path, row=row, field=name, fix="correct it")
+    def check(self, row: int, values: Sequence[str]) -> None:
+        """Raise DataError for an empty field that is required, and for one that is not of its type."""
+        for name, kind in self.schema.items():
+            value = values[self.columns.index(name)]
+            if value == "":
+                if name in self.required:
+                    raise DataError("the field is empty", file=self.path, row=row, field=name, fix="fill it in")
+            elif kind != pl.String and pl.Series([value]).cast(kind, strict=False).null_count():
+                what = f"the value {brief(value)} is not a {'whole ' * (kind == pl.Int64)}number"
+                raise DataError(what, file=self.path, row=row, field=name, fix="correct it")
