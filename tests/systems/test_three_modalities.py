@@ -17,6 +17,7 @@ from macrec.systems import Context, Parameters, open_generator
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.contrastive import info_nce
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
+from macrec.tokenizers.loss_terms import LossTerm
 from macrec.training import drain
 from macrec.viz.live.curves import Curves, panels
 from macrec.viz.theme import FURTHER, IMAGE, TEXT
@@ -64,7 +65,7 @@ def test_the_reconstructed_latents_are_aligned_for_every_pair():
     outputs = model(x)
     words = {name: output.quantized.words for name, output in outputs.items()}
     pairs = [info_nce(words[one], words[two], config.temperature) for one, two in combinations(NAMES, 2)]
-    torch.testing.assert_close(model.losses(outputs, labels)["alignment"], torch.stack(pairs).sum())
+    torch.testing.assert_close(model.losses(outputs, labels)[LossTerm("alignment")], torch.stack(pairs).sum())
 
 
 def test_the_generator_learns_every_task_and_the_implicit_alignment(system):
@@ -88,12 +89,12 @@ def test_all_paths_are_fused(system):
 def test_the_board_draws_each_modality_in_its_color(system):
     _, _, _, codebooks, generator = system
     loss = panels(Curves(codebooks.events), Curves(), 100)[0]
-    colors = {line.label: line.color for line in loss.lines}
-    assert [colors[f"contrastive {name.replace('/', ' ')}"] for name in NAMES] == [TEXT, IMAGE, FURTHER[0]]
+    colors = [line.color for line in loss.lines if "contrastive" in line.label]  # in the order of the modalities
+    assert colors == [TEXT, IMAGE, FURTHER[0]]
     titles = [panel.title for panel in panels(Curves(codebooks.events), Curves(), 100)]
     assert "utilization of text/title codes, by level" in titles
-    tasks = {line.label: line.color for line in panels(Curves(generator.events), Curves(), 100)[0].lines}
-    assert tasks["text→text/title, sequence".replace("/", " ")] == FURTHER[0]
+    tasks = panels(Curves(generator.events), Curves(), 100)[0].lines
+    assert {line.color for line in tasks if line.label.endswith("→text title, sequence")} == {FURTHER[0]}
 
 
 def test_a_name_that_pytorch_uses_is_refused():
