@@ -1,4 +1,4 @@
-"""The trained MACRec of a run, found again with the parameters that notebook 06 had there; nothing is learned here."""
+"""The trained MACRec of a run, loaded with the parameters that notebook 06 had there; nothing is learned here."""
 
 from __future__ import annotations
 

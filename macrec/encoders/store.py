@@ -1,4 +1,4 @@
-"""Embeddings on disk: computed once, found again by everything that went into them, continued after a kill.
+"""Embeddings on disk: computed once, keyed by everything that went into them, continued after a kill.
 
 One folder per result, `<encoder>-<digest>/`, with `values.npy`, `present.npy`, `mean.npy`, `std.npy` and `meta.json`,
 which holds a checksum of every array, of the values chunk by chunk. While it is being computed it is called

@@ -24,7 +24,7 @@ def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
 
     All paths between modalities that the generator has learned are asked alone; then those within one modality are
     fused, and all of them, by every fusion that takes so many, with all paths counting alike. "tuned" is the decoder
-    as it is, whose paths count by the weights found on validation users.
+    as it is, whose paths count by the weights chosen on validation users.
     """
     within = [task.name for task in decoder.tables.tasks if task.kind == "sequence" and task.source == task.target]
     names = [task.name for task in decoder.tables.tasks if task.kind == "sequence"]
