@@ -1,4 +1,17 @@
-"""Checkpoints: tensors as safetensors, everything else as JSON, never half-written, nothing unpickled."""
+"""Checkpoints: tensors as safetensors, everything else as JSON, never half-written, nothing unpickled.
+
+A checkpoint's key is the first 12 digits of the SHA-256 of its `identity` as JSON (`Checkpoint.named`), and names its folder. The
+identity holds everything that decides the result and nothing else, so that equal trainings are found again and others never meet:
+
+| training | identity |
+|---|---|
+| codebooks (`Codebooks` in macrec/tokenizers/codebooks.py) | fingerprint of the dataset, encoders, digest of the vectors, settings |
+| generators (`Generative.checkpoint`) | fingerprint, digests of the IDs and of the samples learned from and measured on, tasks, settings without decoding |
+| SASRec (`SASRec.fit`) | fingerprint, digest of the split, recipe |
+
+Seeds are in the settings. Not in it: the name of the system (two that train alike share a checkpoint), how it is decoded, the
+version of the code.
+"""  # noqa: E501
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class DecodingOptions:
     """How items are decoded and paths fused.
 
     `beams`: prefixes kept at every level; `paths`: the tasks to decode, by name, such as "text→text, sequence" (empty:
-    those within one modality); `fusion` and `weights` of the paths; `normalize` as in `beam_search`, where scores of
-    "vocabulary" are those of the published code: the mean log p of the L codes and `EOS`; `batch`: users at a time;
-    `max_history`: how many of the newest items of a history are read. Raises ValueError for a `max_history` or
-    `batch` below 1.
+    those within one modality, or all where there are none); `fusion` and `weights` of the paths; `normalize` as in
+    `beam_search`, where scores of "vocabulary" are those of the published code: the mean log p of the L codes and
+    `EOS`; `batch`: users at a time; `max_history`: how many of the newest items of a history are read. Raises
+    ValueError for a `max_history` or `batch` below 1.
     """
 
     beams: int = 20
@@ -128,9 +128,9 @@ class PathDecoder:
         self.tries = {name: CodeTrie.of(ids, tables.device) for name, ids in tables.ids.items()}
         if options.normalize == "vocabulary":
             self.tries = {name: trie.with_eos() for name, trie in self.tries.items()}
-        self.paths = [self._number(name) for name in options.paths] or [
-            number for number, task in enumerate(tables.tasks) if task.kind == "sequence" and task.source == task.target
-        ]
+        sequences = [number for number, task in enumerate(tables.tasks) if task.kind == "sequence"]
+        within = [number for number in sequences if tables.tasks[number].source == tables.tasks[number].target]
+        self.paths = [self._number(name) for name in options.paths] or within or sequences
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best items of every history by all paths together."""

@@ -1,4 +1,20 @@
-"""Random draws that depend on a seed and a purpose alone, and where to compute."""
+"""Where a seed goes: every random draw of a training is made here, from a seed and a purpose, and where to compute.
+
+The parameter `seed` of a notebook (with several seeds: each of them, by `Settings.with_seed`) becomes the `seed` of three
+recipes, and nothing else is seeded by it:
+
+| recipe | what is drawn from it |
+|---|---|
+| `CodebookRecipe` | weights of each autoencoder, clusters of the pseudo-labels, the k-means that starts the codebooks, the order of the items in every epoch, positives, and residuals for dead codewords |
+| `GeneratorRecipe` | weights of the T5, the order of the samples in every epoch, items of the implicit alignment, validation users |
+| `SASRecRecipe` | weights, the order of the sequences in every epoch, validation users |
+
+A draw is `generator_for(seed, PURPOSE, epoch or step)`: a function of these numbers and of nothing drawn before, so that a
+resumed training continues bit for bit. Dropout draws from PyTorch's global generators, which the loop sets to
+`mixed(seed, step)` before every step and puts back after it (`macrec/training/state.py`). Not seeded by the parameter: the
+test users and the users taken of a large dataset, which are always drawn from 0, and the built-in catalog, whose seed
+stands in its name (curio:demo:7).
+"""  # noqa: E501
 
 from __future__ import annotations
 

@@ -85,6 +85,17 @@ def test_users_do_not_depend_on_the_batch_they_are_in(overfitted):
     np.testing.assert_allclose(alone.scores, together.scores, atol=1e-4)
 
 
+def test_without_a_task_within_a_modality_all_sequence_tasks_are_asked(overfitted):
+    model, tables, _, _ = overfitted
+    assert [tables.tasks[path].name for path in PathDecoder(model, tables, DecodingOptions()).paths] == [
+        "text→text, sequence",
+        "image→image, sequence",
+    ]
+    across = CodeTables(tables.ids, [task for task in tables.tasks if task.source != task.target])
+    asked = [across.tasks[path].name for path in PathDecoder(model, across, DecodingOptions()).paths]
+    assert asked == ["text→image, sequence", "image→text, sequence"]
+
+
 def test_seen_items_are_not_recommended(overfitted):
     model, tables, samples, _ = overfitted
     decoder = PathDecoder(model, tables, DecodingOptions(beams=20))
