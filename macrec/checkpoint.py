@@ -5,7 +5,7 @@ identity holds everything that decides the result and nothing else, so that equa
 
 | training | identity |
 |---|---|
-| codebooks (`Codebooks` in macrec/tokenizers/codebooks.py) | fingerprint of the dataset, encoders, digest of the vectors, settings |
+| tokenizers (`Tokenizer` in macrec/tokenizers/tokenizer.py) | fingerprint of the dataset, encoders, digest of the vectors, settings |
 | generators (`Generative.checkpoint`) | fingerprint, digests of the IDs and of the samples learned from and measured on, tasks, settings without decoding |
 | SASRec (`SASRec.fit`) | fingerprint, digest of the split, recipe |
 

@@ -31,10 +31,13 @@ def context(tmp_path_factory):
     """The smallest catalog and profile; a part of the histories, as none has to learn well."""
     data = curio("tiny")
     split = data.split()
-    split = split._replace(train=split.train.take(np.arange(200)), test=split.test.take(np.arange(40)))
-    embeddings = encode_modalities(data, "tfidf", "hog-color")
+    few = {
+        part: getattr(split, part).take(np.arange(count))
+        for part, count in (("train", 200), ("valid", 20), ("test", 40))
+    }
+    embeddings = encode_modalities(data, {"text": "tfidf", "image": "hog-color"})
     settings = Parameters("smoke", codewords=8, codebook_epochs=4).settings(data.num_items)
-    return Context(tmp_path_factory.mktemp("contract"), data, split, embeddings, settings)
+    return Context(tmp_path_factory.mktemp("contract"), data, split._replace(**few), embeddings, settings)
 
 
 def trained(context, name):
