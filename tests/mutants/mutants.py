@@ -106,13 +106,13 @@ MUTANTS = [
         ('over = chosen if normalize == "children" else logits', "over = logits"),
         ("again[:, 1:] = leaves[:, 1:] == leaves[:, :-1]", "again[:, 1:] = False"),
         ("return until - before == end - begin", "return until > before"),
-        ("items, found = trie.expand(nodes, scores, k or width)", "items, found = trie.expand(nodes, scores, width)"),
+        ("trie.expand(nodes, scores, k or beams)", "trie.expand(nodes, scores, beams)"),
     ),
     *mutants(
         "macrec/generation/trie.py",
         "tests/generation/test_beam.py tests/generation/test_exact.py",
         ("new[1:] |= column[1:] != column[:-1]", "new[1:] = column[1:] != column[:-1]"),
-        ("exists = found < end[..., None]", "exists = found <= end[..., None]"),
+        ("exists = child < end[..., None]", "exists = child <= end[..., None]"),
         ("right=True) - 1", "right=False) - 1"),
         ("offset = place - (ends - count).gather(1, beam)", "offset = place - ends.gather(1, beam)"),
     ),
@@ -213,7 +213,7 @@ MUTANTS = [
     *mutants(
         "macrec/data/split.py",
         "tests/data/test_dataset.py tests/data/test_published_split.py tests/systems/test_baselines.py",
-        ("np.maximum(begin[user[target]], target - longest)", "np.maximum(begin[user[target]], target - longest - 1)"),
+        ("np.maximum(self.start, self.target - count)", "np.maximum(self.start, self.target - count - 1)"),
         (
             "last = histories.offsets[1:][histories.lengths >= 3]",
             "last = histories.offsets[1:][histories.lengths >= 2]",
@@ -229,7 +229,7 @@ MUTANTS = [
         ("((theirs == own) & (out < place))", "((theirs == own) & (out > place))"),
         ("missing |= (exclude == place).any(axis=1)", "missing |= False"),
         ("(np.diff(out, axis=1, prepend=PADDING) != 0)", "True"),
-        ('order = np.argsort(-found, axis=1, kind="stable")', "order = np.argsort(-found, axis=1)[:, ::-1]"),
+        ('order = np.argsort(-top, axis=1, kind="stable")', "order = np.argsort(-top, axis=1)[:, ::-1]"),
     ),
     *mutants(
         "macrec/data/formats/kcore.py",

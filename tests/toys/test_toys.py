@@ -15,6 +15,7 @@ from macrec.data import formats, load_dataset
 from macrec.discovery import of_file
 from macrec.encoders import EmbeddingStore, available, make_encoder
 from macrec.errors import DataError
+from macrec.experiments import encode_modalities, modality_specs
 from macrec.workbench.file_parameters import locate
 
 HERE = Path(__file__).parent
@@ -41,6 +42,14 @@ def test_an_encoder_by_the_path_of_its_file(tmp_path):
     found = EmbeddingStore(tmp_path).get(data, make_encoder(f"{HERE / 'letters.py'}:aeiou"), progress=False)
     title = data.items["title"][3].lower()
     assert found.values[3].tolist() == [title.count(letter) for letter in "aeiou"]
+
+
+def test_an_encoder_of_a_file_as_the_parameters_of_a_notebook_name_it(monkeypatch):
+    """The way of `text_encoder` and `modalities` from the command line into the cells."""
+    monkeypatch.chdir(HERE)
+    text, further = locate("text_encoder", "letters.py"), locate("modalities", "text/title=letters.py:xyz")
+    embeddings = encode_modalities(load_dataset("curio:tiny"), modality_specs(text, "", further))
+    assert {name: found.dim for name, found in embeddings.items()} == {"text": 26, "text/title": 3}
 
 
 def test_an_encoder_that_is_dropped_in(dropped_in):
