@@ -112,13 +112,13 @@ def generator() -> Callable[[], object]:
     from macrec.data import leave_one_out, load_dataset
     from macrec.generation.training import GeneratorTraining
     from macrec.models.t5 import T5
-    from macrec.systems import Parameters
+    from macrec.systems.settings import PROFILES
     from macrec.training import train
 
-    data, settings = load_dataset("curio:demo"), Parameters("demo").generator()
+    data, profile = load_dataset("curio:demo"), PROFILES["demo"]
     tables = random_tables(data.num_items)
     split = leave_one_out(data.histories, max_history=20)
-    training = GeneratorTraining(T5(len(tables.vocabulary), settings.config), tables, split.train, settings.recipe)
+    training = GeneratorTraining(T5(len(tables.vocabulary), profile.t5), tables, split.train, profile.generator)
     return lambda: list(takewhile(lambda event: event.step < 40, train(training, training.plan(measurements=1))))
 
 
@@ -138,11 +138,11 @@ def decoding() -> Callable[[], object]:
     from macrec.data import leave_one_out, load_dataset
     from macrec.generation.decoder import DecodingOptions, PathDecoder
     from macrec.models.t5 import T5
-    from macrec.systems import Parameters
+    from macrec.systems.settings import PROFILES
 
     data = load_dataset("curio:demo")
     tables = random_tables(data.num_items)
-    decoder = PathDecoder(T5(len(tables.vocabulary), Parameters("demo").generator().config), tables, DecodingOptions())
+    decoder = PathDecoder(T5(len(tables.vocabulary), PROFILES["demo"].t5), tables, DecodingOptions())
     users = leave_one_out(data.histories, max_history=20).test.take(np.arange(500))
     return lambda: decoder.recommend(users, 10)
 

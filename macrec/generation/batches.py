@@ -62,7 +62,9 @@ class CodeTables:
                 prompts[row, : task.prompt] = self.vocabulary.prompt(task.name)
         self.prompts = torch.from_numpy(prompts).to(device)
         self.prompt_length = torch.tensor([task.prompt for task in tasks], device=device)
-        self.source = torch.tensor([self.modalities.index(task.source) for task in tasks], device=device)
+        # A source that joins modalities has no table of its own: only a causal generator reads it.
+        sources = [self.modalities.index(task.source) if task.source in ids else -1 for task in tasks]
+        self.source = torch.tensor(sources, device=device)
         self.target = torch.tensor([self.modalities.index(task.target) for task in tasks], device=device)
 
     def item_tokens(self, modality: int, items: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,8 @@ from macrec.data.split import PADDING, Samples
 from macrec.errors import DataError
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize, Trace, all_seen, beam_search, child_log_probabilities, distinct_leaves
-from macrec.generation.exact import check_affordable, leaf_scores
+from macrec.generation.causal import CausalGenerator, CausalScorer
+from macrec.generation.exact import BranchingScorer, check_affordable, leaf_scores
 from macrec.generation.fusion import Fusion, best, fuse, table
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
@@ -44,10 +45,10 @@ class DecodingOptions:
     """How items are decoded and paths fused.
 
     `beams`: prefixes kept at every level; `paths`: the tasks to decode, by name, such as "text→text, sequence" (empty:
-    those within one modality, or all where there are none); `fusion` and `weights` of the paths; `normalize` as in
-    `beam_search`, where scores of "vocabulary" are those of the published code: the mean log p of the L codes and
-    `EOS`; `batch`: users at a time; `max_history`: how many of the newest items of a history are read. Raises
-    ValueError for a `max_history` or `batch` below 1.
+    those of `usual_paths`); `fusion` and `weights` of the paths; `normalize` as in `beam_search`, where scores of
+    "vocabulary" are those of the published code: the mean log p of the L codes and `EOS`; `batch`: users at a time;
+    `max_history`: how many of the newest items of a history are read. Raises ValueError for a `max_history` or
+    `batch` below 1.
     """
 
     beams: int = 20
@@ -123,14 +124,12 @@ class PathScorer:
 class PathDecoder:
     """Recommends by a generator: histories in, rankings out."""
 
-    def __init__(self, model: T5, tables: CodeTables, options: DecodingOptions) -> None:
+    def __init__(self, model: T5 | CausalGenerator, tables: CodeTables, options: DecodingOptions) -> None:
         self.model, self.tables, self.options = model, tables, options
         self.tries = {name: CodeTrie.of(ids, tables.device) for name, ids in tables.ids.items()}
         if options.normalize == "vocabulary":
             self.tries = {name: trie.with_eos() for name, trie in self.tries.items()}
-        sequences = [number for number, task in enumerate(tables.tasks) if task.kind == "sequence"]
-        within = [number for number in sequences if tables.tasks[number].source == tables.tasks[number].target]
-        self.paths = [self._number(name) for name in options.paths] or within or sequences
+        self.paths = [self._number(name) for name in options.paths] or usual_paths(tables.tasks)
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best items of every history by all paths together."""
@@ -184,7 +183,7 @@ class PathDecoder:
         return self._search(self._number(path), samples, self.options.beams, mask_seen, trace)[0], trace
 
     @torch.no_grad()
-    def scores(self, path: int, scorer: PathScorer, items: NDArray[np.int64]) -> NDArray[np.float64]:
+    def scores(self, path: int, scorer: BranchingScorer, items: NDArray[np.int64]) -> NDArray[np.float64]:
         """The score `[B, C]` of `items` `[B, C]` on a path, by teacher forcing, as in a beam; -inf for `PADDING`."""
         trie = self._trie(path)
         wanted = torch.from_numpy(items).to(self.tables.device)
@@ -219,7 +218,7 @@ class PathDecoder:
 
     def _search(
         self, path: int, samples: Samples, beams: int, mask_seen: bool, trace: Trace | None = None
-    ) -> tuple[Ranking, PathScorer]:
+    ) -> tuple[Ranking, BranchingScorer]:
         scorer = self._scorer(path, samples)
         seen = self._seen(samples) if mask_seen else None
         normalize = self.options.normalize
@@ -251,9 +250,16 @@ class PathDecoder:
         )
         return hidden
 
-    def _scorer(self, path: int, samples: Samples) -> PathScorer:
+    def _scorer(self, path: int, samples: Samples) -> BranchingScorer:
         """The generator on a path, reading the newest `max_history` items of each sample."""
         read = samples.newest(self.options.max_history)
+        if isinstance(self.model, CausalGenerator):
+            if self.options.normalize == "vocabulary":
+                fix = 'choose "children" or "level", or backbone="t5"'
+                raise DataError("a causal generator has no vocabulary of tokens", field="normalize", fix=fix)
+            names, task = self.model.modalities, self._task(path)
+            sources = [names.index(name) for name in task.sources]
+            return CausalScorer(self.model, sources, names.index(task.target), read)
         return PathScorer(self.model, self.tables, path, read, self.options.normalize)
 
     def _seen(self, samples: Samples) -> Tensor:
@@ -275,6 +281,14 @@ class PathDecoder:
         if name not in names:
             raise ValueError(f'there is no path "{name}", only {", ".join(names)}')
         return names.index(name)
+
+
+def usual_paths(tasks: Sequence[CodeTask]) -> list[int]:
+    """The tasks decoded by default: those that read all modalities at once, else those within one, else all."""
+    sequences = [number for number, task in enumerate(tasks) if task.kind == "sequence"]
+    joint = [number for number in sequences if len(tasks[number].sources) > 1]
+    within = [number for number in sequences if tasks[number].source == tasks[number].target]
+    return joint or within or sequences
 
 
 def rankings_of(decoders: Sequence[PathDecoder], samples: Samples, k: int, mask_seen: bool = False) -> list[Ranking]:

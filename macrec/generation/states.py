@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from macrec.errors import DataError, unseen
 from macrec.files import replacing
 from macrec.generation.batches import CodeTables
+from macrec.generation.causal import CausalGenerator
 from macrec.generation.implicit import pooled
 from macrec.models.t5 import T5
 from macrec.training import Task, Usage
@@ -24,8 +25,10 @@ Floats = NDArray[np.float32]
 
 
 @torch.no_grad()
-def item_states(model: T5, tables: CodeTables, batch: int = 1024) -> dict[str, Floats]:
+def item_states(model: T5 | CausalGenerator, tables: CodeTables, batch: int = 1024) -> dict[str, Floats]:
     """Modality → the mean `[N, d_model]` of the encoder's states over every item's ID and `EOS`.
+
+    Of a causal generator: the state after the item alone, of which that modality is read.
 
     These are the states that the implicit alignment compares, without dropout; `model` is left in the mode it was in.
     Items that share an ID have exactly one state: each ID is encoded once, `batch` at a time. Raises ValueError for a
@@ -38,6 +41,10 @@ def item_states(model: T5, tables: CodeTables, batch: int = 1024) -> dict[str, F
     try:
         states = {}
         for number, modality in enumerate(tables.modalities):
+            if isinstance(model, CausalGenerator):
+                items = torch.split(torch.arange(len(model.codes), device=tables.device), batch)
+                states[modality] = torch.cat([model.alone(part, number) for part in items]).float().cpu().numpy()
+                continue
             every, _ = tables.item_tokens(number, torch.arange(tables.tokens.shape[1], device=tables.device))
             tokens, which = every.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
             mask = torch.ones_like(tokens, dtype=torch.bool)

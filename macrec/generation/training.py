@@ -78,9 +78,9 @@ class GeneratorRecipe:
     patience: int | None = 10
     seed: int = 0
 
-    def total_steps(self, tasks: Sequence[CodeTask], sequences: int, items: int) -> int:
-        """Steps of a training on these tasks over so many training sequences and items."""
-        samples = sum(sequences if task.kind == "sequence" else items for task in tasks)
+    def total_steps(self, tasks: Sequence[CodeTask], train: Samples, items: int) -> int:
+        """Steps of a training on these tasks over these samples and so many items."""
+        samples = sum(len(train) if task.kind == "sequence" else items for task in tasks)
         return self.steps or self.epochs * -(-samples // self.batch)
 
 
@@ -171,8 +171,9 @@ class GeneratorTraining:
         return (self.measure_with() if self.measure_with is not None else {}), {}
 
     @torch.no_grad()
-    def loss_of(self, samples: TaskSamples, tasks: Sequence[int]) -> float:
-        """The generation loss of the samples of these `tasks`, nats per token: the mean, module as it is."""
+    def loss_of(self, asked: Samples, tasks: Sequence[int]) -> float:
+        """The loss of the targets of `asked` on these `tasks`, nats per token: the mean, module as it is."""
+        samples = TaskSamples(self.tables, asked)
         rows = np.flatnonzero(np.isin(samples.task.cpu().numpy(), tasks))
         rows = rows[np.argsort(samples.lengths[rows], kind="stable")]
         batches = [samples.batch(rows[at : at + self.recipe.batch]) for at in range(0, len(rows), self.recipe.batch)]

@@ -12,15 +12,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split
+from macrec.encoders.embeddings import Embeddings
+from macrec.encoders.principal import principal_components
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
-from macrec.generation.batches import CodeTables, TaskSamples
+from macrec.generation.batches import CodeTables
+from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig
+from macrec.generation.causal_training import CausalRecipe, CausalTraining
 from macrec.generation.decoder import DecodingOptions, PathDecoder
 from macrec.generation.fusion_weights import tuned_weights
 from macrec.generation.states import StateSnapshots, item_states
@@ -28,6 +33,7 @@ from macrec.generation.tasks import CodeTask
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.tokenizers.codebooks import digest as vectors_digest
 from macrec.tokenizers.ids import Ids
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
@@ -37,14 +43,21 @@ class GeneratorSettings:
     """The settings of a generator over given semantic IDs: network, training and decoding.
 
     `validate_users`: how many users the measurements during training use; `measurements`: how many there are, 0
-    being one after every epoch.
+    being one after every epoch. The type of `config` and `recipe` is the backbone's: an encoder-decoder (T5), or a
+    causal generator, which reads so many principal components of the contents beside the codes as `content` says.
     """
 
-    config: T5Config = field(default_factory=T5Config)
-    recipe: GeneratorRecipe = field(default_factory=GeneratorRecipe)
+    config: T5Config | CausalGeneratorConfig = field(default_factory=T5Config)
+    recipe: GeneratorRecipe | CausalRecipe = field(default_factory=GeneratorRecipe)
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     validate_users: int = 500
     measurements: int = 0
+    content: int = 0
+
+    @property
+    def causal(self) -> bool:
+        """Whether the generator is causal: one place per item, which may read several modalities at once."""
+        return isinstance(self.config, CausalGeneratorConfig)
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""
@@ -58,15 +71,23 @@ class GeneratorSettings:
 class Generative:
     """A generative recommender: `ids`, the `tasks` its generator learns, and the settings of that generator.
 
-    A `System`. What it learns lies in `folder`, one folder per training, and is found again.
+    A `System`. What it learns lies in `folder`, one folder per training, and is found again. `embeddings`: the contents
+    that a causal generator reads beside the codes, where its settings say so.
     """
 
     def __init__(
-        self, name: str, folder: Path, ids: Ids, tasks: Sequence[CodeTask], settings: GeneratorSettings
+        self,
+        name: str,
+        folder: Path,
+        ids: Ids,
+        tasks: Sequence[CodeTask],
+        settings: GeneratorSettings,
+        embeddings: Mapping[str, Embeddings] | None = None,
     ) -> None:
         self.name, self.folder, self.ids, self.tasks, self.settings = name, folder, ids, tuple(tasks), settings
+        self.embeddings = dict(embeddings or {}) if settings.content else {}
         self._decoder: PathDecoder | None = None
-        self._training: GeneratorTraining | None = None
+        self._training: GeneratorTraining | CausalTraining | None = None
         self._states: StateSnapshots | None = None
         self.ends: tuple[Event, ...] = ()
         """The newest event of the generator's training, with its effort; empty before the first."""
@@ -102,16 +123,25 @@ class Generative:
         if weighted and len(asked) and settings.decoding.weights is None:
             decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
 
-    def new_training(self, data: Dataset, split: Split) -> GeneratorTraining:
+    def new_training(self, data: Dataset, split: Split) -> GeneratorTraining | CausalTraining:
         """A fresh generator and its samples, over the IDs that the first stage has given."""
         tables = CodeTables(self.ids.tables(data, split), self.tasks, best_device())
-        model = T5(len(tables.vocabulary), self.settings.config, self.settings.recipe.seed).to(tables.device)
-        train_samples = split.train.newest(self.settings.decoding.max_history)
-        return GeneratorTraining(model, tables, train_samples, self.settings.recipe)
+        config, recipe = self.settings.config, self.settings.recipe
+        if isinstance(config, CausalGeneratorConfig) and isinstance(recipe, CausalRecipe):
+            content = {
+                name: torch.from_numpy(principal_components(self.embeddings[name], self.settings.content))
+                for name in tables.modalities
+                if name in self.embeddings
+            }
+            causal = CausalGenerator(tables.ids, content, config, recipe.seed).to(tables.device)
+            return CausalTraining(causal, tables, split.train, recipe)
+        assert isinstance(config, T5Config) and isinstance(recipe, GeneratorRecipe)
+        model = T5(len(tables.vocabulary), config, recipe.seed).to(tables.device)
+        return GeneratorTraining(model, tables, split.train.newest(self.settings.decoding.max_history), recipe)
 
     def steps(self, data: Dataset, split: Split) -> int:
         """The number of optimizer steps of the second stage, computed without training."""
-        return self.settings.recipe.total_steps(self.tasks, len(split.train), data.num_items)
+        return self.settings.recipe.total_steps(self.tasks, split.train, data.num_items)
 
     def with_steps(self, steps: int) -> Self:
         """The same system, not yet trained, with so many steps of the second stage instead of epochs."""
@@ -130,9 +160,11 @@ class Generative:
         return learned(self._decoder, self.name)
 
     @property
-    def training(self) -> GeneratorTraining:
+    def training(self) -> GeneratorTraining | CausalTraining:
         """The second stage's module and its samples. Raises RuntimeError before it has begun."""
-        return learned(self._training, self.name)
+        if self._training is None:
+            raise RuntimeError(f"{self.name} has learned nothing yet: call fit first")
+        return self._training
 
     def states(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """Moment of the training → modality → the encoder's mean states of every item's ID, `[N, d_model]`.
@@ -160,6 +192,7 @@ class Generative:
             "ids": {name: digest(table) for name, table in ids.items()},
             "samples": [digest_of_samples(samples) for samples in read],
             "max_history": longest,
+            "content": {name: vectors_digest(vectors) for name, vectors in self.embeddings.items()},
             "tasks": self.about["tasks"],
             "settings": {name: value for name, value in self.about["settings"].items() if name != "decoding"},
         }
@@ -170,9 +203,9 @@ class Generative:
         return validation_users(split, self.settings.validate_users, self.settings.recipe.seed)
 
 
-def _measured(training: GeneratorTraining, decoder: PathDecoder, asked: Samples) -> dict[str, float]:
+def _measured(training: GeneratorTraining | CausalTraining, decoder: PathDecoder, asked: Samples) -> dict[str, float]:
     """The metrics of the recommendations of `decoder` for `asked`, and the loss of the true IDs."""
-    read = TaskSamples(training.tables, asked.newest(decoder.options.max_history))
+    read = asked.newest(decoder.options.max_history)
     return validation_metrics(decoder.recommend, asked) | {VALIDATION_LOSS: training.loss_of(read, decoder.paths)}
 
 

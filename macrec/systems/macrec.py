@@ -41,8 +41,9 @@ class MACRec(Generative):
             named_without("MACRec", without, SYSTEM.terms_in(context)),
             context.folder / "generators",
             context.ids(replace(codebooks, config=config)),
-            code_tasks(context.modalities, sequence_level=explicit, item_level=explicit),
+            code_tasks(context.modalities, sequence_level=explicit, item_level=explicit, joint=generator.causal),
             generator.without_implicit() if "implicit" in without else generator,
+            context.embeddings,
         )
 
 

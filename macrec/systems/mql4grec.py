@@ -19,7 +19,14 @@ class MQL4GRec(Generative):
         settings = context.settings
         ids = context.ids(settings.codebooks.independent())
         generator = settings.generator.without_implicit()
-        super().__init__("MQL4GRec", context.folder / "generators", ids, code_tasks(context.modalities), generator)
+        super().__init__(
+            "MQL4GRec",
+            context.folder / "generators",
+            ids,
+            code_tasks(context.modalities),
+            generator,
+            context.embeddings,
+        )
 
 
 SYSTEM = Entry(

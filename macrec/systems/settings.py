@@ -11,8 +11,11 @@ from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
 from typing import Any, cast, get_args
 
 from macrec.errors import DataError
+from macrec.generation.causal import CausalGeneratorConfig
+from macrec.generation.causal_training import CausalRecipe
 from macrec.generation.decoder import DecodingOptions
 from macrec.generation.training import GeneratorRecipe, Implicit, Softmax
+from macrec.models.causal import CausalConfig
 from macrec.models.t5 import T5Config
 from macrec.quantization.conflict_policies import check_policy
 from macrec.quantization.quantizers import check_quantizer
@@ -29,12 +32,13 @@ from macrec.tokenizers.training import CodebookRecipe
 class Profile:
     """Everything that one word sets: what is taken of the data, every network, how it learns, and what is compared.
 
-    `catalog`: the size of the built-in catalog. `most_users`, `most_events`: of a larger dataset so much is taken; 0 is
-    all. `network`: the autoencoder of the codebooks, `codebooks`: how it learns; `t5` and `generator`: the same for the
-    generators; `validate_users` and `measurements`: how a generator is measured meanwhile (0: after every epoch).
-    `sasrec`: the network over item numbers and how it learns. `seeds`: random starts of a comparison, `weights`: the
-    contrastive weights that notebook 03 compares beside its own, `ablation`: whether notebook 08 trains its reference
-    without each of its terms.
+    `catalog`: the size of the built-in catalog. `most_users`, `most_events`: of a larger dataset so much is taken;
+    0 is all. `network`: the autoencoder of the codebooks, `codebooks`: how it learns; `t5` and `generator`: the
+    same for the generators, and `causal` and `causal_recipe` where these are causal; `validate_users` and
+    `measurements`: how a generator is measured meanwhile (0: after every epoch). `sasrec`: the network over item
+    numbers and how it learns. `seeds`: random starts of a comparison, `weights`: the contrastive weights that
+    notebook 03 compares beside its own, `ablation`: whether notebook 08 trains its reference without each of its
+    terms.
     """
 
     about: str
@@ -45,6 +49,8 @@ class Profile:
     codebooks: CodebookRecipe
     t5: T5Config
     generator: GeneratorRecipe
+    causal: CausalGeneratorConfig
+    causal_recipe: CausalRecipe
     validate_users: int
     measurements: int
     sasrec: SASRecRecipe
@@ -70,6 +76,8 @@ PROFILES = {
         codebooks=CodebookRecipe(epochs=10, batch=256, learning_rate=3e-3),
         t5=T5Config.named("tiny"),
         generator=replace(SHORT, epochs=1, batch=64),
+        causal=CausalGeneratorConfig(CausalConfig(width=32, feed_forward=64), head_units=32),
+        causal_recipe=CausalRecipe(epochs=2, batch=64),
         validate_users=500,
         measurements=10,
         sasrec=SASRecRecipe(width=16, heads=2, epochs=3),
@@ -83,6 +91,8 @@ PROFILES = {
         codebooks=CodebookRecipe(epochs=60, batch=256, learning_rate=3e-3),
         t5=SMALL,
         generator=replace(SHORT, epochs=3),
+        causal=CausalGeneratorConfig(),
+        causal_recipe=CausalRecipe(epochs=16),
         validate_users=250,
         measurements=6,
         sasrec=SASRecRecipe(),
@@ -96,6 +106,8 @@ PROFILES = {
         codebooks=CodebookRecipe(epochs=100, batch=256, learning_rate=3e-3),
         t5=SMALL,
         generator=replace(SHORT, epochs=5),
+        causal=CausalGeneratorConfig(),
+        causal_recipe=CausalRecipe(epochs=24),
         validate_users=500,
         measurements=10,
         sasrec=SASRecRecipe(),
@@ -112,6 +124,8 @@ PROFILES = {
         codebooks=CodebookRecipe(epochs=1000),
         t5=T5Config(),
         generator=GeneratorRecipe(),
+        causal=CausalGeneratorConfig(CausalConfig(width=128, heads=4, feed_forward=512), head_units=256),
+        causal_recipe=CausalRecipe(epochs=90),
         validate_users=500,
         measurements=0,
         sasrec=SASRecRecipe(),
@@ -126,6 +140,13 @@ def profile_named(name: str, field: str = "profile") -> Profile:
     return PROFILES[name]
 
 
+BACKBONES = {
+    "t5": "an encoder-decoder over tokens, which reads a history for one target, as published",
+    "causal": "one place per item, and every place a target",
+}
+"""What a generator may be built on."""
+
+
 @dataclass(frozen=True)
 class Parameters:
     """The flat parameters of a notebook that decide what is trained, one field each, and the settings they mean.
@@ -134,7 +155,8 @@ class Parameters:
     `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` and `implicit`: see `GeneratorRecipe`.
     `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
     network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
-    that cannot be used.
+    that cannot be used. `backbone`: a key of `BACKBONES`; a causal one reads `content` principal components of each
+    modality beside the codes (0: codes alone).
     """
 
     profile: str = "demo"
@@ -149,6 +171,8 @@ class Parameters:
     clusters: int = 512
     codebook_epochs: int = 0
     network: str = ""
+    backbone: str = "t5"
+    content: int = 64
     lambda_implicit: float = 0.01
     epochs: int = 0
     size: str = ""
@@ -174,11 +198,15 @@ class Parameters:
             ("codebook_epochs", self.codebook_epochs, 0, 1_000_000, ""),
             ("epochs", self.epochs, 0, 1_000_000, ""),
             ("beams", self.beams, 1, 1000, ""),
+            ("content", self.content, 0, 4096, ", or 0 for codes alone"),
             ("seed", self.seed, 0, 2**31, ""),
         ):
             if not least <= count <= most:
                 fix = f"give a number from {least} to {most:,}{otherwise}"
                 raise DataError(f"{count} cannot be used", field=name, fix=fix)
+        if self.backbone not in BACKBONES:
+            fix = f"choose one of {', '.join(BACKBONES)}"
+            raise DataError(f'there is no backbone "{self.backbone}"', field="backbone", fix=fix)
         for name in ("lambda_con", "lambda_align", "lambda_implicit"):
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
@@ -199,7 +227,22 @@ class Parameters:
 
     def generator(self) -> GeneratorSettings:
         """The generators, and how they decode."""
-        profile = PROFILES[self.profile]
+        profile, sized = PROFILES[self.profile], PROFILES[self.size or self.profile]
+        if self.backbone == "causal":
+            causal = replace(
+                profile.causal_recipe,
+                epochs=self.epochs or profile.causal_recipe.epochs,
+                lambda_implicit=self.lambda_implicit,
+                seed=self.seed,
+            )
+            return GeneratorSettings(
+                sized.causal,
+                causal,
+                DecodingOptions(beams=self.beams, max_history=causal.max_history),
+                profile.validate_users,
+                profile.measurements,
+                self.content,
+            )
         recipe = replace(
             profile.generator,
             epochs=self.epochs or profile.generator.epochs,
@@ -209,7 +252,7 @@ class Parameters:
             seed=self.seed,
         )
         return GeneratorSettings(
-            PROFILES[self.size or self.profile].t5,
+            sized.t5,
             recipe,
             DecodingOptions(beams=self.beams),
             profile.validate_users,

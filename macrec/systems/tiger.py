@@ -20,7 +20,14 @@ class TIGER(Generative):
         settings = context.settings
         ids = context.ids(settings.codebooks.independent(), (modality,))
         generator = settings.generator.without_implicit()
-        super().__init__(f"TIGER ({modality})", context.folder / "generators", ids, code_tasks([modality]), generator)
+        super().__init__(
+            f"TIGER ({modality})",
+            context.folder / "generators",
+            ids,
+            code_tasks([modality]),
+            generator,
+            context.embeddings,
+        )
 
 
 SYSTEM = Entry(

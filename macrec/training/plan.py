@@ -36,14 +36,16 @@ class Keep(Watch):
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train with AdamW.
+    """How long and how fast to train: with AdamW, and with Muon where `muon` says so.
 
     `steps` in all; an event every `report_every` steps, measured every `measure_every`, and at the last. The learning
     rate climbs over `warmup` steps, then falls by a cosine to zero ("cosine") or stays ("constant"). `rate_factors`:
     (beginning of a name, factor) pairs; weights so named learn at the rate times the first factor that fits.
-    `weight_decay` is for matrices, unless `decay` is "all": not for norms and biases, and not for `tables`, weights
-    that are looked up row by row, named by a part of their dotted name, whose rare rows decay would forget. `clip`: the
-    largest norm of the gradient. `keep`: weights to take from the best measurement rather than from the last step.
+    `betas` are AdamW's. Matrices whose names begin with one of `muon` are updated by Muon at `muon_rate`, which
+    follows the same schedule. `weight_decay` is for matrices, unless `decay` is "all": not for norms and biases,
+    and not for `tables`, weights that are looked up row by row, named by a part of their dotted name, whose rare
+    rows decay would forget. `clip`: the largest norm of the gradient. `keep`: weights to take from the best
+    measurement rather than from the last step.
 
     With `patience`, training stops after so many measurements in a row that bettered neither the first of `keep` nor
     anything of `watch`. The validation loss belongs there: while a recommender has learned no more than what is
@@ -61,6 +63,9 @@ class Plan:
     warmup: int = 0
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    muon: tuple[str, ...] = ()
+    muon_rate: float = 0.02
     keep: tuple[Keep, ...] = ()
     watch: tuple[Watch, ...] = ()
     patience: int | None = None

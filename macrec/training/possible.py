@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from macrec.training.optimizers import SLOTS, optimizer_of
 from macrec.training.plan import Plan
-
-SLOTS = {"step", "exp_avg", "exp_avg_sq"}
-"""What AdamW remembers of every parameter."""
 
 
 def check_possible(module: nn.Module, plan: Plan, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -28,7 +26,7 @@ def check_possible(module: nn.Module, plan: Plan, tensors: Mapping[str, Tensor],
     expect(kept["sum"].keys() == state["counts"].keys(), "sums and counts differ")
     for name, value in kept["sum"].items():
         _check_like(f"sum.{name}", value, torch.zeros((), dtype=torch.float64))
-    _check_optimizer(module, kept["optimizer"])
+    _check_optimizer(module, plan, kept["optimizer"])
     _check_usage(kept["usage"], state["usage"])
 
 
@@ -110,17 +108,20 @@ def _check_weights(module: nn.Module, kept: Mapping[str, Mapping[str, Tensor]]) 
             expect(name not in learned or bool(torch.isfinite(value).all()), f"{kind}.{name} is not finite")
 
 
-def _check_optimizer(module: nn.Module, kept: Mapping[str, Tensor]) -> None:
+def _check_optimizer(module: nn.Module, plan: Plan, kept: Mapping[str, Tensor]) -> None:
     learned = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     slots: dict[str, set[str]] = {}
     for name, value in kept.items():
         weight, _, slot = name.rpartition(".")
-        expect(weight in learned and slot in SLOTS, f"optimizer.{name} is unknown")
+        known = weight in learned and slot in SLOTS[optimizer_of(weight, learned[weight], plan)]
+        expect(known, f"optimizer.{name} is unknown")
         _check_like(f"optimizer.{name}", value, torch.zeros(()) if slot == "step" else learned[weight])
         expect(bool(torch.isfinite(value).all()), f"optimizer.{name} is not finite")
-        expect(slot == "exp_avg" or bool((value >= 0).all()), f"optimizer.{name} is negative")
+        signed = slot in ("exp_avg", "momentum_buffer")
+        expect(signed or bool((value >= 0).all()), f"optimizer.{name} is negative")
         slots.setdefault(weight, set()).add(slot)
-    expect(all(names == SLOTS for names in slots.values()), "the tensors of its optimizer are not complete")
+    complete = all(names == set(SLOTS[optimizer_of(weight, learned[weight], plan)]) for weight, names in slots.items())
+    expect(complete, "the tensors of its optimizer are not complete")
 
 
 def _check_usage(kept: Mapping[str, Tensor], modalities: Sequence[str]) -> None:

@@ -26,8 +26,7 @@ def kept(loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {f"module.{name}": value for name, value in loop.task.module.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in loop.best_weights.items()}
     tensors |= {f"sum.{name}": value for name, value in loop.sums.items()}
-    for index, slots in loop.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{loop.learning[index]}.{slot}": value for slot, value in slots.items()}
+    tensors |= {f"optimizer.{name}": value for name, value in loop.optimizers.slots().items()}
     last_usage = next((number for number in reversed(range(len(loop.events))) if loop.events[number].usage), -1)
     usage = loop.events[last_usage].usage if last_usage >= 0 else {}
     for modality, levels in usage.items():
@@ -58,11 +57,7 @@ def _put(loop: Loop, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     device = next(loop.task.module.parameters()).device
     loop.best_weights = {name: value.to(device) for name, value in part("best.").items()}
     loop.sums = {name: tensors[f"sum.{name}"].to(device) for name in state["counts"]}
-    slots: dict[int, dict[str, Tensor]] = {}
-    for key, value in part("optimizer.").items():
-        name, _, slot = key.rpartition(".")
-        slots.setdefault(loop.learning.index(name), {})[slot] = value
-    loop.optimizer.load_state_dict({"state": slots, "param_groups": loop.optimizer.state_dict()["param_groups"]})
+    loop.optimizers.load(part("optimizer."))
     usage: dict[str, list[NDArray[np.int64]]] = {}
     for key in sorted(part("usage."), key=lambda key: int(key.rpartition(".")[2])):
         usage.setdefault(key.rpartition(".")[0], []).append(tensors[f"usage.{key}"].numpy())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from macrec.threads import threads_for
 from macrec.training.draws import mixed
 from macrec.training.events import Event, Usage
+from macrec.training.optimizers import Optimizers
 from macrec.training.plan import Plan
 from macrec.training.task import Task, weights_at
 
@@ -21,18 +22,7 @@ class Loop:
 
     def __init__(self, task: Task, plan: Plan) -> None:
         self.task, self.plan = task, plan
-        groups: dict[tuple[float, float], dict[str, nn.Parameter]] = {}
-        for name, parameter in task.module.named_parameters():
-            if parameter.requires_grad:
-                groups.setdefault((plan.factor(name), plan.decayed(name, parameter)), {})[name] = parameter
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": list(named.values()), "factor": factor, "weight_decay": decay}
-                for (factor, decay), named in groups.items()
-            ],
-            lr=plan.learning_rate,
-        )
-        self.learning = [name for named in groups.values() for name in named]
+        self.optimizers = Optimizers(task.module, plan)
         weights = sum(parameter.numel() for parameter in task.module.parameters())
         self.threads = threads_for(weights, torch.get_num_threads())
         self.step, self.samples, self.seconds, self.cpu_seconds, self.finished = 0, 0, 0.0, 0.0, False
@@ -47,20 +37,18 @@ class Loop:
         """One step; an event when one is due."""
         begin, cpu = time.perf_counter(), time.process_time()
         self.task.module.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(self.step) * group["factor"]
         devices = {parameter.device for parameter in self.task.module.parameters() if parameter.is_cuda}
         with torch.random.fork_rng(devices):  # dropout draws from global generators: set by step, then put back
             draw = mixed(self.plan.seed, self.step)
             torch.default_generator.manual_seed(draw)
             for device in devices:
                 torch.cuda.default_generators[device.index].manual_seed(draw)
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizers.zero_grad()
             loss, terms = self.task.losses(self.step)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), self.plan.clip)
-        self.optimizer.step()
+        self.optimizers.step(self.step)
         self.task.stepped(self.step)
         self.samples += self.task.batch_size(self.step)
         self.step += 1

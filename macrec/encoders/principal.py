@@ -1,0 +1,33 @@
+"""The strongest directions of embeddings, as a network reads them beside codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macrec.encoders.embeddings import Embeddings, chunks
+
+
+def principal_components(embeddings: Embeddings, count: int = 64) -> NDArray[np.float32]:
+    """The first `count` principal components of the standardized vectors, `[N, min(count, dim)]`, scaled to RMS 1.
+
+    Absent rows are 0. Rows are read chunk by chunk, so that memory does not grow with the catalog beyond the result.
+    The sign of a component is such that its largest loading is positive. Raises ValueError for a `count` below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count must be 1 or more, got {count}")
+    covariance = torch.zeros(embeddings.dim, embeddings.dim, dtype=torch.float64)
+    parts = [np.arange(rows.start, rows.stop) for rows in chunks(embeddings.values)]
+    for rows in parts:
+        part = torch.from_numpy(embeddings.standardized(rows)).double()
+        covariance += part.T @ part
+    directions = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :count]
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    directions = (directions * largest.sign()).float()
+    components = np.empty((len(embeddings), directions.shape[1]), np.float32)
+    for rows in parts:
+        components[rows] = (torch.from_numpy(embeddings.standardized(rows)) @ directions).numpy()
+    scale = np.sqrt(np.mean(np.square(components[embeddings.present]), dtype=np.float64))
+    components /= np.float32(max(scale, 1e-12))
+    return components

@@ -1,0 +1,174 @@
+"""The causal generator: one place per item, and the ID of the next item asked for at every place at once.
+
+An encoder-decoder encodes a history for one target. Here a history is read once, and every place of it is a target: for
+the same computation about ten times as many. An item enters with the codewords of its IDs, and with its content vectors
+where these are given; heads write the codes of the next item's IDs (`macrec.models.code_heads`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from macrec.data.split import Samples
+from macrec.generation.beam import Normalize
+from macrec.generation.trie import CodeTrie
+from macrec.models.causal import CausalConfig, CausalTransformer
+from macrec.models.code_heads import CodeHeads
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.training import generator_for
+
+
+@dataclass(frozen=True)
+class CausalGeneratorConfig:
+    """The Transformer that reads items, and the hidden units of the heads that write codes."""
+
+    transformer: CausalConfig = field(default_factory=CausalConfig)
+    head_units: int = 128
+
+
+class CausalGenerator(nn.Module):
+    """A generator over semantic IDs of one or more modalities; weights from the seed.
+
+    `ids`: modality → the IDs of the same N items. `content`: modality → vectors `[N, d]` that are read beside the codes
+    of that modality; empty where codes alone are read, as published. The codeword tables are shared between reading and
+    writing.
+    """
+
+    codes: Tensor
+
+    def __init__(
+        self,
+        ids: Mapping[str, SemanticIds],
+        content: Mapping[str, Tensor] | None = None,
+        config: CausalGeneratorConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config = config = config or CausalGeneratorConfig()
+        self.modalities = tuple(ids)
+        width, generator = config.transformer.width, generator_for(seed)
+        levels = [table.num_levels for table in ids.values()]
+        self.sizes = tuple(size for table in ids.values() for size in table.sizes)
+        self.register_buffer(
+            "codes",
+            torch.from_numpy(np.concatenate([table.codes for table in ids.values()], axis=1)).long(),
+            persistent=False,
+        )
+        """`[N, S]`: the codes of every item, all IDs side by side."""
+        self.codebooks = nn.Parameter(torch.randn(len(self.sizes), max(self.sizes), width, generator=generator) * 0.02)
+        self.projections = nn.ParameterDict()
+        for name, vectors in (content or {}).items():
+            self.register_buffer(f"content_{name}", vectors, persistent=False)
+            self.projections[name] = nn.Parameter(torch.randn(vectors.shape[1], width, generator=generator) * 0.02)
+        self.input_bias = nn.Parameter(torch.zeros(width))
+        self.transformer = CausalTransformer(config.transformer, generator)
+        self.heads = CodeHeads(levels, max(self.sizes), width, config.head_units, generator)
+
+    def slots(self, modality: int) -> slice:
+        """The slots of the ID of a modality."""
+        first = self.heads.first[modality]
+        return slice(first, first + self.heads.levels[modality])
+
+    def words(self, items: Tensor) -> Tensor:
+        """The codewords `[..., S, width]` of `items` `[...]`."""
+        return self.codebooks[torch.arange(len(self.sizes), device=items.device), self.codes[items]]
+
+    def inputs(self, items: Tensor, read: Tensor | None = None) -> Tensor:
+        """What enters for `items` `[B, T]`: `[B, T, width]`. `read` `[B, M]`: which modalities a row reads."""
+        words = self.words(items)
+        parts = []
+        for number, name in enumerate(self.modalities):
+            part = words[..., self.slots(number), :].sum(-2)
+            if name in self.projections:
+                part = part + self.get_buffer(f"content_{name}")[items] @ self.projections[name]
+            parts.append(part if read is None else part * read[:, number, None, None])
+        return torch.stack(parts).sum(0) + self.input_bias
+
+    def states(self, items: Tensor, read: Tensor | None = None) -> Tensor:
+        """The state `[B, T, width]` after each of `items` `[B, T]`, padded on the right with any item."""
+        states: Tensor = self.transformer(self.inputs(items, read))
+        return states
+
+    def alone(self, items: Tensor, modality: int) -> Tensor:
+        """The states `[R, width]` after a history of one of `items` `[R]` each, of which one modality is read."""
+        read = torch.zeros(len(items), len(self.modalities), device=items.device)
+        read[:, modality] = 1.0
+        return self.states(items[:, None], read)[:, 0]
+
+    def logits(self, states: Tensor, items: Tensor) -> Tensor:
+        """Logits `[S, R, K]` of all codes after `states` `[R, width]`, the codes before each being those of `items`."""
+        logits: Tensor = self.heads(states, self.words(items), self.codebooks)
+        return logits
+
+    def losses(self, states: Tensor, items: Tensor, tries: Sequence[CodeTrie], normalize: Normalize) -> Tensor:
+        """-log p of the ID of each of `items` `[R]` in every modality, `[M, R]`, in nats.
+
+        `tries`: of the IDs, in order. `normalize` as in `beam_search`; "vocabulary" is "level" here, as every level has
+        tokens of its own.
+        """
+        logits = self.logits(states, items).float()
+        own = logits.gather(2, self.codes[items].T[..., None])[..., 0]
+        found = []
+        for number, trie in enumerate(tries):
+            nodes = trie.ancestors(trie.leaf[items].long())
+            total = states.new_zeros(len(states), dtype=torch.float32)
+            for level, slot in enumerate(range(*self.slots(number).indices(len(self.sizes)))):
+                among = logits[slot, :, : self.sizes[slot]]
+                if normalize == "children":
+                    children = trie.children(level, nodes[level])
+                    among = among.gather(1, children.codes).masked_fill(~children.exists, -torch.inf)
+                total = total + among.logsumexp(1) - own[slot]
+            found.append(total)
+        return torch.stack(found)
+
+
+class CausalScorer:
+    """One path of the generator for B histories, as a `BranchingScorer`: codes in, logits of codes out.
+
+    `read`: the modalities that are read, by number; `target`: the one whose ID is written. Histories are cut to their
+    newest `max_history` items by whoever gives the samples.
+    """
+
+    def __init__(self, model: CausalGenerator, read: Sequence[int], target: int, samples: Samples) -> None:
+        self.model, self.slots = model, range(*model.slots(target).indices(len(model.sizes)))
+        device = model.codes.device
+        history = torch.from_numpy(np.ascontiguousarray(samples.padded()[:, ::-1])).to(device).long()
+        length = torch.from_numpy(samples.lengths).to(device)
+        place = torch.arange(history.shape[1], device=device)
+        turned = (length[:, None] - 1 - place).clamp(min=0)  # padded on the right, oldest first
+        items = history.gather(1, turned).clamp(min=0)
+        views = torch.zeros(len(items), len(model.modalities), device=device)
+        views[:, list(read)] = 1.0
+        with torch.no_grad():
+            states = model.states(items, views)
+        self.state = states[torch.arange(len(items), device=device), (length - 1).clamp(min=0)]
+        self.prefix = self.state[:, None]
+
+    def first(self) -> Tensor:
+        """Logits `[B, 1, K_0]` of the codes of level 0."""
+        self.prefix = torch.zeros_like(self.state[:, None])
+        return self._logits(0)
+
+    def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
+        """Logits `[B, W, K_level]`; see `macrec.generation.beam.Scorer`."""
+        chosen = parents[..., None].expand(-1, -1, self.prefix.shape[-1])
+        self.prefix = self.prefix.gather(1, chosen) + self.model.codebooks[self.slots[level - 1]][codes]
+        return self._logits(level)
+
+    def fork(self) -> Self:
+        """A scorer at the same step; what is asked of one does not change the other."""
+        return copy(self)
+
+    @torch.no_grad()
+    def _logits(self, level: int) -> Tensor:
+        slot = self.slots[level]
+        size = self.model.sizes[slot]
+        codebook = self.model.codebooks[slot]
+        return self.model.heads.slot(slot, self.state, self.prefix, codebook)[..., :size]

@@ -1,0 +1,199 @@
+"""Training the causal generator: every place of a history is a target, in every modality, under changing views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from macrec.data.split import Samples
+from macrec.data.windows import WindowBatches, Windows
+from macrec.errors import NotApplicable
+from macrec.generation.batches import CodeTables
+from macrec.generation.causal import CausalGenerator, CausalScorer
+from macrec.generation.tasks import CodeTask
+from macrec.generation.trie import CodeTrie
+from macrec.tokenizers.contrastive import info_nce
+from macrec.training import VALIDATION_LOSS, Keep, Plan, Usage, Watch, generator_for
+
+VIEWS, ITEMS = range(2, 4)
+"""What a random draw is for; see `generator_for`."""
+
+
+@dataclass(frozen=True)
+class CausalRecipe:
+    """How the causal generator learns; the defaults were chosen by validation on the built-in catalog.
+
+    `epochs` over all training targets, or so many `steps` where these are not 0, in batches of `batch` windows of
+    at most `max_history` items. `joint_share` of the windows read all modalities at once, where a task does; the
+    others each read one of the other sources. `optimizer` "muon" takes Muon for the matrices of the Transformer, at
+    `muon_rate`, and AdamW for everything else. `table_factor`: the learning rate of the codeword tables in units of
+    that of the others. `softmax`: what a code competes with, see `GeneratorRecipe`. `item_weight` weighs the tasks
+    from an item's ID in one modality to that in another, on `items` random items per step, as many as take part in
+    the implicit alignment, which `lambda_implicit` weighs.
+    """
+
+    epochs: int = 16
+    steps: int = 0
+    batch: int = 128
+    learning_rate: float = 3e-3
+    optimizer: Literal["muon", "adamw"] = "muon"
+    muon_rate: float = 0.02
+    table_factor: float = 5.0
+    weight_decay: float = 0.01
+    warmup: float = 0.03
+    clip: float = 1.0
+    max_history: int = 20
+    joint_share: float = 0.5
+    softmax: Literal["children", "level"] = "children"
+    item_weight: float = 0.1
+    lambda_implicit: float = 0.01
+    items: int = 128
+    temperature: float = 0.1
+    monitor: str = "NDCG@10/validation"
+    patience: int | None = None
+    seed: int = 0
+
+    def total_steps(self, tasks: Sequence[CodeTask], train: Samples, items: int) -> int:
+        """Steps of a training on these samples, which each step asks for all tasks."""
+        return self.steps or self.epochs * -(-len(Windows.of(train, self.max_history).begin) // self.batch)
+
+
+class CausalTraining:
+    """A `Task` for `macrec.training.train`: a causal generator, its IDs, and the windows of the training histories.
+
+    The tasks of `tables` say what is read and written. A "sequence" task reads the histories in its source
+    modalities and writes the ID of the next item, at every place, in its target; every window draws one of the
+    sources per step and learns all targets of that source. An "item" task reads one item in one modality and writes
+    its ID in another. Raises NotApplicable where there is nothing to train on.
+    """
+
+    def __init__(
+        self,
+        module: CausalGenerator,
+        tables: CodeTables,
+        train: Samples,
+        recipe: CausalRecipe,
+        measure_with: Callable[[], dict[str, float]] | None = None,
+    ) -> None:
+        if len(train) == 0:
+            raise NotApplicable("there is nothing to train on", fix="give users with 4 events or more")
+        self.module, self.tables, self.recipe, self.measure_with = module, tables, recipe, measure_with
+        self.tries = [CodeTrie.of(ids, tables.device) for ids in tables.ids.values()]
+        tasks = tables.tasks
+        self.device = module.codes.device
+        self.windows = WindowBatches(train, recipe.max_history, recipe.batch, recipe.seed, self.device)
+        names = module.modalities
+        sources = list(dict.fromkeys(task.sources for task in tasks if task.kind == "sequence"))
+        self.reads = torch.tensor([[name in source for name in names] for source in sources], device=self.device)
+        """`[V, M]`: the modalities that each view of a history reads."""
+        # The share of the windows that are read in each way.
+        joint = torch.tensor([len(source) > 1 for source in sources])
+        self.shares = torch.where(joint, recipe.joint_share / joint.sum(), (1 - recipe.joint_share) / (~joint).sum())
+        if joint.all() or not joint.any():
+            self.shares = torch.full((len(sources),), 1 / len(sources))
+        self.writes = torch.tensor(
+            [[CodeTask("+".join(source), name, "sequence") in _plain(tasks) for name in names] for source in sources],
+            device=self.device,
+        )
+        """`[V, M]`: the modalities whose IDs are written under each view."""
+        self.item_tasks = [
+            (names.index(task.source), names.index(task.target)) for task in tasks if task.kind == "item"
+        ]
+
+    def plan(self, reports: int = 200, measurements: int = 0) -> Plan:
+        """The plan of this training, with about so many events and measurements (0: one per epoch)."""
+        recipe = self.recipe
+        steps = recipe.steps or recipe.epochs * self.windows.per_epoch
+        keep = (Keep(recipe.monitor, "highest"),) if self.measure_with is not None else ()
+        return Plan(
+            steps=steps,
+            report_every=max(1, steps // reports),
+            measure_every=max(1, steps // measurements) if measurements else self.windows.per_epoch,
+            learning_rate=recipe.learning_rate,
+            rate_factors=(("codebooks", recipe.table_factor),),
+            weight_decay=recipe.weight_decay,
+            tables=("codebooks", "distance_bias"),
+            warmup=round(recipe.warmup * steps),
+            clip=recipe.clip,
+            betas=(0.9, 0.98),
+            muon=("transformer.",) if recipe.optimizer == "muon" else (),
+            muon_rate=recipe.muon_rate,
+            keep=keep,
+            watch=(Watch(VALIDATION_LOSS),) if keep else (),
+            patience=recipe.patience if keep else None,
+            seed=recipe.seed,
+        )
+
+    def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one batch, nats per ID, and its terms: the IDs by modality, the item tasks, the alignment."""
+        recipe, module = self.recipe, self.module
+        batch = self.windows.batch(step)
+        events = self.windows.events
+        items = torch.where(batch.inside, events[batch.places.clamp(max=len(events) - 1)], 0).long()
+        view = torch.multinomial(
+            self.shares, len(items), replacement=True, generator=generator_for(recipe.seed, VIEWS, step)
+        ).to(self.device)
+        states = module.states(items, self.reads[view].to(module.codebooks.dtype))
+        targets = events[batch.places[batch.asked] + 1].long()
+        per_id = module.losses(states[batch.asked], targets, self.tries, recipe.softmax)
+        written = self.writes[view][:, None].expand(*batch.asked.shape, -1)[batch.asked].T
+        loss = (per_id * written).sum(0).div(written.sum(0)).mean()
+        terms = {
+            name: per_id[number][written[number]].mean()
+            for number, name in enumerate(module.modalities)
+            if written[number].any()
+        }
+        if len(module.modalities) > 1 and ((self.item_tasks and recipe.item_weight) or recipe.lambda_implicit):
+            total = len(module.codes)
+            chosen = torch.randperm(total, generator=generator_for(recipe.seed, ITEMS, step))[: recipe.items]
+            chosen = chosen.to(self.device)
+            alone = [module.alone(chosen, number) for number in range(len(module.modalities))]
+            if self.item_tasks and recipe.item_weight:
+                per_modality = [module.losses(state, chosen, self.tries, recipe.softmax) for state in alone]
+                terms["item tasks"] = torch.stack([per_modality[one][two] for one, two in self.item_tasks]).mean()
+                loss = loss + recipe.item_weight * terms["item tasks"]
+            if recipe.lambda_implicit:
+                terms["implicit"] = torch.stack(
+                    [
+                        info_nce(first, second, recipe.temperature)
+                        for place, first in enumerate(alone)
+                        for second in alone[place + 1 :]
+                    ]
+                ).sum()
+                loss = loss + recipe.lambda_implicit * terms["implicit"]
+        return loss, terms
+
+    @torch.no_grad()
+    def loss_of(self, samples: Samples, tasks: Sequence[int], batch: int = 256) -> float:
+        """The loss of the targets of `samples` on the paths of these tasks, nats per ID: the mean, module as it is."""
+        names, total = self.module.modalities, 0.0
+        for at in range(0, len(samples), batch):
+            part = samples.take(np.arange(at, min(at + batch, len(samples))))
+            targets = torch.from_numpy(part.targets).to(self.device).long()
+            for task in (self.tables.tasks[number] for number in tasks):
+                read, target = [names.index(name) for name in task.sources], names.index(task.target)
+                state = CausalScorer(self.module, read, target, part).state
+                losses = self.module.losses(state, targets, self.tries, self.recipe.softmax)[target]
+                total += float(losses.double().sum())
+        return total / (len(samples) * len(tasks))
+
+    def batch_size(self, step: int) -> int:
+        """Targets in the batch of `step`."""
+        return self.windows.batch_size(step)
+
+    def stepped(self, step: int) -> None:
+        """Nothing is left to do after a step."""
+
+    def measure(self) -> tuple[dict[str, float], Usage]:
+        """What `measure_with` says."""
+        return (self.measure_with() if self.measure_with is not None else {}), {}
+
+
+def _plain(tasks: Sequence[CodeTask]) -> set[CodeTask]:
+    """The same tasks without prompts, which a causal generator has no need of."""
+    return {CodeTask(task.source, task.target, task.kind) for task in tasks}

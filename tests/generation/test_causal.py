@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from macrec.checkpoint import Checkpoint
+from macrec.data import Histories, leave_one_out
+from macrec.generation.batches import CodeTables
+from macrec.generation.beam import beam_search
+from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig, CausalScorer
+from macrec.generation.causal_training import CausalRecipe, CausalTraining
+from macrec.generation.exact import leaf_scores
+from macrec.generation.tasks import CodeTask, code_tasks
+from macrec.generation.trie import CodeTrie
+from macrec.models.causal import CausalConfig
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.training import drain, train
+
+ITEMS = 30
+SMALL = CausalGeneratorConfig(CausalConfig(width=16, heads=2, layers=2, feed_forward=32, dropout=0.0), head_units=12)
+RECIPE = CausalRecipe(epochs=2, batch=8, items=6, max_history=6)
+
+
+def tables(seed=0):
+    rng = np.random.default_rng(seed)
+    text = rng.permutation(4 * 4 * 4)[:ITEMS, None] // np.array([16, 4, 1]) % 4
+    image = rng.permutation(6 * 6)[:ITEMS, None] // np.array([6, 1]) % 6
+    return {
+        "text": SemanticIds.from_codes(text, ("text_a", "text_b", "text_c"), (4, 4, 4)),
+        "image": SemanticIds.from_codes(image, ("image_a", "image_b"), (6, 6)),
+    }
+
+
+def split(users=25, seed=1):
+    rng = np.random.default_rng(seed)
+    sequences = [rng.integers(0, ITEMS, length).tolist() for length in rng.integers(4, 14, users)]
+    return leave_one_out(Histories.from_lists(sequences))
+
+
+def model(content=False, seed=0, **ids):
+    vectors = {"text": torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(2))} if content else None
+    made = CausalGenerator(tables(), vectors, SMALL, seed)
+    with torch.no_grad():  # far from the start, where all probabilities are nearly the same
+        for parameter in made.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)) * 0.3)
+    return made.eval()
+
+
+def tries():
+    return [CodeTrie.of(ids) for ids in tables().values()]
+
+
+@pytest.mark.parametrize("content", [False, True])
+@pytest.mark.parametrize("normalize", ["children", "level"])
+def test_the_loss_at_every_place_is_that_of_a_search_after_the_history_up_to_it(content, normalize):
+    made, samples = model(content), split().train
+    samples = samples.newest(6)
+    task = CausalTraining(made, CodeTables(tables(), code_tasks(("text", "image"), joint=True)), samples, RECIPE)
+    batch = task.windows.batch(0)
+    items = torch.where(batch.inside, task.windows.events[batch.places], 0).long()
+    states = made.states(items)[batch.asked]
+    targets = task.windows.events[batch.places[batch.asked] + 1].long()
+    losses = made.losses(states, targets, tries(), normalize)
+    # Every asked place as a sample of its own: the history of its window up to it.
+    ends = (batch.places[batch.asked] + 1).numpy()
+    begins = batch.places[:, :1].expand_as(batch.places)[batch.asked].numpy()
+    alone = type(samples)(samples.items, np.zeros(len(ends), np.int64), begins, ends)
+    for number, trie in enumerate(tries()):
+        scores = leaf_scores(CausalScorer(made, (0, 1), number, alone), trie, normalize)
+        expected = -scores.gather(1, trie.leaf[targets].long()[:, None])[:, 0]
+        torch.testing.assert_close(losses[number], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_probabilities_of_all_ids_sum_to_one_and_a_wide_beam_finds_the_exact_ranking():
+    made, asked = model(), split().test
+    for number, trie in enumerate(tries()):
+        scores = leaf_scores(CausalScorer(made, (0,), number, asked), trie, "children")
+        torch.testing.assert_close(scores.exp().sum(1), torch.ones(len(asked)), rtol=0, atol=1e-5)
+        found = beam_search(CausalScorer(made, (0,), number, asked), trie, 64, ITEMS)
+        best = scores[:, trie.leaf.long()].sort(1, descending=True).values
+        np.testing.assert_allclose(found.scores, best.numpy(), atol=1e-5)
+
+
+def test_what_is_not_read_changes_nothing():
+    made, asked = model(content=True), split().test
+    before = CausalScorer(made, (1,), 0, asked).state
+    with torch.no_grad():
+        made.codes[:, :3] = made.codes[torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0)), :3]
+        made.get_buffer("content_text").add_(1.0)
+    assert torch.equal(CausalScorer(made, (1,), 0, asked).state, before)
+    assert not torch.equal(CausalScorer(made, (0,), 0, asked).state, CausalScorer(made, (1,), 0, asked).state)
+
+
+def test_every_target_is_asked_once_per_epoch():
+    samples = split().train
+    task = CausalTraining(model(), CodeTables(tables(), code_tasks(("text", "image"))), samples, RECIPE)
+    seen = np.concatenate(
+        [batch.places[batch.asked].numpy() + 1 for batch in map(task.windows.batch, range(task.windows.per_epoch))]
+    )
+    assert np.array_equal(np.sort(seen), np.sort(samples.target))
+    assert sum(map(task.batch_size, range(task.windows.per_epoch))) == len(samples)
+
+
+def test_views_decide_what_is_written():
+    samples = split().train
+    only = CausalTraining(model(), CodeTables(tables(), [CodeTask("text", "image", "sequence")]), samples, RECIPE)
+    assert set(only.losses(0)[1]) == {"image", "implicit"}
+    six = CausalTraining(model(), CodeTables(tables(), code_tasks(("text", "image"), joint=True)), samples, RECIPE)
+    assert six.reads.tolist() == [[True, False], [False, True], [True, True]] and six.writes.all()
+    assert set(six.losses(0)[1]) == {"text", "image", "item tasks", "implicit"}
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_training_resumes_bit_for_bit(tmp_path, optimizer):
+    def task():
+        config = replace(SMALL, transformer=replace(SMALL.transformer, dropout=0.2))
+        recipe = replace(RECIPE, optimizer=optimizer)
+        made = CausalGenerator(tables(), None, config, 0)
+        return CausalTraining(
+            made, CodeTables(tables(), code_tasks(("text", "image"), joint=True)), split().train, recipe
+        )
+
+    whole, halves = task(), task()
+    drain(train(whole, whole.plan(reports=100), None))
+    checkpoint = Checkpoint(tmp_path / "training", {"of": "test"})
+    for event in train(halves, halves.plan(reports=100), checkpoint):
+        if event.step == 4:
+            break
+    resumed = task()
+    drain(train(resumed, resumed.plan(reports=100), checkpoint))
+    for name, value in whole.module.state_dict().items():
+        assert torch.equal(value, resumed.module.state_dict()[name]), name
