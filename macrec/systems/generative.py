@@ -33,8 +33,8 @@ from macrec.generation.tasks import CodeTask
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.tokenizers.codebooks import digest as vectors_digest
 from macrec.tokenizers.ids import Ids
+from macrec.tokenizers.tokenizer import digest as vectors_digest
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 
