@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from macrec.data.split import Samples
 from macrec.data.windows import WindowBatches, Windows
 from macrec.errors import NotApplicable
-from macrec.generation.batches import CodeTables
+from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.causal import CausalGenerator, CausalScorer
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
@@ -86,6 +87,7 @@ class CausalTraining:
         self.tries = [CodeTrie.of(ids, tables.device) for ids in tables.ids.values()]
         tasks = tables.tasks
         self.device = module.codes.device
+        self.train_samples = train
         self.windows = WindowBatches(train, recipe.max_history, recipe.batch, recipe.seed, self.device)
         names = module.modalities
         sources = list(dict.fromkeys(task.sources for task in tasks if task.kind == "sequence"))
@@ -104,6 +106,11 @@ class CausalTraining:
         self.item_tasks = [
             (names.index(task.source), names.index(task.target)) for task in tasks if task.kind == "item"
         ]
+
+    @cached_property
+    def samples(self) -> TaskSamples:
+        """The same samples task by task, for looking at them; the training reads windows."""
+        return TaskSamples(self.tables, self.train_samples.newest(self.recipe.max_history))
 
     def plan(self, reports: int = 200, measurements: int = 0) -> Plan:
         """The plan of this training, with about so many events and measurements (0: one per epoch)."""

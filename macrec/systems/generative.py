@@ -29,7 +29,7 @@ from macrec.generation.causal_training import CausalRecipe, CausalTraining
 from macrec.generation.decoder import DecodingOptions, PathDecoder
 from macrec.generation.fusion_weights import tuned_weights
 from macrec.generation.states import StateSnapshots, item_states
-from macrec.generation.tasks import CodeTask
+from macrec.generation.tasks import PROMPT_TOKENS, CodeTask, code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5, T5Config
 from macrec.quantization.semantic_ids import SemanticIds
@@ -58,6 +58,14 @@ class GeneratorSettings:
     def causal(self) -> bool:
         """Whether the generator is causal: one place per item, which may read several modalities at once."""
         return isinstance(self.config, CausalGeneratorConfig)
+
+    def tasks(self, modalities: Sequence[str], across: bool = True, joint: bool = False) -> tuple[CodeTask, ...]:
+        """The tasks over these modalities, `across` them too; with `joint` a causal generator also reads all at once.
+
+        A causal generator needs no prompts: what it reads and which heads it writes with say which task it is.
+        """
+        prompt = 0 if self.causal else PROMPT_TOKENS
+        return code_tasks(modalities, across, across, prompt, joint and self.causal)
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from macrec.generation.tasks import code_tasks
 from macrec.systems.generative import Generative
 from macrec.systems.registry import TWO_MODALITIES, Context, Entry, named_without
 
@@ -41,7 +40,7 @@ class MACRec(Generative):
             named_without("MACRec", without, SYSTEM.terms_in(context)),
             context.folder / "generators",
             context.ids(replace(codebooks, config=config)),
-            code_tasks(context.modalities, sequence_level=explicit, item_level=explicit, joint=generator.causal),
+            generator.tasks(context.modalities, across=explicit, joint=True),
             generator.without_implicit() if "implicit" in without else generator,
             context.embeddings,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from macrec.generation.tasks import code_tasks
 from macrec.systems.generative import Generative
 from macrec.systems.registry import TWO_MODALITIES, Context, Entry
 
@@ -23,7 +22,7 @@ class MQL4GRec(Generative):
             "MQL4GRec",
             context.folder / "generators",
             ids,
-            code_tasks(context.modalities),
+            generator.tasks(context.modalities),
             generator,
             context.embeddings,
         )

@@ -23,11 +23,12 @@ from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Scores
 from macrec.data.split import Samples, Split
+from macrec.data.windows import places_between
 from macrec.evaluation.system import CELLS, ScoringSystem, learned
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.systems.registry import Entry
 from macrec.systems.sasrec_network import SASRecNetwork, SASRecRecipe
-from macrec.systems.sasrec_training import SASRecTraining, places
+from macrec.systems.sasrec_training import SASRecTraining
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 
@@ -91,7 +92,7 @@ class SASRec(ScoringSystem):
         """The logits of all items after the newest `max_history` items of each history, `[B, N]` float32."""
         network = learned(self._network, self.name).eval()
         read = samples.newest(self.recipe.max_history)
-        place, inside = places(torch.tensor(read.start), torch.tensor(read.target))
+        place, inside = places_between(torch.tensor(read.start), torch.tensor(read.target))
         items = torch.tensor(samples.items[place[inside].numpy()], device=self.device)
         states = network(items, inside.to(self.device))
         newest = inside.sum(1).cumsum(0) - 1

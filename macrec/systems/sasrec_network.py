@@ -10,8 +10,8 @@ from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
 from macrec.training import Decay, generator_for
 
-WEIGHTS, SHUFFLE = range(2)
-"""What a random draw is for; see `generator_for`."""
+WEIGHTS = 0
+"""What a random draw is for; see `generator_for`. (The order of an epoch is `macrec.data.windows.SHUFFLE`.)"""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from macrec.generation.tasks import code_tasks
 from macrec.systems.generative import Generative
 from macrec.systems.registry import A_MODALITY, Context, Entry
 
@@ -24,7 +23,7 @@ class TIGER(Generative):
             f"TIGER ({modality})",
             context.folder / "generators",
             ids,
-            code_tasks([modality]),
+            generator.tasks([modality]),
             generator,
             context.embeddings,
         )

@@ -13,11 +13,12 @@ from scipy.special import erf, log_softmax, softmax
 
 from macrec.data import Histories, from_events, leave_one_out
 from macrec.data.split import Samples, training_events
+from macrec.data.windows import Windows
 from macrec.errors import DataError
 from macrec.evaluation.metrics import hit_rate, ndcg
 from macrec.systems.sasrec import SASRec
 from macrec.systems.sasrec_network import SASRecNetwork, SASRecRecipe
-from macrec.systems.sasrec_training import SASRecTraining, Windows
+from macrec.systems.sasrec_training import SASRecTraining
 from macrec.training import drain
 
 N = 9
@@ -89,9 +90,8 @@ def batch_of(sequences):
 
 def asked(task, step):
     """The windows of the batch of `step`: the places each reads, and which of them are asked for the next event."""
-    place, inside, asks = (column.numpy() for column in task.batch(step))
-    row = np.nonzero(inside)[0]
-    return [(place[row == window], asks[row == window]) for window in range(len(inside))]
+    rows = zip(*(column.numpy() for column in task.windows.batch(step)), strict=True)
+    return [(places[inside], asks[inside]) for places, inside, asks in rows]
 
 
 # The network by hand: loops over layers, heads and places.
@@ -131,7 +131,7 @@ def test_states_equal_a_second_implementation():
 def test_the_loss_equals_a_loop_over_targets(data, split):
     network, items = random_network(), data.histories.items
     task = SASRecTraining(network, split.train, TINY)
-    for step in range(task.per_epoch):
+    for step in range(task.windows.per_epoch):
         expected = [
             -log_softmax(network.embedding.weight.detach().double().numpy() @ state)[items[place + 1]]
             for places, asks in asked(task, step)
@@ -191,7 +191,7 @@ def test_every_target_is_asked_once_per_epoch_and_told_from_the_items_before_it(
     user = dict(zip(train.target.tolist(), train.user.tolist(), strict=True))
     for epoch in range(2):
         met = []
-        for step in range(epoch * task.per_epoch, (epoch + 1) * task.per_epoch):
+        for step in range(epoch * task.windows.per_epoch, (epoch + 1) * task.windows.per_epoch):
             windows = asked(task, step)
             assert 1 <= len(windows) <= batch
             for places, asks in windows:
@@ -210,7 +210,7 @@ def test_every_target_is_asked_once_per_epoch_and_told_from_the_items_before_it(
 def test_every_epoch_has_an_order_of_its_own_that_the_seed_decides(split):
     def order(seed, epoch):
         task = SASRecTraining(SASRecNetwork(N, TINY), split.train, replace(TINY, seed=seed))
-        steps = range(epoch * task.per_epoch, (epoch + 1) * task.per_epoch)
+        steps = range(epoch * task.windows.per_epoch, (epoch + 1) * task.windows.per_epoch)
         for step in steps:
             assert task.batch_size(step) == sum(asks.sum() for _, asks in asked(task, step))
         return [tuple(places) for step in steps for places, _ in asked(task, step)]
@@ -224,7 +224,7 @@ def test_a_plan_has_what_its_recipe_says(split):
     recipe = replace(TINY, weight_decay=0.3, patience=2, seed=5)
     task = SASRecTraining(SASRecNetwork(N, recipe), split.train, recipe, dict)
     plan = task.plan()
-    assert (plan.steps, plan.measure_every) == (TINY.epochs * task.per_epoch, task.per_epoch)
+    assert (plan.steps, plan.measure_every) == (TINY.epochs * task.windows.per_epoch, task.windows.per_epoch)
     assert (plan.learning_rate, plan.weight_decay, plan.patience, plan.seed) == (0.01, 0.3, 2, 5)
     assert [(keep.metric, keep.best) for keep in plan.keep] == [("NDCG@10/validation", "highest")]
     assert [(watch.metric, watch.best) for watch in plan.watch] == [("loss/validation", "lowest")]
@@ -347,7 +347,7 @@ def test_every_training_has_a_checkpoint_of_its_own(data, split, tmp_path):
 def test_the_weights_of_the_best_epoch_are_kept_and_measured_as_evaluation_does(data, split, fitted):
     events = drain(SASRec(TINY).fit(data, split)).events
     measured = [event for event in events if event.measured]
-    per_epoch = SASRecTraining(SASRecNetwork(N, TINY), split.train, TINY).per_epoch
+    per_epoch = SASRecTraining(SASRecNetwork(N, TINY), split.train, TINY).windows.per_epoch
     assert [event.step for event in measured] == [per_epoch * epoch for epoch in range(1, TINY.epochs + 1)]
     assert all(event.losses.keys() == {"loss", "next item"} for event in events)
     ranks = fitted.recommend(split.valid, 10).rank_of(split.valid.targets)

@@ -38,7 +38,7 @@ def task_examples(samples: TaskSamples, dataset: Dataset, seed: int = 0, items: 
         history = samples.items[start : start + length].tolist()
         target = int(samples.items[samples.target[chosen]])
         prompt = "".join(box(f"p{at}", MUTED) for at in range(task.prompt))
-        reads = "".join(id_boxes(tables, task.source, item, dataset) for item in history)
+        reads = "".join(id_boxes(tables, name, item, dataset) for item in history for name in task.sources)
         rows.append(
             f"<tr><th>{html.escape(task.name)}</th><td>{prompt}{reads}{end}</td>"
             f"<td>{id_boxes(tables, task.target, target, dataset)}</td></tr>"
