@@ -171,7 +171,7 @@ class Generative:
     def training(self) -> GeneratorTraining | CausalTraining:
         """The second stage's module and its samples. Raises RuntimeError before it has begun."""
         if self._training is None:
-            raise RuntimeError(f"{self.name} has learned nothing yet: call fit first")
+            raise RuntimeError(f"{self.name} is not trained yet: call fit first")
         return self._training
 
     def states(self) -> dict[str, dict[str, NDArray[np.float32]]]:
