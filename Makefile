@@ -35,12 +35,13 @@ lint-pages: node_modules/.bin/biome
 node_modules/.bin/biome:
 	npm install --no-save --no-package-lock --no-audit --no-fund @biomejs/biome@2.6.8
 
-# Seconds instead of minutes, while you work: the linters, and the tests that train nothing and start nothing.
+# Seconds instead of minutes, while you work: the linters, and the tests that train nothing.
+FAST := $(addprefix tests/, data evaluation models published quantization test_*.py)
 check: .venv/dev.stamp
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadgroup -m "not slow" $(FAST)
 
 TRIES := 10000
 endure: .venv/dev.stamp

@@ -23,20 +23,13 @@ FIRST = ("tests/notebooks/", "tests/browser/", "tests/endure/", "tests/workbench
 """What takes longest, and is begun first where tests run in parallel."""
 
 
-SLOW = (*FIRST, "tests/demo/", "tests/experiments/", "tests/generation/", "tests/systems/", "tests/tokenizers/")
-"""Folders whose tests train, or start processes: `make check` leaves them out, as it does what is marked slow."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow; for `--dist loadgroup`, what one process runs: a file, or all notebooks, which share a run."""
+    """For `--dist loadgroup`, what one process runs: the tests of a file, or those of notebooks, which share a run."""
     for item in items:
         file = item.nodeid.partition("::")[0]
         group = FIRST[0] if file.startswith(FIRST[0]) else file
         item.add_marker(pytest.mark.xdist_group(group))
-        marked = item.get_closest_marker("notebook") or item.get_closest_marker("browser")
-        if marked or file.startswith(SLOW):
-            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: next((n for n, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST)))
 
 

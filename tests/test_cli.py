@@ -28,12 +28,14 @@ def macrec(*arguments):
     return left.value.code, out.getvalue(), err.getvalue()
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_ends_with_one_sentence_and_exit_code_2():
     command = [sys.executable, "-c", "from macrec.cli import main; main()", "datasets", ""]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == macrec("datasets", "") and done.returncode == 2
 
 
+@pytest.mark.slow
 def test_the_card_of_the_built_in_catalog_comes_with_the_oracle():
     code, out, _ = macrec("datasets", "curio:tiny", "--json")
     card = json.loads(out)

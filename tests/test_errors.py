@@ -133,6 +133,7 @@ def test_words_stay_words():
     assert printable("Les Misérables, 悲惨世界, 🙂") == "Les Misérables, 悲惨世界, 🙂"
 
 
+@pytest.mark.slow
 def test_a_terminal_that_knows_fewer_letters_gets_the_sentence_all_the_same(tmp_path):
     command = [sys.executable, "-c", "from macrec.cli import main; main()", "datasets", "悲惨\x1b[31m"]
     environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}

@@ -74,6 +74,7 @@ def dying(folder, call):
     return os.waitpid(child, 0)[1] != 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_whenever_a_replacement_dies_the_old_folder_or_the_new_one_is_there(tmp_path, system):

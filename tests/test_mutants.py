@@ -14,6 +14,7 @@ spec.loader.exec_module(run)
 MUTANTS = run.load_mutants()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{Path(mutant.file).name}:{mutant.old[:40]}")
 def test_a_mutant_changes_one_place_and_names_tests_that_exist(mutant):
     assert ast.dump(ast.parse(run.mutated(mutant))) != ast.dump(ast.parse((run.ROOT / mutant.file).read_text()))

@@ -35,6 +35,7 @@ def test_processes_that_we_start_inherit_the_bound():
     assert child(code) == SPIN["GOMP_SPINCOUNT"]
 
 
+@pytest.mark.slow
 def test_torch_s_runtime_reads_the_bound():
     """GNU's runtime tells its settings when it is loaded; other runtimes do not."""
     code = "import macrec, torch; torch.ones(3)"

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("macrec", "notebooks", "pyproject.toml", "README.md", "LICENSE")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(Version(version("setuptools")) < Version("77"), reason="building needs setuptools 77 or newer")
 def test_the_wheel_holds_every_file_of_the_package_and_the_notebooks(tmp_path):
     for name in SOURCES:

@@ -70,6 +70,7 @@ def test_near_duplicate_titles(titles, expected):
     assert near_duplicates(pl.Series(titles)).to_list() == expected
 
 
+@pytest.mark.slow
 def test_card_of_the_built_in_catalog_shows_its_settings():
     card = dataset_card(curio("tiny", no_picture=0.25, no_description=0.5, num_items=2_000), decode_images=10)
     assert card.missing["picture"] == pytest.approx(0.25, abs=0.03)

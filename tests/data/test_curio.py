@@ -49,6 +49,7 @@ def told(tmp_path_factory):
     return accuracy, chance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", TEXT_FACTORS)
 def test_only_the_text_tells(told, factor):
     accuracy, chance = told

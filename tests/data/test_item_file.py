@@ -38,6 +38,7 @@ def test_the_same_items_in_any_format(tmp_path, name, text, packed):
     assert data.num_users == data.num_events == 0 and not data.images.present.any() and data.fingerprint
 
 
+@pytest.mark.slow
 def test_items_of_a_folder_keep_their_rows_and_pictures(tmp_path):
     whole = curio("tiny")
     folder = save_parquet(whole, tmp_path / "curio")

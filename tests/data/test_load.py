@@ -231,6 +231,7 @@ def test_released_splits_reproduce_the_table_of_the_specification(shared_data, f
     assert pl.DataFrame({"user": histories.users, "item": histories.items}).is_unique().all()
 
 
+@pytest.mark.slow
 def test_a_dataset_whose_replacement_died_between_two_renames_is_found(tmp_path):
     save_parquet(curio("tiny"), tmp_path / "shop")
     workplace = tmp_path / ".macrec-0123456789ab.tmp"

@@ -62,6 +62,7 @@ def test_what_is_held_out_is_not_in_the_training_part():
 sequences = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=7), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @given(sequences, st.integers(1, 8))
 def test_without_a_published_split_it_is_leave_one_out(lists, longest):
     data = made([[("abcdefgh"[item], "r") for item in items] for items in lists[:1]] + TIMED)

@@ -43,6 +43,7 @@ def test_equal_rows_are_those_of_brute_force(noise):
     assert sorted(group.tolist() for group in groups) == expected
 
 
+@pytest.mark.slow
 def test_the_built_in_encoders_tell_the_items_of_the_built_in_catalog_apart():
     data = curio("tiny")
     every = np.arange(data.num_items)

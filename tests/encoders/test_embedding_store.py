@@ -110,6 +110,7 @@ def run_child(root: Path, kill_after: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_computation_continues_where_its_last_chunk_ended(tmp_path: Path) -> None:
     child = run_child(tmp_path / "killed", kill_after=3)
@@ -151,6 +152,7 @@ def test_a_computation_that_fails_leaves_no_result_and_is_continued(tmp_path: Pa
     assert sum(map(len, rest.asked)) == 45 - 2 * 8
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_compute_once(tmp_path: Path) -> None:
     with locked(tmp_path / f".{folder_name(dataset(), Toy())}.lock", "a test"):  # held until both stand before it
         children = [run_child(tmp_path, kill_after=0) for _ in range(2)]

@@ -129,6 +129,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> OpenClipEncoder:
     return encoder
 
 
+@pytest.mark.slow
 def test_clip_encodes_in_batches_what_it_encodes_alone(clip: OpenClipEncoder, catalog: Dataset) -> None:
     vectors = clip.encode(catalog, PRESENT)
     assert vectors.shape == (5, 256)
@@ -159,6 +160,7 @@ def test_random_weights_are_called_random(clip: OpenClipEncoder) -> None:
     assert OpenClipEncoder("ViT-B-32").name == "clip-ViT-B-32-laion2b_s34b_b79k"
 
 
+@pytest.mark.slow
 def test_random_weights_depend_on_the_seed_alone(clip: OpenClipEncoder, catalog: Dataset) -> None:
     same, other = OpenClipEncoder(TINY, None, device="cpu"), OpenClipEncoder(TINY, None, seed=1, device="cpu")
     rows = np.array([0])

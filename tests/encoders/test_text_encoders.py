@@ -52,6 +52,7 @@ def test_item_texts_join_the_fields_that_are_not_empty(catalog: Dataset) -> None
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5))
 def test_item_texts_agree_with_plain_python(rows: list[tuple[str, str]]) -> None:
     def cleaned(value: str) -> str:
@@ -250,6 +251,7 @@ def variant(encoder: SentenceTransformerEncoder, **settings: Any) -> SentenceTra
     return other
 
 
+@pytest.mark.slow
 @needs_minilm
 def test_minilm_equals_calling_sentence_transformers_directly(
     minilm: SentenceTransformerEncoder, catalog: Dataset
@@ -272,6 +274,7 @@ def test_minilm_puts_similar_sentences_closer_than_unrelated_ones(minilm: Senten
     assert cosine[0, 1] > cosine[0, 2] + 0.3
 
 
+@pytest.mark.slow
 @needs_minilm
 def test_batching_by_length_does_not_change_the_vectors(minilm: SentenceTransformerEncoder, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -285,6 +288,7 @@ def test_batching_by_length_does_not_change_the_vectors(minilm: SentenceTransfor
     np.testing.assert_allclose(result.values, alone, atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_minilm
 def test_texts_that_minilm_cannot_tell_apart_are_named(minilm: SentenceTransformerEncoder, tmp_path: Path) -> None:
     titles = [

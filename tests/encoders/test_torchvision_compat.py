@@ -18,6 +18,7 @@ def run_python(code: str) -> str:
     return child.stdout.strip()
 
 
+@pytest.mark.slow
 def test_torchvision_and_what_needs_it_can_be_imported_together() -> None:
     code = """
 from macrec.encoders.torchvision_compat import import_torchvision
@@ -30,6 +31,7 @@ print(tuple(torchvision.transforms.CenterCrop(2)(torch.zeros(3, 5, 5)).shape))
     assert run_python(code) == "(3, 2, 2)"
 
 
+@pytest.mark.slow
 def test_importing_the_encoders_imports_nothing_heavy() -> None:
     code = """
 import sys

@@ -15,6 +15,7 @@ PAIRS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, 
 METRICS = st.sampled_from(["HR@1", "HR@10", "NDCG@10", "MRR@20"])
 
 
+@pytest.mark.slow
 @given(PAIRS, METRICS, st.integers(0, 100))
 def test_exchanging_the_systems_turns_the_signs(pairs, metric, seed):
     a, b = np.array(pairs).T
@@ -70,6 +71,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert 0.92 <= covered <= 0.98  # 0.95, give or take three standard errors of 400 trials
 
 
+@pytest.mark.slow
 def test_without_a_difference_small_p_values_are_as_rare_as_they_should_be():
     rng = np.random.default_rng(3)
     p = [paired_bootstrap(*simulated(rng, shift=0.0), resamples=500, seed=trial).p for trial in range(400)]
@@ -77,6 +79,7 @@ def test_without_a_difference_small_p_values_are_as_rare_as_they_should_be():
     assert 0.4 <= np.mean(p) <= 0.6
 
 
+@pytest.mark.slow
 def test_seeds_count_as_users_do_and_the_interval_covers_the_truth():
     """Two systems that do not differ, three runs each: the interval holds zero nearly as often as it says.
 

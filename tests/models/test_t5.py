@@ -116,6 +116,7 @@ def test_relative_buckets_of_the_specification(bidirectional, expected):
     assert found.tolist() == list(expected.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize(("buckets", "distance"), [(32, 128), (16, 64), (8, 20)])
 def test_relative_buckets_are_those_of_hugging_face(transformers, bidirectional, buckets, distance):
@@ -425,6 +426,7 @@ def test_buckets_are_kept_per_length_within_bounds_and_serve_training_after_infe
     assert model.encoder.position_bias.weight.grad.sum() == 199**2 * TINY.num_heads
 
 
+@pytest.mark.slow
 def test_the_model_learns_a_batch_by_heart():
     model = T5(TOKENS, replace(TINY, dropout_rate=0.0))
     source, mask, target = batch(users=16, target=4)

@@ -29,6 +29,7 @@ def test_ranks_are_those_of_a_written_out_loop(codes, random):
         assert longer[row, -1] == sorted(same, key=lambda other: (-priority[other], other)).index(row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["least", "hungarian", "digit", "rank"])
 @given(codes=tables, seed=st.integers(0, 99))
 def test_every_policy_gives_every_item_an_id_of_its_own(policy, codes, seed):

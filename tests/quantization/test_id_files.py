@@ -245,6 +245,7 @@ def test_more_text_than_is_sensible_is_not_unpacked(tmp_path, monkeypatch):
         load_semantic_ids(tmp_path / "ids.json.gz")
 
 
+@pytest.mark.slow
 def test_every_published_set_is_the_same_in_every_format(shared_data, tmp_path):
     for known in json.loads((shared_data / "published_sids" / "stats.json").read_text()):
         ids = load_semantic_ids(shared_data / "published_sids" / known["file"])

@@ -28,6 +28,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(module, "BUDGET", 4 * 40 * 37)
 
 
+@pytest.mark.slow
 def test_the_nearest_codeword_is_at_the_smallest_distance():
     """T18: argmax(x·c - ½‖c‖²) is argmin ‖x - c‖², here by float64 differences."""
     x, codewords = normal(2000, 32), normal(256, 32, seed=1)

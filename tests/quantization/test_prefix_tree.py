@@ -113,6 +113,7 @@ def test_the_small_words_of_titles_that_capitalize_the_others_do_not_count():
     assert words_of([0, 1, 1], ["", "", ""]) == {} == words_of([0], ["Alone"])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.sampled_from("ABCD"))), min_size=1, max_size=40))
 def test_the_words_of_prefixes_are_those_of_a_plain_count(items):
     codes, words = [code for code, _ in items], [found for _, found in items]

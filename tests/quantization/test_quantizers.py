@@ -62,6 +62,7 @@ def test_values_are_sums_of_the_nearest_codewords_whatever_the_gradient(spec):
     close(found.words, quantizer.decode(found.codes), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", NAMES)
 def test_a_quantizer_learns_to_represent_vectors_that_stand_still(spec):
     """Codewords from 64 vectors, moved elsewhere: training brings the error down by the quantizer's own loss."""

@@ -21,6 +21,7 @@ tables = st.tuples(st.integers(1, 12), st.integers(1, 5)).flatmap(
 names = st.lists(st.text('ab01_ <é"\\\n', min_size=1, max_size=4) | st.integers(0, 20).map(str), unique=True)
 
 
+@pytest.mark.slow
 @given(tables, names, st.booleans())
 def test_both_formats_give_back_what_was_saved(tmp_path_factory, codes, item_ids, sized):
     # Whatever the items are called: 0 to N-1 in any order, other numbers, or any text.

@@ -68,6 +68,7 @@ def test_codes_come_back_from_tokens(ids, prompts):
         assert vocabulary.codes(tokens).tolist() == found.codes.tolist()
 
 
+@pytest.mark.slow
 @given(tables(), tasks)
 def test_ranges_and_mask_allow_the_same_tokens_and_hold_every_item(ids, prompts):
     vocabulary = Vocabulary.of(ids, prompts)

@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 import torch
 from torch import nn
 
@@ -33,6 +34,7 @@ def tensors():
     return sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_steps_leave_no_tensors_behind():
     plan = Plan(steps=400, report_every=200, measure_every=20, keep=(Keep("size"),), patience=100)
     held = [tensors() for event in train(Task(), plan) if event.step % 200 == 0]

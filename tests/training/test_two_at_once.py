@@ -144,6 +144,7 @@ TENSORS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", TENSORS)
 def test_tensors_that_are_not_those_of_the_training_are_refused(tmp_path, change):
     checkpoint, tensors, state = stopped(tmp_path)

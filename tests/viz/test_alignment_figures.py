@@ -46,6 +46,7 @@ def flat_umap(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_every_view_places_both_states_of_every_item_and_joins_them(data, moments, flat_umap, tmp_path):
     gallery = Gallery(data, np.arange(5, 95))
     figure, sentence = alignment_map(moments, gallery, sample=60, joined=20, cache=tmp_path / "umap")

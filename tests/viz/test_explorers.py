@@ -182,6 +182,7 @@ def test_searching_finds_titles_that_have_all_words(items, data):
     assert found == brute[: items.MATCHES] and 17 in brute
 
 
+@pytest.mark.slow
 def test_choosing_an_item_draws_its_card_and_unknown_words_are_said(items, data):
     box = everything(items.widget, ipywidgets.Combobox)[0]
     nearest, shared = everything(items.widget, ipywidgets.IntSlider)

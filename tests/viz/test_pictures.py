@@ -40,6 +40,7 @@ def test_every_tile_of_the_sprite_is_its_item(data):
     assert distance.diagonal().max() < 6  # of 255: what the compression costs
 
 
+@pytest.mark.slow
 def test_many_pictures_become_smaller_so_that_the_page_does_not_grow():
     data = curio("tiny", num_items=900)
     data.images.open = functools.cache(data.images.open)  # each is shown many times and need be drawn only once

@@ -107,6 +107,7 @@ def test_no_script_and_no_request_and_a_sentence_for_ears(ids, data):
     assert "160 items" in label and label.endswith(".")
 
 
+@pytest.mark.slow
 def test_pictures_come_once_and_below_their_bound(ids, data):
     page = prefix_gallery(ids, data)
     assert page.count("data:image/webp") == 1 and page.count("<i style=") > 40

@@ -103,6 +103,7 @@ def test_users_are_named_with_the_groups_they_are_in(data, samples, gallery):
     assert labels == [f"user {names[0]} (&lt;cold&gt;)", f"user {names[1]} (tail)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 7, 90])
 def test_every_picture_is_cut_from_where_it_lies(data, count):
     rows = np.flatnonzero(data.images.present)[::-1][:count].tolist()
@@ -120,6 +121,7 @@ def test_every_picture_is_cut_from_where_it_lies(data, count):
     assert cards._about() == {str(row): [f"row: <{row}>"] for row in sorted(rows)}
 
 
+@pytest.mark.slow
 def test_pictures_come_once_and_a_full_page_stays_small(data, samples, gallery):
     rankings = {f"system {seed}": ranked(data, samples, seed, seed=seed) for seed in range(7)}
     page = replay(samples, range(MOST_USERS), rankings, gallery)

@@ -98,6 +98,7 @@ def histories_of(dataset):
     }
 
 
+@pytest.mark.slow
 @FAST
 @given(RATINGS, st.sets(st.integers(0, 5), min_size=3), st.integers(1, 3))
 def test_2018_follows_the_steps(tmp_path, ratings, reviewed, k):
@@ -113,6 +114,7 @@ def test_2018_follows_the_steps(tmp_path, ratings, reviewed, k):
     assert dataset.items["item_id"].to_list() == list(first_seen)
 
 
+@pytest.mark.slow
 @FAST
 @given(RATINGS, st.randoms())
 def test_2018_does_not_depend_on_the_order_of_lines(tmp_path, ratings, random):

@@ -122,6 +122,7 @@ def write_benchmark(folder, rows, back=False):
         (folder / f"D.{part}.inter").write_text(INTER + text)
 
 
+@pytest.mark.slow
 @FRESH
 @given(sequences, st.integers(2, 4), st.integers(1, 12), st.booleans())
 def test_the_samples_of_a_benchmark_come_back(tmp_path, whole, cut_at, cap, back):
@@ -216,6 +217,7 @@ def test_a_random_split_is_refused(tmp_path):
 # ------------------------------------------------------------------------------------------------ LC-Rec with a split
 
 
+@pytest.mark.slow
 @FRESH
 @given(
     st.dictionaries(st.integers(0, 9).map(str), st.lists(st.integers(0, 4), min_size=2, max_size=9), min_size=1),
@@ -232,6 +234,7 @@ def test_json_keeps_whole_histories_and_the_published_split(tmp_path, whole, cut
         assert samples(dataset, part, 3) == sorted(expected)
 
 
+@pytest.mark.slow
 @FRESH
 @given(
     st.lists(st.lists(st.sampled_from("rv"), min_size=3, max_size=60).map(sorted), min_size=1, max_size=3), st.data()
@@ -289,6 +292,7 @@ def write_minionerec(folder, rows, titles=True, asins=False, stem="Office_5_2016
                 writer.writerow(row)
 
 
+@pytest.mark.slow
 @FRESH
 @given(sequences, st.integers(2, 4), st.booleans())
 def test_minionerec_keeps_its_samples(tmp_path, whole, cut_at, asins):
@@ -330,6 +334,7 @@ def test_a_list_that_is_none_is_named(tmp_path):
 # ------------------------------------------------------------------------------------------------ S3-Rec, SASRec
 
 
+@pytest.mark.slow
 @FRESH
 @given(
     st.dictionaries(st.integers(1, 99), st.lists(st.integers(1, 30), min_size=1, max_size=9), min_size=1), st.booleans()

@@ -31,6 +31,7 @@ def write(folder, inter, items=None, item2id=None, user2id=None):
     return folder
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=5), min_size=1, max_size=6),

@@ -72,6 +72,7 @@ def same(again, before):
     assert (again.name, again.source) == (before.name, before.source)
 
 
+@pytest.mark.slow
 @FAST
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 2)), min_size=1), min_size=1),
@@ -336,6 +337,7 @@ def test_a_file_of_more_rows_than_fit_is_refused(tmp_path, monkeypatch):
         load_parquet(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_footer_says_how_large_a_file_is_unpacked(tmp_path, monkeypatch):
     file = tmp_path / "x.parquet"
     table = pl.DataFrame({"a": ["x" * 1_000_000, "y"], "b": [1.5, None], "c": [[True], []]})

@@ -24,6 +24,7 @@ def read(path, schema=SCHEMA, required=("a", "n"), **options):
     return pl.concat(read_json_lines(path, schema, required=required, **options)).to_dicts()
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
