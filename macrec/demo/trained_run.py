@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import chdir
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def open_trained(out: str | Path = "") -> Opened:
 def system_of(folder: Path) -> tuple[Dataset, Split, Generative]:
     """What notebook 06 makes in a run folder before anything is learned: the dataset, its split and the system."""
     given = parameters_of(folder)
-    asked = Parameters(**{field.name: given[field.name] for field in fields(Parameters) if field.name in given})
+    asked = Parameters.from_values(given)
     encoders = modality_specs(given["text_encoder"], given["image_encoder"], given["modalities"])
     files = {"text": given["text_ids"], "image": given["image_ids"]}
     with chdir(notebook_folder()):  # where notebooks run: paths among the parameters are meant from there

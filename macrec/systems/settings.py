@@ -181,6 +181,11 @@ class Parameters:
     beams: int = 20
     seed: int = 0
 
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Parameters:
+        """The parameters among `values`, such as all variables of a notebook: `Parameters.from_values(globals())`."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
     def __post_init__(self) -> None:
         for name in ("profile", "network", "size"):
             profile_named(getattr(self, name) or self.profile, name)

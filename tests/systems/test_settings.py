@@ -60,3 +60,8 @@ def test_the_table_of_profiles_shows_every_field_of_every_profile():
     for name, row in rows.items():
         line = next(line for line in printed if line.replace(":", "").split()[:1] == [name])
         assert all(str(value) in line for value in row.values())
+
+
+def test_parameters_are_taken_from_the_variables_of_a_notebook():
+    variables = {"profile": "smoke", "levels": 3, "seed": 4, "dataset": "curio", "print": print}
+    assert Parameters.from_values(variables) == Parameters("smoke", levels=3, seed=4)
