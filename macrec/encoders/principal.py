@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from macrec.encoders.embeddings import Embeddings, chunks
@@ -17,17 +16,17 @@ def principal_components(embeddings: Embeddings, count: int = 64) -> NDArray[np.
     """
     if count < 1:
         raise ValueError(f"count must be 1 or more, got {count}")
-    covariance = torch.zeros(embeddings.dim, embeddings.dim, dtype=torch.float64)
+    covariance = np.zeros((embeddings.dim, embeddings.dim))
     parts = [np.arange(rows.start, rows.stop) for rows in chunks(embeddings.values)]
     for rows in parts:
-        part = torch.from_numpy(embeddings.standardized(rows)).double()
+        part = embeddings.standardized(rows).astype(np.float64)
         covariance += part.T @ part
-    directions = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :count]
-    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    directions = (directions * largest.sign()).float()
+    directions = np.linalg.eigh(covariance).eigenvectors[:, ::-1][:, :count]
+    largest = np.take_along_axis(directions, np.abs(directions).argmax(0, keepdims=True), 0)
+    directions = (directions * np.sign(largest)).astype(np.float32)
     components = np.empty((len(embeddings), directions.shape[1]), np.float32)
     for rows in parts:
-        components[rows] = (torch.from_numpy(embeddings.standardized(rows)) @ directions).numpy()
+        components[rows] = embeddings.standardized(rows) @ directions
     scale = np.sqrt(np.mean(np.square(components[embeddings.present]), dtype=np.float64))
     components /= np.float32(max(scale, 1e-12))
     return components

@@ -159,6 +159,7 @@ def named_without(name: str, without: Collection[str], terms: Collection[str]) -
 
     >>> named_without("X", ("one",), ("one", "two")), named_without("X", ("one", "two"), ("one", "two"))
     ('X w/o one', 'X w/o any term')
+
     Raises ValueError for what is none of the `terms`.
     """
     if unknown := set(without) - set(terms):

@@ -41,7 +41,7 @@ def generator(items=40):
 
 def test_asking_again_and_again_takes_no_more_memory(endure):
     model, tables, samples = generator()
-    decoder, few = PathDecoder(model.eval(), tables, DecodingOptions(width=5)), samples.take(np.arange(2))
+    decoder, few = PathDecoder(model.eval(), tables, DecodingOptions(beams=5)), samples.take(np.arange(2))
     times = min(endure, LONG) or SHORT
     before = 0
     for time in range(times + times // 4):

@@ -257,7 +257,7 @@ def test_the_same_run_gives_the_same_page(make_run):
 
 def test_the_command_takes_the_newest_run_and_says_where_the_page_is(make_run, tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks" / "00_tour.ipynb").touch()
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(app, ["report"])
     assert isinstance(refused.exception, DataError) and str(refused.exception).startswith("There is no run in runs/;")

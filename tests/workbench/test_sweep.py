@@ -155,7 +155,7 @@ def test_a_failing_point_is_named_the_others_finish_and_the_next_sweep_runs_only
     }
     assert json.loads((out / "x=3" / "metrics.json").read_text()) == {"toy": {"y": 1.0}}
     shown = [path.name for path in (out / "x=1").iterdir() if not path.name.startswith(".")]
-    assert sorted(shown) == ["01_toy.ipynb", "metrics.json", "run.json"]
+    assert sorted(shown) == ["01_toy.ipynb", "metrics.json", "parameters.toml", "run.json"]
     before = (out / "x=1" / "01_toy.ipynb").stat().st_mtime_ns
 
     points = run_sweep([notebook()], {"x": [1, 3]}, out, say=said.append)
