@@ -49,7 +49,7 @@ class CausalRecipe:
     warmup: float = 0.03
     clip: float = 1.0
     max_history: int = 20
-    joint_share: float = 0.5
+    joint_share: float = 0.7
     softmax: Literal["children", "level"] = "children"
     item_weight: float = 0.1
     lambda_implicit: float = 0.01

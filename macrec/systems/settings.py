@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from macrec.errors import DataError
 from macrec.generation.causal import CausalGeneratorConfig
@@ -152,7 +152,8 @@ class Parameters:
     """The flat parameters of a notebook that decide what is trained, one field each, and the settings they mean.
 
     `tokenizer`: see `macrec.tokenizers.kinds`; `quantizer`: of an RQ-VAE, see `macrec.quantization.quantizers`;
-    `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` and `implicit`: see `GeneratorRecipe`.
+    `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` (empty: the backbone's own) and
+    `implicit`: see `GeneratorRecipe`.
     `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
     network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
     that cannot be used. `backbone`: a key of `BACKBONES`; a causal one reads `content` principal components of each
@@ -176,7 +177,7 @@ class Parameters:
     lambda_implicit: float = 0.01
     epochs: int = 0
     size: str = ""
-    softmax: str = "level"
+    softmax: str = ""
     implicit: str = "paired"
     beams: int = 20
     seed: int = 0
@@ -192,9 +193,11 @@ class Parameters:
         check_tokenizer(self.tokenizer)
         check_quantizer(self.quantizer)
         check_policy(self.conflicts)
-        for name, known in (("softmax", get_args(Softmax)), ("implicit", get_args(Implicit))):
+        for name, known in (("softmax", ("", *get_args(Softmax))), ("implicit", get_args(Implicit))):
             if (chosen := getattr(self, name)) not in known:
-                raise DataError(f'there is no {name} "{chosen}"', field=name, fix=f"choose one of {', '.join(known)}")
+                raise DataError(
+                    f'there is no {name} "{chosen}"', field=name, fix=f"choose one of {', '.join(filter(None, known))}"
+                )
         fitting = ", or 0 for what fits the catalog"
         for name, count, least, most, otherwise in (
             ("levels", self.levels or 1, 1, MOST_LEVELS, fitting),
@@ -212,6 +215,14 @@ class Parameters:
         if self.backbone not in BACKBONES:
             fix = f"choose one of {', '.join(BACKBONES)}"
             raise DataError(f'there is no backbone "{self.backbone}"', field="backbone", fix=fix)
+        if self.backbone == "causal":
+            for name, value, fix in (
+                ("softmax", "vocabulary", "choose level or children"),
+                ("implicit", "published", "choose paired"),
+            ):
+                if getattr(self, name) == value:
+                    what = f'"{value}" is of the published encoder-decoder, and the backbone is causal'
+                    raise DataError(what, field=name, fix=f'{fix}, or backbone="t5"')
         for name in ("lambda_con", "lambda_align", "lambda_implicit"):
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
@@ -238,6 +249,7 @@ class Parameters:
                 profile.causal_recipe,
                 epochs=self.epochs or profile.causal_recipe.epochs,
                 lambda_implicit=self.lambda_implicit,
+                softmax=cast(Literal["children", "level"], self.softmax or profile.causal_recipe.softmax),
                 seed=self.seed,
             )
             return GeneratorSettings(
@@ -252,7 +264,7 @@ class Parameters:
             profile.generator,
             epochs=self.epochs or profile.generator.epochs,
             lambda_implicit=self.lambda_implicit,
-            softmax=cast(Softmax, self.softmax),
+            softmax=cast(Softmax, self.softmax or profile.generator.softmax),
             implicit=cast(Implicit, self.implicit),
             seed=self.seed,
         )

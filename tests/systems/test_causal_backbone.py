@@ -92,3 +92,9 @@ def test_the_softmax_over_a_vocabulary_and_an_unknown_backbone_are_refused(conte
         published.recommend(context.split.test.take(np.arange(2)), 5)
     with pytest.raises(DataError, match="backbone"):
         Parameters("smoke", backbone="rnn")
+    for name, value in (("softmax", "vocabulary"), ("implicit", "published")):
+        with pytest.raises(DataError, match=f'"{name}".*backbone is causal'):
+            Parameters("smoke", backbone="causal", **{name: value})
+    assert Parameters("smoke", backbone="causal").generator().recipe.softmax == "children"
+    assert Parameters("smoke", backbone="causal", softmax="level").generator().recipe.softmax == "level"
+    assert Parameters("smoke").generator().recipe.softmax == "level"
