@@ -158,8 +158,8 @@ def test_04_finds_the_codebooks_of_03_and_moves_every_item_in_conflict(run):
         assert found["moved"][modality] == round(rate * items[modality])
         assert 0 < found["first_codes"][modality] <= 8 and found["residual_left"][modality] > 0
     assert found["moved"]["image"] > 0
-    # Independent, cross-modal and published, and those of the tour: 04 to 08 have trained none of their own.
-    assert len(trainings(run, "codebooks")) == 4
+    # Independent, cross-modal, published, residual k-means, and the tour's: 04 to 08 have trained none of their own.
+    assert len(trainings(run, "codebooks")) == 5
 
 
 @pytest.mark.notebook
@@ -256,7 +256,7 @@ def test_every_notebook_runs_on_texts_alone_but_the_one_about_two_modalities(tex
     run = run_notebooks(find_notebooks(["00", "02", "05", "06", "07"]), tmp_path, parameters, progress=False)
     assert set(run.metrics()) == {"00_tour", "02_embeddings", "05_audit", "06_generation"}
     [(skipped, sentence)] = run.manifest()["skipped"].items()
-    assert skipped == "07_alignment" and "none of the items have a picture, where both are needed" in sentence
+    assert skipped == "07_alignment" and "none of the items have a picture, where 2 modalities are needed" in sentence
     assert set(run.metrics()["00_tour"]["first_codes"]) == {"text"}
     assert run.metrics()["05_audit"]["gradients"] == [] and len(run.metrics()["05_audit"]["resolvers"]) == 3
     assert [row["paths"] for row in run.metrics()["06_generation"]["fusions"]] == ["text→text"]
