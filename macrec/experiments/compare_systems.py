@@ -61,9 +61,12 @@ class SystemComparison:
     @property
     def spent(self) -> str:
         """What the table of efforts is of, in words."""
+        what = "What each training took, codebooks and measurements left out"
+        context, entry = self.context, entry_of(self.reference, "reference")
+        if entry.family != "generative" or entry.unmet(context.data, context.modalities):
+            return f"{what}; every generator was trained for the epochs of the profile."
         unit = {"epochs": "epochs", "steps": "optimizer steps", "seconds": "seconds of CPU time"}[self.budget]
-        given = f"generators were given as many {unit} as {self.against}"
-        return f"What each training took, codebooks and measurements left out; {given}."
+        return f"{what}; generators were given as many {unit} as {self.against}."
 
     def within_budget(self, system: System, report: Callable[[Event], None]) -> System:
         """`system` with as many steps as the budget has; only a budget in seconds needs what codebooks have learned."""
@@ -84,9 +87,14 @@ class SystemComparison:
     def run(self, seeds: Sequence[int], users: int = 0, mask_seen: bool = False, progress: bool = False) -> Results:
         """Train and rank the systems from every seed; see `compare_systems`.
 
-        Where the reference is not among them the one it comes to is, or the last; which is printed.
+        Where the reference is not among them the one it comes to is, or the last; which is printed. Raises DataError
+        for a reference that was chosen and is not among the systems that were named.
         """
         made = list(self.make(seeds[0]))
+        chosen = self.reference != SystemComparison.reference and self.names.strip()
+        if chosen and entry_of(self.against, "reference").name not in {entry_of(name).name for name in made}:
+            what = f"{self.against} is not among the systems"
+            raise DataError(what, field="reference", fix=f"add it to systems, or choose from {', '.join(made)}")
         results = self._compare(self.make, seeds, users, mask_seen, progress)
         results.asked = self.asked
         results.over_given_ids = bool(self.context.given)

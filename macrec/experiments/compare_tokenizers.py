@@ -85,6 +85,16 @@ def variants(
     return compared
 
 
+def board_titles(settings: CodebookSettings) -> tuple[str, str]:
+    """What the boards of the two trainings of notebook 03 are called: without terms between modalities, and with them.
+
+    Where the tokenizer has no such terms the second board shows the same training, and says so.
+    """
+    if settings.tokenizer != "cross-modal":
+        return f"{settings.tokenizer}, each modality by itself", "The same again: it has no terms between modalities"
+    return "Independent: one RQ-VAE per modality", "Cross-modal"
+
+
 def joined(settings: CodebookSettings, embeddings: Mapping[str, Embeddings]) -> CodebookSettings:
     """`settings` where there are two modalities; with one, those without the terms between them, which is printed."""
     if len(embeddings) > 1 or settings.tokenizer != "cross-modal":

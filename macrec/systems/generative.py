@@ -59,13 +59,17 @@ class GeneratorSettings:
         """Whether the generator is causal: one place per item, which may read several modalities at once."""
         return isinstance(self.config, CausalGeneratorConfig)
 
-    def tasks(self, modalities: Sequence[str], across: bool = True, joint: bool = False) -> tuple[CodeTask, ...]:
-        """The tasks over these modalities, `across` them too; with `joint` a causal generator also reads all at once.
+    def tasks(
+        self, modalities: Sequence[str], sequences: bool = True, items: bool = True, joint: bool = False
+    ) -> tuple[CodeTask, ...]:
+        """The tasks within these modalities, and across them for `sequences` and for single `items`.
+
+        With `joint` a causal generator also reads all modalities at once.
 
         A causal generator needs no prompts: what it reads and which heads it writes with say which task it is.
         """
         prompt = 0 if self.causal else PROMPT_TOKENS
-        return code_tasks(modalities, across, across, prompt, joint and self.causal)
+        return code_tasks(modalities, sequences, items, prompt, joint and self.causal)
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""

@@ -40,7 +40,7 @@ class MACRec(Generative):
             named_without("MACRec", without, SYSTEM.terms_in(context)),
             context.folder / "generators",
             context.ids(replace(codebooks, config=config)),
-            generator.tasks(context.modalities, across=explicit, joint=True),
+            generator.tasks(context.modalities, sequences=explicit, items=explicit, joint=True),
             generator.without_implicit() if "implicit" in without else generator,
             context.embeddings,
         )

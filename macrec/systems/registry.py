@@ -178,39 +178,46 @@ def entries() -> dict[str, Entry]:
 
     Raises ValueError where two modules register one name.
     """
-    from macrec import systems as package
-
-    known: list[Entry] = [*registered(package.__name__, package.__path__, "SYSTEM"), *_own.values()]
+    known = [*_of_library(), *_own.values()]
     if twice := {entry.name for entry in known if sum(entry.name == other.name for other in known) > 1}:
         raise ValueError(f"more than one module registers {', '.join(sorted(twice))}")
     known.sort(key=lambda entry: (list(FAMILIES).index(entry.family), entry.place, entry.name))
     return {entry.name: entry for entry in known}
 
 
-def entry_of(name: str) -> Entry:
+def _of_library() -> list[Entry]:
+    from macrec import systems as package
+
+    return registered(package.__name__, package.__path__, "SYSTEM")
+
+
+def entry_of(name: str, field: str = "system") -> Entry:
     """The entry of a system: of "TIGER" and "TIGER (text)", of "MACRec" and "MACRec w/o implicit", of "FILE.py".
 
     The `SYSTEM` of a file of your own is registered by naming the file. Raises DataError for a name that nothing is
-    registered by, and for a file that registers nothing.
+    registered by, and for a file that registers nothing; `field`: which parameter gave the name.
     """
     if OWN_FILE.fullmatch(name):
         file = Path(name).resolve()
         entry: Entry = of_file(file, "SYSTEM")
+        others = [*_of_library(), *(other for path, other in _own.items() if path != file)]
+        if entry.name in {other.name for other in others}:
+            what = f'the name "{entry.name}" is that of another system'
+            raise DataError(what, file=file, field="name", fix="give the system a name of its own")
         _own[file] = entry
         return entry
     known = entries()
     for start in (name, name.partition(" w/o ")[0], name.partition(" (")[0]):
         if start in known:
             return known[start]
-    raise DataError(f'there is no system "{name}"', field="system", fix=f"choose one of {', '.join(known)}")
+    raise DataError(f'there is no system "{name}"', field=field, fix=f"choose one of {', '.join(known)}")
 
 
 def systems(context: Context, names: str = "") -> dict[str, System]:
     """Name → system, not yet trained, in the order of the tables: those whose needs are met, or those that are named.
 
     `names`, between commas, are of entries ("TIGER": of every modality), of single systems ("TIGER (text)") or of files
-    of your own ("FILE.py"). Raises
-    DataError for an unknown name, NotApplicable for one whose needs are not met.
+    of your own ("FILE.py"). Raises DataError for an unknown name, NotApplicable for one whose needs are not met.
     """
     if not names.strip():
         met = [entry for entry in entries().values() if entry.unmet(context.data, context.modalities) is None]
@@ -218,7 +225,7 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
     chosen: set[str] = set()
     made: dict[str, System] = {}
     for name in (part.strip() for part in names.split(",")):
-        entry = entry_of(name)
+        entry = entry_of(name, "systems")
         of_entry = entry.systems(context)
         if name not in (entry.name, *of_entry) and not OWN_FILE.fullmatch(name):
             raise DataError(f'there is no system "{name}"', field="systems", fix=f"choose one of {', '.join(of_entry)}")

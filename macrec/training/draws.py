@@ -1,12 +1,13 @@
 """Where a seed goes: every random draw of a training is made here, from a seed and a purpose, and where to compute.
 
-The parameter `seed` of a notebook (with several seeds: each of them, by `Settings.with_seed`) becomes the `seed` of three
+The parameter `seed` of a notebook (with several seeds: each of them, by `Settings.with_seed`) becomes the `seed` of these
 recipes, and nothing else is seeded by it:
 
 | recipe | what is drawn from it |
 |---|---|
 | `CodebookRecipe` | weights of each autoencoder, clusters of the pseudo-labels, the k-means that starts the codebooks, the order of the items in every epoch, positives, and residuals for dead codewords |
 | `GeneratorRecipe` | weights of the T5, the order of the samples in every epoch, items of the implicit alignment, validation users |
+| `CausalRecipe` | weights of the causal generator, the order of the windows in every epoch, what each window reads, items of the item tasks and the implicit alignment, validation users |
 | `SASRecRecipe` | weights, the order of the sequences in every epoch, validation users |
 
 A draw is `generator_for(seed, PURPOSE, epoch or step)`: a function of these numbers and of nothing drawn before, so that a

@@ -89,7 +89,7 @@ def read_experiment(file: Path) -> Experiment:
 def _read(file: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises DataError where it is none, and OSError where it cannot be opened."""
     if not file.is_file():
-        raise DataError("there is no such file", file=file, fix="check the path of --params")
+        raise DataError("there is no such file", file=file, fix="check the path of --params: it must be a .toml file")
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:

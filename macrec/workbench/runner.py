@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,10 +49,13 @@ LOCK = ".run.lock"
 
 
 def put_away(folder: Path) -> None:
-    """Remove the folder of a run in which nothing was left, with its lock, which is held."""
-    if not {file.name for file in folder.iterdir()} - {LOCK}:
-        (folder / LOCK).unlink()
-        folder.rmdir()
+    """Remove the folder of a run in which no file was left, with its lock, which is held."""
+    artifacts = folder / "artifacts"
+    if {path.name for path in folder.iterdir()} <= {LOCK, artifacts.name}:
+        if all(path.is_dir() for path in artifacts.rglob("*")):
+            shutil.rmtree(artifacts, ignore_errors=True)
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def run_notebooks(

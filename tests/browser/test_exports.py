@@ -29,7 +29,7 @@ FIGURES = """() => [...document.querySelectorAll("[id^=macrec-figure]")].map(fig
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """Notebooks 01, 03 and 04 on the smallest catalog."""
-    parameters = {"profile": "smoke", "codewords": 8, "epochs": 4, "clusters": 16}
+    parameters = {"profile": "smoke", "codewords": 8, "codebook_epochs": 4, "clusters": 16}
     folder = tmp_path_factory.mktemp("runs") / "smoke"
     return run_notebooks(find_notebooks(["01", "03", "04"]), folder, parameters, progress=False).folder
 

@@ -33,11 +33,11 @@ def lab(tmp_path_factory, chromium_path) -> Iterator[str]:
         text = notebook.read_text(encoding="utf-8")
         assert 'profile = \\"demo\\"' in text
         notebook.write_text(text.replace('profile = \\"demo\\"', 'profile = \\"smoke\\"'), encoding="utf-8")
-    for notebook, epochs in (("03_codebooks", 4000), ("06_generation", 25)):
+    for notebook, name, epochs in (("03_codebooks", "codebook_epochs", 4000), ("06_generation", "epochs", 25)):
         text = (project / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
-        assert "epochs = 0 " in text
+        assert f"{name} = 0 " in text
         long = project / "notebooks" / f"long_{notebook}.ipynb"
-        long.write_text(text.replace("epochs = 0 ", f"epochs = {epochs} "), encoding="utf-8")
+        long.write_text(text.replace(f"{name} = 0 ", f"{name} = {epochs} "), encoding="utf-8")
     run_notebooks(find_notebooks(["02"]), project / "runs" / "smoke", {"profile": "smoke"}, progress=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -227,7 +227,7 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     # Run again, the cell goes on from there.
     choose(page, "Kernel", "Interrupt Kernel")
     page.wait_for_selector("text=| Idle", timeout=60_000)
-    page.click(".jp-CodeCell:has-text('alone = Codebooks') .jp-InputArea-editor")
+    page.click(".jp-CodeCell:has-text('alone = open_tokenizer') .jp-InputArea-editor")
     page.keyboard.press("Control+Enter")
     wait_for(lambda: step_of(page.query_selector(BOARD)) > stopped, 60)
     photograph(page, tmp_path / "resumed.png")

@@ -119,6 +119,16 @@ def test_an_unknown_family_and_a_name_registered_twice_are_refused(monkeypatch):
         entries()
 
 
+def test_a_file_that_takes_the_name_of_another_system_is_refused(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from macrec.systems import Entry\n"
+        'SYSTEM = Entry("Markov-1", "counting", "an idea", lambda context, without: [])\n'
+    )
+    with pytest.raises(DataError, match='mine.py, field "name": the name "Markov-1" is that of another system'):
+        entry_of(str(tmp_path / "mine.py"))
+    assert "Markov-1" in entries()
+
+
 def test_names_choose_entries_single_systems_and_files(context):
     assert [*systems(context, "MACRec, TIGER, popularity")] == ["popularity", "TIGER (text)", "TIGER (image)", "MACRec"]
     assert [*systems(context, f"TIGER (image), {TOYS[0]}")] == [entry_of(TOYS[0]).name, "TIGER (image)"]

@@ -215,6 +215,17 @@ def test_bad_input_inside_a_notebook_leaves_one_sentence_and_nothing_else(notebo
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.notebook
+@pytest.mark.parametrize("kept", [False, True])
+def test_folders_that_a_refused_notebook_made_are_removed_unless_a_file_lies_in_them(notebook, tmp_path, kept):
+    make = "from macrec.workbench import Run\nplace = Run.open(out).path('systems/codebooks')\nplace.mkdir(parents=True)"
+    write = "(place / 'a').touch()" if kept else "pass"
+    refuse = "from macrec.errors import DataError\nraise DataError('there is no system', fix='choose one')"
+    with pytest.raises(DataError, match="there is no system"):
+        run_notebooks([notebook(f"{make}\n{write}\n{refuse}")], tmp_path / "run", {}, progress=False)
+    assert (tmp_path / "run").exists() == kept
+
+
 def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_name():
     names = [path.name for path in find_notebooks()]
     assert names == sorted(names) and {"01_data.ipynb", "02_embeddings.ipynb"} < {*names}

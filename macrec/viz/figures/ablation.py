@@ -49,8 +49,9 @@ def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> t
     figure.update_xaxes(title=f"{metric} minus that of {full}", tickformat="+.3~f")
     name_rows(figure, list(by_system))
     if alone:
-        figure.update_layout(height=190, margin={"t": 80}, title="No variant was trained")
-        return figure, f"Only {full} was trained: {metric} {spread(values_of(rows, full, metric))}."
+        figure.update_layout(height=190, margin={"t": 80}, title="No variant was evaluated")
+        score = f"{metric} {spread(values_of(rows, full, metric))}"
+        return figure, f"Only {full} was evaluated, and no variant without one of its terms: {score}."
     worst = min(by_system, key=lambda name: by_system[name][1].mean())
     figure.update_layout(
         height=150 + 38 * len(by_system),
