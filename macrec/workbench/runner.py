@@ -51,11 +51,11 @@ LOCK = ".run.lock"
 def put_away(folder: Path) -> None:
     """Remove the folder of a run in which no file was left, with its lock, which is held."""
     artifacts = folder / "artifacts"
-    if {path.name for path in folder.iterdir()} <= {LOCK, artifacts.name}:
-        if all(path.is_dir() for path in artifacts.rglob("*")):
-            shutil.rmtree(artifacts, ignore_errors=True)
-            (folder / LOCK).unlink()
-            folder.rmdir()
+    ours = {path.name for path in folder.iterdir()} <= {LOCK, artifacts.name}
+    if ours and all(path.is_dir() for path in artifacts.rglob("*")):
+        shutil.rmtree(artifacts, ignore_errors=True)
+        (folder / LOCK).unlink()
+        folder.rmdir()
 
 
 def run_notebooks(

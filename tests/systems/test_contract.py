@@ -124,7 +124,7 @@ def test_a_file_that_takes_the_name_of_another_system_is_refused(tmp_path):
         "from macrec.systems import Entry\n"
         'SYSTEM = Entry("Markov-1", "counting", "an idea", lambda context, without: [])\n'
     )
-    with pytest.raises(DataError, match='mine.py, field "name": the name "Markov-1" is that of another system'):
+    with pytest.raises(DataError, match=r'mine\.py, field "name": the name "Markov-1" is that of another system'):
         entry_of(str(tmp_path / "mine.py"))
     assert "Markov-1" in entries()
 

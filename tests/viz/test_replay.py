@@ -17,6 +17,7 @@ from macrec.data.split import leave_one_out
 from macrec.errors import DataError
 from macrec.viz import Gallery
 from macrec.viz.cards import Cards
+from macrec.viz.page import Page
 from macrec.viz.pictures import thumbnail
 from macrec.viz.views.replay import LAST, MOST_USERS, replay
 
@@ -175,3 +176,20 @@ def test_keys_step_through_the_users_and_along_a_strip(chromium, data, samples, 
     page.locator(f"{visible} li.target").last.hover()
     card = page.inner_text(".macrec-card")
     assert "a: rank 2, score -1" in card and data.items["title"][int(samples.targets[6])] in card and not problems
+
+
+@pytest.mark.browser
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("width", "columns"), [(600, 2), (870, 5), (1400, 10)])
+def test_ten_items_fill_the_width_in_equal_lines_also_on_a_page(
+    chromium, data, samples, gallery, tmp_path, width, columns
+):
+    page = Page("A page")
+    page.html(replay(samples, [2], {"a": ranked(data, samples, 1)}, gallery))
+    tab = chromium.new_page(viewport={"width": width, "height": 900})
+    tab.goto(page.write(tmp_path / "page.html").resolve().as_uri())
+    boxes = [item.bounding_box() for item in tab.locator("section:not([hidden]) ol").last.locator("li").all()]
+    lines = {round(box["y"]) for box in boxes}
+    assert len(boxes) == 10 and len(lines) == 10 // columns
+    strip = tab.locator("section:not([hidden]) .strip").last.bounding_box()
+    assert max(box["x"] + box["width"] for box in boxes) == pytest.approx(strip["x"] + strip["width"], abs=2)

@@ -218,10 +218,12 @@ def test_bad_input_inside_a_notebook_leaves_one_sentence_and_nothing_else(notebo
 @pytest.mark.notebook
 @pytest.mark.parametrize("kept", [False, True])
 def test_folders_that_a_refused_notebook_made_are_removed_unless_a_file_lies_in_them(notebook, tmp_path, kept):
-    make = "from macrec.workbench import Run\nplace = Run.open(out).path('systems/codebooks')\nplace.mkdir(parents=True)"
+    make = (
+        "from macrec.workbench import Run\nplace = Run.open(out).path('systems/codebooks')\nplace.mkdir(parents=True)"
+    )
     write = "(place / 'a').touch()" if kept else "pass"
     refuse = "from macrec.errors import DataError\nraise DataError('there is no system', fix='choose one')"
-    with pytest.raises(DataError, match="there is no system"):
+    with pytest.raises(DataError, match="There is no system"):
         run_notebooks([notebook(f"{make}\n{write}\n{refuse}")], tmp_path / "run", {}, progress=False)
     assert (tmp_path / "run").exists() == kept
 
