@@ -1,5 +1,6 @@
 """Figures and views: theme, figures, hover cards. Figures are pure functions: data in, figure and one sentence out."""
 
+from macrec.encoders.factors import factors_of, purity_table
 from macrec.encoders.layout import umap_layouts
 from macrec.viz.coded_items import item_rows, items_in
 from macrec.viz.efforts import effort_table
@@ -28,7 +29,7 @@ from macrec.viz.views.code_centroids import nearest_code_centroids
 from macrec.viz.views.conflicts import conflict_explorer
 from macrec.viz.views.histories import history_strip, personas
 from macrec.viz.views.nearest_codewords import nearest_codewords
-from macrec.viz.views.neighborhoods import examples, factors_of, neighbor_strips, purity_table
+from macrec.viz.views.neighborhoods import examples, neighbor_strips
 from macrec.viz.views.prefix_gallery import prefix_gallery
 from macrec.viz.views.replay import replay
 from macrec.viz.views.run_board import run_board, run_table

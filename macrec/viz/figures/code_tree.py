@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.encoders.factors import factors_of
 from macrec.quantization.prefix_tree import (
     LIMIT,
     PrefixTree,
@@ -22,7 +23,6 @@ from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.coded_items import item_rows, spelled
 from macrec.viz.figures.embeddings import OTHER, top_levels
 from macrec.viz.theme import CATEGORICAL, CONFLICT, MUTED
-from macrec.viz.views.neighborhoods import factors_of
 
 
 def code_tree_figure(

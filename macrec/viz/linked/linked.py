@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.encoders.factors import factors_of
 from macrec.errors import DataError
 from macrec.quantization.health import conflict_groups
 from macrec.quantization.prefix_tree import PrefixTree, majority_accuracy, prefix_tree
@@ -30,7 +31,6 @@ from macrec.viz.figures.embeddings import OTHER, on_grid, top_levels
 from macrec.viz.labels import member_labels
 from macrec.viz.pictures import Gallery, script_json
 from macrec.viz.theme import CATEGORICAL, CONFLICT, FONT, INK, MUTED, OUTLINE, SKY, SYMBOLS, TEXT, modality_colors
-from macrec.viz.views.neighborhoods import factors_of
 
 Layouts = Mapping[str, tuple[NDArray[np.integer], NDArray[np.floating]]]
 

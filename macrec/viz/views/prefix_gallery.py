@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.encoders.factors import factors_of
 from macrec.quantization.prefix_tree import APART, PrefixTree, most_common_values, prefix_tree, title_words
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.viz.assets import style
@@ -19,7 +20,6 @@ from macrec.viz.coded_items import Rows, counted, item_rows, spelled
 from macrec.viz.labels import member_labels
 from macrec.viz.pictures import Gallery
 from macrec.viz.theme import VARIABLES
-from macrec.viz.views.neighborhoods import factors_of
 
 PICTURES = 2_000
 """Different pictures in one view at most: one sheet of about 0.8 MB."""
