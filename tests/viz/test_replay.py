@@ -193,3 +193,31 @@ def test_ten_items_fill_the_width_in_equal_lines_also_on_a_page(
     assert len(boxes) == 10 and len(lines) == 10 // columns
     strip = tab.locator("section:not([hidden]) .strip").last.bounding_box()
     assert max(box["x"] + box["width"] for box in boxes) == pytest.approx(strip["x"] + strip["width"], abs=2)
+
+
+BROKEN = """() => [...document.querySelectorAll("section:not([hidden]) .words")].flatMap(words => {
+  const text = words.firstChild, range = document.createRange();
+  return [...text.data.matchAll(/[^\\s-]+/g)].filter(({0: word, index}) => {
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1;
+  }).map(found => found[0]);
+})"""
+
+
+@pytest.mark.browser
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("width", [420, 870, 1400])
+def test_no_word_of_a_title_is_broken_however_long_and_other_scripts_wrap(chromium, data, samples, width):
+    long = ["Counterrevolutionary", "A" * 60, "Weather-resistant uncharacteristically long planter"]
+    titles = [long[row % 4 - 1] if row % 4 else title for row, title in enumerate(data.items["title"])]
+    titled = dataclasses.replace(data, items=data.items.with_columns(title=pl.Series(titles)))
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    page.set_content(replay(samples, [2], {"a": ranked(data, samples, 1)}, Gallery(titled)))
+    assert page.locator("section .words").count() > 10 and page.evaluate(BROKEN) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    chinese = dataclasses.replace(
+        data, items=data.items.with_columns(title=pl.lit("手工制作的复古风格陶瓷茶壶配有竹制手柄"))
+    )
+    page.set_content(replay(samples, [2], {"a": ranked(data, samples, 1)}, Gallery(chinese)))
+    assert page.evaluate(BROKEN)  # there is no space in it: its lines end between signs
