@@ -36,7 +36,7 @@ node_modules/.bin/biome:
 	npm install --no-save --no-package-lock --no-audit --no-fund @biomejs/biome@2.6.8
 
 # Seconds instead of minutes, while you work: the linters, and the tests that train nothing.
-FAST := $(addprefix tests/, data evaluation models published quantization test_*.py)
+FAST := $(addprefix tests/, evaluation models published quantization test_architecture.py test_docs.py test_glossary.py)
 check: .venv/dev.stamp
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .

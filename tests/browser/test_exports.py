@@ -78,7 +78,7 @@ def test_pointing_at_a_point_of_a_report_shows_the_item(run, tab):
         if card.is_visible():
             break
     assert "for example" in card.inner_text()
-    assert "data:image/webp" in card.locator("div[style*=background]").first.get_attribute("style")
+    assert "data:image/webp" in card.locator(".pic").first.get_attribute("style")
 
 
 def test_the_folded_notebooks_of_several_runs_are_drawn_when_opened(run, tab, tmp_path):
