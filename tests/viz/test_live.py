@@ -181,8 +181,11 @@ def test_terms_are_drawn_times_their_weights_which_stand_in_the_labels():
         Curves([Event(step, 2, step, {"loss": 5.0, "contrastive/text": 20.0}, weights=weights) for step in (1, 2)])
         for weights in ({"contrastive/text": 0.003}, {"contrastive/text": 0.5})
     )
-    plain, term = panels(own, other, 10)[0].lines
-    assert (plain.label, term.label) == ("loss", "contrastive text × 0.003")
+    panel = panels(own, other, 10)[0]
+    plain, term = panel.lines
+    assert (plain.label, term.label) == ("loss", "contrastive text ×0.003")
+    endings = [panel.ending(line.label, line.values[-1]) for line in (plain, term)]
+    assert endings == ["loss 5.00", "contrastive text ×0.003: 0.0600"]
     assert plain.values.tolist() == [5, 5] and term.values == pytest.approx([0.06, 0.06])
     assert term.reference.tolist() == [10, 10]
 

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from macrec.viz.live.curves import Curves, Line, Panel, panels, progress, share, spread, state
+from macrec.viz.live.curves import Curves, Panel, panels, progress, share, spread, state
 from macrec.viz.theme import empty_figure
 
 if TYPE_CHECKING:  # torch comes with it, and drawing needs none
@@ -75,17 +75,13 @@ def conflict_rates(curves: Curves) -> str:
 
 def side(panel: Panel) -> float:
     """Pixels that the labels at the ends of a panel's curves take, about."""
-    return 16 + 6.2 * max((len(ending(panel, line)) for line in panel.lines if len(line.values)), default=0)
+    endings = (panel.ending(line.label, line.values[-1]) for line in panel.lines if len(line.values))
+    return 16 + 6.2 * max(map(len, endings), default=0)
 
 
 def scale(panel: Panel) -> float:
     """Pixels that the numbers at a panel's value axis take, about."""
     return 16 + 8 * max((len(panel.tick(tick)) for tick in panel.ticks()), default=0)
-
-
-def ending(panel: Panel, line: Line) -> str:
-    """The label at the end of a curve: its name and its newest value."""
-    return f"{line.label} {panel.written(line.values[-1])}"
 
 
 def add_panel(
@@ -113,7 +109,7 @@ def add_panel(
     shown = [line for line in panel.lines if len(line.values)]
     ends = [height * float(panel.places(line.values[-1:])[0]) for line in shown]
     for line, place in zip(shown, spread(ends, LINE, 0, height), strict=True):
-        label = html.escape(ending(panel, line), quote=False)
+        label = html.escape(panel.ending(line.label, line.values[-1]), quote=False)
         figure.add_annotation(
             x=1, xref="x domain", y=place / height, yref="y domain", text=label,
             font={"color": line.ink, "size": 11}, xanchor="left", yanchor="middle", xshift=6, showarrow=False,

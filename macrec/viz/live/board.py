@@ -203,7 +203,7 @@ def panel_svg(panel: Panel, x: float, y: float, wide: float, height: float, last
 def label_of(panel: Panel, name: str, values: Floats, reference: Floats) -> str:
     """A curve's name and newest value; of what is measured also the reference's last value, in brackets."""
     beside = f" ({panel.written(reference[-1])})" if len(reference) and not panel.title.startswith("loss terms") else ""
-    return f"{shortened(name, 30)} {panel.written(values[-1])}{beside}"
+    return panel.ending(shortened(name, 30), values[-1]) + beside
 
 
 def path_of(xs: Floats, ys: Floats) -> str:

@@ -171,6 +171,10 @@ class Panel:
         """A value in the panel's unit, with as many digits as matter."""
         return share(value) if self.percent else f"{value:#.3g}".removesuffix(".")
 
+    def ending(self, label: str, value: float) -> str:
+        """What stands at the end of a curve: its label and its newest value, kept apart from a weight."""
+        return f"{label}{':' if '×' in label else ''} {self.written(value)}"
+
 
 def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
     """The panels that the events of a training and of its reference fill, each curve thinned to about `points` points.
@@ -194,7 +198,7 @@ def panels(curves: Curves, reference: Curves, points: int) -> list[Panel]:
 
     def weighted(name: str) -> str:
         weight = (reference.weights | curves.weights).get(name, 1.0)
-        return name.replace("/", " ") + (f" × {weight:.3g}" if weight != 1 else "")
+        return name.replace("/", " ") + (f" ×{weight:.3g}" if weight != 1 else "")
 
     made = []
     terms = list(dict.fromkeys((*curves.losses, *reference.losses)))
