@@ -13,6 +13,9 @@ from macrec.systems.registry import Context
 from macrec.systems.settings import Parameters
 from macrec.tokenizers import GivenIds
 
+TOKENIZING = ("tokenizer", "quantizer", "conflicts", "levels", "codewords", "lambda_con", "lambda_align")
+"""Parameters that say how semantic IDs are made."""
+
 
 def open_context(
     folder: Path,
@@ -32,6 +35,9 @@ def open_context(
     """
     settings = parameters.settings(data.num_items)
     if given := given_ids(files or {}, data, split):
+        unused = [name for name in TOKENIZING if getattr(parameters, name) != getattr(Parameters, name)]
+        if unused:
+            print(f"Left out: {', '.join(unused)}, as the semantic IDs come from files.")
         return Context(folder, data, split, {}, settings, given)
     embeddings = encode_modalities(data, encoders, progress, least)
     return Context(folder, data, split, embeddings, settings)
