@@ -6,6 +6,7 @@ Writes docs/lambda_con.json; about 40 minutes of CPU time. docs/codebooks.md quo
 import json
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 from macrec.evaluation.evaluate import PROTOCOLS
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.evaluation.significance import paired_bootstrap
+from macrec.evaluation.system import System
 from macrec.evaluation.validation import split_for
 from macrec.experiments import encode_modalities, open_dataset
-from macrec.experiments.compare_systems import by_name, compare_systems
-from macrec.systems import MACRec, Parameters
+from macrec.experiments.compare_systems import compare_systems
+from macrec.systems import Parameters
+from macrec.systems.registry import Context, systems
 
 FILE = Path(__file__).with_name("lambda_con.json")
 WEIGHTS = (0.0, 0.001, 0.003, 0.01)
@@ -29,15 +32,16 @@ def measured(folder: Path) -> dict[str, Any]:
     data = open_dataset("curio", "demo")
     split = split_for("validation", data.split())
     embeddings = encode_modalities(data, {"text": "tfidf", "image": "hog-color"})
-    ranks = {}
+    ranks: dict[tuple[float, bool], Any] = {}
     for weight in WEIGHTS:
+        settings = Parameters("demo", lambda_con=weight).settings(data.num_items)
+        context = Context(folder, data, data.split(), embeddings, settings)
 
-        def made(seed: int, weight: float = weight) -> dict[str, Any]:
-            settings = Parameters("demo", lambda_con=weight, seed=seed)
-            return by_name(MACRec(folder, embeddings, settings.codebooks(data.num_items), settings.generator()))
+        def made(seed: int, context: Context = context) -> Mapping[str, System]:
+            return systems(context.with_seed(seed), "MACRec")
 
-        found = compare_systems(made, data, split, SEEDS).ranks
-        ranks |= {(weight, masked): np.stack(list(found[masked]["MACRec"].values())) for masked in PROTOCOLS}
+        measured_ranks = compare_systems(made, data, split, SEEDS).ranks
+        ranks |= {(weight, masked): np.stack(list(measured_ranks[masked]["MACRec"].values())) for masked in PROTOCOLS}
     rows = []
     for weight in WEIGHTS:
         row: dict[str, Any] = {"lambda_con": weight}
@@ -45,8 +49,8 @@ def measured(folder: Path) -> dict[str, Any]:
             mine, none = ranks[weight, masked], ranks[0.0, masked]
             entry: dict[str, Any] = {"NDCG@10": [round(ranking_metrics(seed)["NDCG@10"], 6) for seed in mine]}
             if weight:
-                found = paired_bootstrap(mine, none, "NDCG@10")
-                entry |= {name: round(getattr(found, name), 6) for name in ("difference", "low", "high")}
+                difference = paired_bootstrap(mine, none, "NDCG@10")
+                entry |= {name: round(getattr(difference, name), 6) for name in ("difference", "low", "high")}
             row["masked" if masked else "unmasked"] = entry
         rows.append(row)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
