@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from macrec.data.split import Samples
+from macrec.data.windows import places_between
 from macrec.generation.beam import Normalize
+from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
 from macrec.models.causal import CausalConfig, CausalTransformer
 from macrec.models.code_heads import CodeHeads
@@ -98,9 +100,13 @@ class CausalGenerator(nn.Module):
 
     def alone(self, items: Tensor, modality: int) -> Tensor:
         """The states `[R, width]` after a history of one of `items` `[R]` each, of which one modality is read."""
-        read = torch.zeros(len(items), len(self.modalities), device=items.device)
-        read[:, modality] = 1.0
-        return self.states(items[:, None], read)[:, 0]
+        return self.states(items[:, None], self.view(len(items), [modality]))[:, 0]
+
+    def view(self, rows: int, read: Sequence[int]) -> Tensor:
+        """What `inputs` is to read in each of so many rows, `[rows, M]`: the modalities of these numbers."""
+        view = torch.zeros(rows, len(self.modalities), device=self.codes.device)
+        view[:, list(read)] = 1.0
+        return view
 
     def logits(self, states: Tensor, items: Tensor) -> Tensor:
         """Logits `[S, R, K]` of all codes after `states` `[R, width]`, the codes before each being those of `items`."""
@@ -139,17 +145,19 @@ class CausalScorer:
     def __init__(self, model: CausalGenerator, read: Sequence[int], target: int, samples: Samples) -> None:
         self.model, self.slots = model, range(*model.slots(target).indices(len(model.sizes)))
         device = model.codes.device
-        history = torch.from_numpy(np.ascontiguousarray(samples.padded()[:, ::-1])).to(device).long()
-        length = torch.from_numpy(samples.lengths).to(device)
-        place = torch.arange(history.shape[1], device=device)
-        turned = (length[:, None] - 1 - place).clamp(min=0)  # padded on the right, oldest first
-        items = history.gather(1, turned).clamp(min=0)
-        views = torch.zeros(len(items), len(model.modalities), device=device)
-        views[:, list(read)] = 1.0
+        places, inside = places_between(torch.from_numpy(samples.start), torch.from_numpy(samples.target))
+        items = torch.from_numpy(samples.items[torch.where(inside, places, 0).numpy()]).to(device).long()
+        newest = (inside.sum(1) - 1).clamp(min=0).to(device)
         with torch.no_grad():
-            states = model.states(items, views)
-        self.state = states[torch.arange(len(items), device=device), (length - 1).clamp(min=0)]
+            states = model.states(items, model.view(len(items), read))
+        self.state = states[torch.arange(len(items), device=device), newest]
         self.prefix = self.state[:, None]
+
+    @classmethod
+    def of_task(cls, model: CausalGenerator, task: CodeTask, samples: Samples) -> Self:
+        """The path of a task: its sources are read, and its target is written."""
+        names = model.modalities
+        return cls(model, [names.index(name) for name in task.sources], names.index(task.target), samples)
 
     def first(self) -> Tensor:
         """Logits `[B, 1, K_0]` of the codes of level 0."""

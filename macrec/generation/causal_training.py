@@ -98,9 +98,9 @@ class CausalTraining:
         self.shares = torch.where(joint, recipe.joint_share / joint.sum(), (1 - recipe.joint_share) / (~joint).sum())
         if joint.all() or not joint.any():
             self.shares = torch.full((len(sources),), 1 / len(sources))
+        paths = {(task.sources, task.target) for task in tasks if task.kind == "sequence"}
         self.writes = torch.tensor(
-            [[CodeTask("+".join(source), name, "sequence") in _plain(tasks) for name in names] for source in sources],
-            device=self.device,
+            [[(source, name) in paths for name in names] for source in sources], device=self.device
         )
         """`[V, M]`: the modalities whose IDs are written under each view."""
         self.item_tasks = [
@@ -183,8 +183,7 @@ class CausalTraining:
             part = samples.take(np.arange(at, min(at + batch, len(samples))))
             targets = torch.from_numpy(part.targets).to(self.device).long()
             for task in (self.tables.tasks[number] for number in tasks):
-                read, target = [names.index(name) for name in task.sources], names.index(task.target)
-                state = CausalScorer(self.module, read, target, part).state
+                target, state = names.index(task.target), CausalScorer.of_task(self.module, task, part).state
                 losses = self.module.losses(state, targets, self.tries, self.recipe.softmax)[target]
                 total += float(losses.double().sum())
         return total / (len(samples) * len(tasks))
@@ -199,8 +198,3 @@ class CausalTraining:
     def measure(self) -> tuple[dict[str, float], Usage]:
         """What `measure_with` says."""
         return (self.measure_with() if self.measure_with is not None else {}), {}
-
-
-def _plain(tasks: Sequence[CodeTask]) -> set[CodeTask]:
-    """The same tasks without prompts, which a causal generator has no need of."""
-    return {CodeTask(task.source, task.target, task.kind) for task in tasks}

@@ -257,9 +257,7 @@ class PathDecoder:
             if self.options.normalize == "vocabulary":
                 fix = 'choose "children" or "level", or backbone="t5"'
                 raise DataError("a causal generator has no vocabulary of tokens", field="normalize", fix=fix)
-            names, task = self.model.modalities, self._task(path)
-            sources = [names.index(name) for name in task.sources]
-            return CausalScorer(self.model, sources, names.index(task.target), read)
+            return CausalScorer.of_task(self.model, self._task(path), read)
         return PathScorer(self.model, self.tables, path, read, self.options.normalize)
 
     def _seen(self, samples: Samples) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from macrec.errors import DataError
 from macrec.generation.causal import CausalGeneratorConfig
@@ -244,37 +244,23 @@ class Parameters:
     def generator(self) -> GeneratorSettings:
         """The generators, and how they decode."""
         profile, sized = PROFILES[self.profile], PROFILES[self.size or self.profile]
-        if self.backbone == "causal":
-            causal = replace(
-                profile.causal_recipe,
-                epochs=self.epochs or profile.causal_recipe.epochs,
-                lambda_implicit=self.lambda_implicit,
-                softmax=cast(Literal["children", "level"], self.softmax or profile.causal_recipe.softmax),
-                seed=self.seed,
-            )
-            return GeneratorSettings(
-                sized.causal,
-                causal,
-                DecodingOptions(beams=self.beams, max_history=causal.max_history),
-                profile.validate_users,
-                profile.measurements,
-                self.content,
-            )
+        own = profile.causal_recipe if self.backbone == "causal" else profile.generator
         recipe = replace(
-            profile.generator,
-            epochs=self.epochs or profile.generator.epochs,
+            own,
+            epochs=self.epochs or own.epochs,
             lambda_implicit=self.lambda_implicit,
-            softmax=cast(Softmax, self.softmax or profile.generator.softmax),
-            implicit=cast(Implicit, self.implicit),
+            softmax=cast(Any, self.softmax or own.softmax),
             seed=self.seed,
         )
-        return GeneratorSettings(
-            sized.t5,
-            recipe,
-            DecodingOptions(beams=self.beams),
-            profile.validate_users,
-            profile.measurements,
-        )
+        decoding = DecodingOptions(beams=self.beams)
+        config: CausalGeneratorConfig | T5Config
+        if isinstance(recipe, CausalRecipe):
+            config, content = sized.causal, self.content
+            decoding = replace(decoding, max_history=recipe.max_history)
+        else:
+            config, content = sized.t5, 0
+            recipe = replace(recipe, implicit=cast(Implicit, self.implicit))
+        return GeneratorSettings(config, recipe, decoding, profile.validate_users, profile.measurements, content)
 
     def sasrec(self) -> SASRecRecipe:
         """The network over item numbers."""
