@@ -83,24 +83,31 @@ class CausalGenerator(nn.Module):
         return self.codebooks[torch.arange(len(self.sizes), device=items.device), self.codes[items]]
 
     def inputs(self, items: Tensor, read: Tensor | None = None) -> Tensor:
-        """What enters for `items` `[B, T]`: `[B, T, width]`. `read` `[B, M]`: which modalities a row reads."""
+        """What enters for `items` `[P]`: `[P, width]`. `read` `[P, M]`: the modalities that are read of each."""
         words = self.words(items)
         parts = []
         for number, name in enumerate(self.modalities):
             part = words[..., self.slots(number), :].sum(-2)
             if name in self.projections:
                 part = part + self.get_buffer(f"content_{name}")[items] @ self.projections[name]
-            parts.append(part if read is None else part * read[:, number, None, None])
+            parts.append(part if read is None else part * read[:, number, None])
         return torch.stack(parts).sum(0) + self.input_bias
 
-    def states(self, items: Tensor, read: Tensor | None = None) -> Tensor:
-        """The state `[B, T, width]` after each of `items` `[B, T]`, padded on the right with any item."""
-        states: Tensor = self.transformer(self.inputs(items, read))
+    def states(self, items: Tensor, inside: Tensor, read: Tensor | None = None) -> Tensor:
+        """The state `[P, width]` after each of `items` `[P]`, which fill the places `inside` `[B, T]` row by row.
+
+        Row b is a history, oldest item first, and its True places come before all False ones. `read` `[B, M]`: the
+        modalities that are read of each history (default: all).
+        """
+        if read is not None:
+            read = read.repeat_interleave(inside.sum(1), 0)
+        states: Tensor = self.transformer(self.inputs(items, read), inside)
         return states
 
     def alone(self, items: Tensor, modality: int) -> Tensor:
         """The states `[R, width]` after a history of one of `items` `[R]` each, of which one modality is read."""
-        return self.states(items[:, None], self.view(len(items), [modality]))[:, 0]
+        one = torch.ones((len(items), 1), dtype=torch.bool, device=items.device)
+        return self.states(items, one, self.view(len(items), [modality]))
 
     def view(self, rows: int, read: Sequence[int]) -> Tensor:
         """What `inputs` is to read in each of so many rows, `[rows, M]`: the modalities of these numbers."""
@@ -146,11 +153,11 @@ class CausalScorer:
         self.model, self.slots = model, range(*model.slots(target).indices(len(model.sizes)))
         device = model.codes.device
         places, inside = places_between(torch.from_numpy(samples.start), torch.from_numpy(samples.target))
-        items = torch.from_numpy(samples.items[torch.where(inside, places, 0).numpy()]).to(device).long()
-        newest = (inside.sum(1) - 1).clamp(min=0).to(device)
+        items = torch.from_numpy(samples.items[places[inside].numpy()]).to(device).long()
+        newest = (inside.sum(1).cumsum(0) - 1).to(device)
         with torch.no_grad():
-            states = model.states(items, model.view(len(items), read))
-        self.state = states[torch.arange(len(items), device=device), newest]
+            states = model.states(items, inside.to(device), model.view(len(inside), read))
+        self.state = states[newest]
         self.prefix = self.state[:, None]
 
     @classmethod

@@ -141,13 +141,12 @@ class CausalTraining:
         recipe, module = self.recipe, self.module
         batch = self.windows.batch(step)
         events = self.windows.events
-        items = torch.where(batch.inside, events[batch.places.clamp(max=len(events) - 1)], 0).long()
+        places, asked = batch.places[batch.inside], batch.asked[batch.inside]
         view = torch.multinomial(
-            self.shares, len(items), replacement=True, generator=generator_for(recipe.seed, VIEWS, step)
+            self.shares, len(batch.inside), replacement=True, generator=generator_for(recipe.seed, VIEWS, step)
         ).to(self.device)
-        states = module.states(items, self.reads[view].to(module.codebooks.dtype))
-        targets = events[batch.places[batch.asked] + 1].long()
-        per_id = module.losses(states[batch.asked], targets, self.tries, recipe.softmax)
+        states = module.states(events[places].long(), batch.inside, self.reads[view].to(module.codebooks.dtype))
+        per_id = module.losses(states[asked], events[places[asked] + 1].long(), self.tries, recipe.softmax)
         written = self.writes[view][:, None].expand(*batch.asked.shape, -1)[batch.asked].T
         loss = (per_id * written).sum(0).div(written.sum(0)).mean()
         terms = {

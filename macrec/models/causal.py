@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu
 
+from macrec.models.packed_attention import causal_attention
 from macrec.models.relative_positions import position_buckets
 from macrec.training import generator_for
 
@@ -44,7 +45,7 @@ class CausalConfig:
 
 
 class CausalTransformer(nn.Module):
-    """Blocks of causal attention over inputs `[B, T, width]`; weights are drawn from `generator`, deviation 0.02."""
+    """Blocks of causal attention over packed inputs; weights are drawn from `generator`, deviation 0.02."""
 
     def __init__(self, config: CausalConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -54,14 +55,17 @@ class CausalTransformer(nn.Module):
         self.norm = nn.RMSNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """States `[B, T, width]` of the inputs `x` `[B, T, width]`. Padding goes to the right, where nobody sees it."""
-        length = x.shape[1]
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+        """States `[P, width]` of the inputs `x` `[P, width]`, which fill the places `inside` `[B, T]` row by row.
+
+        Row b is a sequence, and its True places come before all False ones.
+        """
+        length = inside.shape[1]
         buckets = position_buckets(length, False, self.config.buckets, self.config.max_distance, x.device)
         later = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, buckets, later)
+            x = block(x, inside, buckets, later)
         states: Tensor = self.norm(x)
         return states
 
@@ -83,14 +87,14 @@ class Block(nn.Module):
         self.distance_bias = nn.Parameter(torch.zeros(config.buckets, config.heads))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, buckets: Tensor, later: Tensor) -> Tensor:
-        """The next states of `x` `[B, T, width]`; `buckets` and `later` `[T, T]`: query rows, key columns."""
-        batch, length, width = x.shape
-        asks = self.query_key_value(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = asks.permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, inside: Tensor, buckets: Tensor, later: Tensor) -> Tensor:
+        """The next states of `x` `[P, width]` at the places `inside` `[B, T]`.
+
+        `buckets` and `later` `[T, T]`: query rows, key columns.
+        """
         bias = self.distance_bias[buckets].permute(2, 0, 1).masked_fill(later, -torch.inf)
-        read = scaled_dot_product_attention(query, key, value, attn_mask=bias.expand(batch, -1, -1, -1))
-        x = x + self.dropout(self.output(read.transpose(1, 2).flatten(2)))
+        read = causal_attention(self.query_key_value(self.attention_norm(x)), inside, self.heads, bias)
+        x = x + self.dropout(self.output(read))
         added: Tensor = self.dropout(self.narrow(gelu(self.wide(self.feed_forward_norm(x)))))
         return x + added
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+from torch.nn.functional import gelu, linear
 
+from macrec.models.packed_attention import causal_attention
 from macrec.training import Decay, generator_for
 
 WEIGHTS = 0
@@ -102,13 +103,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """The next states of `x` `[P, width]` at the places `inside` `[B, T]`, as in `SASRecNetwork.forward`."""
-        asks = self.query_key_value(self.attention_norm(x))
-        place = inside.flatten().nonzero().flatten()
-        matrix = asks.new_zeros(inside.numel(), asks.shape[1]).index_copy(0, place, asks)
-        query, key, value = matrix.view(*inside.shape, 3, self.heads, x.shape[1] // self.heads).permute(2, 0, 3, 1, 4)
         rate = self.dropout.p if self.training else 0.0
-        read = scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
-        x = x + self.dropout(self.output(read.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, place)))
+        read = causal_attention(self.query_key_value(self.attention_norm(x)), inside, self.heads, dropout=rate)
+        x = x + self.dropout(self.output(read))
         return x + cast(Tensor, self.dropout(self.narrow(gelu(self.wide(self.feed_forward_norm(x))))))
 
 

@@ -58,8 +58,8 @@ def test_the_loss_at_every_place_is_that_of_a_search_after_the_history_up_to_it(
     samples = samples.newest(6)
     task = CausalTraining(made, CodeTables(tables(), code_tasks(("text", "image"), joint=True)), samples, RECIPE)
     batch = task.windows.batch(0)
-    items = torch.where(batch.inside, task.windows.events[batch.places], 0).long()
-    states = made.states(items)[batch.asked]
+    items = task.windows.events[batch.places[batch.inside]].long()
+    states = made.states(items, batch.inside)[batch.asked[batch.inside]]
     targets = task.windows.events[batch.places[batch.asked] + 1].long()
     losses = made.losses(states, targets, tries(), normalize)
     # Every asked place as a sample of its own: the history of its window up to it.

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from macrec.models.causal import CausalConfig, CausalTransformer
 from macrec.models.code_heads import CodeHeads
@@ -15,6 +17,14 @@ def network(**changes):
     return model
 
 
+def states(model, x, lengths=None):
+    """The states `[B, T, width]` of inputs `x` `[B, T, width]` of these lengths (default: all T); 0 elsewhere."""
+    inside = torch.arange(x.shape[1]) < torch.tensor([x.shape[1]] * len(x) if lengths is None else lengths)[:, None]
+    matrix = torch.zeros_like(x)
+    matrix[inside] = model(x[inside], inside)
+    return matrix
+
+
 def inputs(rows=3, length=7, seed=0):
     return torch.randn(rows, length, 16, generator=torch.Generator().manual_seed(seed))
 
@@ -23,21 +33,29 @@ def test_no_later_place_moves_an_earlier_state_by_a_bit():
     model, x = network(), inputs()
     changed = x.clone()
     changed[:, 4:] = inputs(seed=9)[:, 4:]
-    assert torch.equal(model(x)[:, :4], model(changed)[:, :4])
-    assert not torch.allclose(model(x)[:, 4], model(changed)[:, 4])
+    assert torch.equal(states(model, x)[:, :4], states(model, changed)[:, :4])
+    assert not torch.allclose(states(model, x)[:, 4], states(model, changed)[:, 4])
 
 
 def test_a_state_equals_that_of_a_pass_over_the_places_up_to_it():
     model, x = network(), inputs()
-    whole = model(x)
+    whole = states(model, x)
     for place in range(x.shape[1]):
-        torch.testing.assert_close(model(x[:, : place + 1])[:, -1], whole[:, place], rtol=0, atol=1e-6)
+        torch.testing.assert_close(states(model, x[:, : place + 1])[:, -1], whole[:, place], rtol=0, atol=1e-6)
+
+
+@given(st.lists(st.integers(0, 7), min_size=3, max_size=3).filter(any))
+def test_a_state_is_the_same_whether_the_padding_is_computed_or_left_out(lengths):
+    model, x = network(), inputs()
+    packed, padded = states(model, x[:, : max(lengths)], lengths), states(model, x)
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(packed[row, :length], padded[row, :length], rtol=0, atol=1e-5)
 
 
 def test_order_and_distance_matter():
     model, x = network(), inputs()
     swapped = x[:, [1, 0, 2, 3, 4, 5, 6]]
-    assert not torch.allclose(model(x)[:, -1], model(swapped)[:, -1], atol=1e-4)
+    assert not torch.allclose(states(model, x)[:, -1], states(model, swapped)[:, -1], atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_weights_and_shapes_that_cannot_be_are_refused():
