@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from macrec.training.muon import Muon
 from macrec.training.plan import Plan
 
 SLOTS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
@@ -14,10 +15,7 @@ SLOTS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",
 
 
 class Optimizers:
-    """AdamW over the parameters of `module`, and Muon over those whose name begins with one of `plan.muon`.
-
-    Muon (Jordan et al., 2024) makes the update of a matrix orthogonal by Newton-Schulz iterations of its momentum.
-    """
+    """AdamW over the parameters of `module`, and Muon over those whose name begins with one of `plan.muon`."""
 
     def __init__(self, module: nn.Module, plan: Plan) -> None:
         self.plan = plan
@@ -40,7 +38,7 @@ class Optimizers:
                 self.parts[kind] = (
                     torch.optim.AdamW(given, lr=plan.learning_rate, betas=plan.betas)
                     if kind == "adamw"
-                    else torch.optim.Muon(given, lr=plan.muon_rate)
+                    else Muon(given, lr=plan.muon_rate)
                 )
 
     def step(self, number: int) -> None:
