@@ -110,15 +110,17 @@ def generator() -> Callable[[], object]:
     """Steps of the demo's generator, six tasks and implicit alignment, on the built-in catalog with random IDs."""
     from benchmarks.paper_t5 import random_tables
     from macrec.data import leave_one_out, load_dataset
+    from macrec.generation.t5 import T5Generator
     from macrec.generation.training import GeneratorTraining
-    from macrec.models.t5 import T5
     from macrec.systems.settings import PROFILES
     from macrec.training import train
 
     data, profile = load_dataset("curio:demo"), PROFILES["demo"]
     tables = random_tables(data.num_items)
     split = leave_one_out(data.histories, max_history=20)
-    training = GeneratorTraining(T5(len(tables.vocabulary), profile.t5), tables, split.train, profile.generator)
+    training = GeneratorTraining(
+        T5Generator(len(tables.vocabulary), profile.t5), tables, split.train, profile.generator
+    )
     return lambda: list(takewhile(lambda event: event.step < 40, train(training, training.plan(measurements=1))))
 
 
@@ -137,12 +139,12 @@ def decoding() -> Callable[[], object]:
     from benchmarks.paper_t5 import random_tables
     from macrec.data import leave_one_out, load_dataset
     from macrec.generation.decoder import DecodingOptions, PathDecoder
-    from macrec.models.t5 import T5
+    from macrec.generation.t5 import T5Generator
     from macrec.systems.settings import PROFILES
 
     data = load_dataset("curio:demo")
     tables = random_tables(data.num_items)
-    decoder = PathDecoder(T5(len(tables.vocabulary), PROFILES["demo"].t5), tables, DecodingOptions())
+    decoder = PathDecoder(T5Generator(len(tables.vocabulary), PROFILES["demo"].t5), tables, DecodingOptions())
     users = leave_one_out(data.histories, max_history=20).test.take(np.arange(500))
     return lambda: decoder.recommend(users, 10)
 

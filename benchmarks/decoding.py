@@ -32,7 +32,7 @@ from macrec.data.split import Samples
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize
 from macrec.generation.decoder import DecodingOptions, PathDecoder, parts
-from macrec.models.t5 import T5
+from macrec.generation.t5 import T5Generator
 from macrec.quantization.vocabulary import EOS, PAD
 
 ITEMS, BEAMS, BATCH, HISTORY = 10_000, 20, 64, 20
@@ -100,7 +100,7 @@ def decode(side: str, words: int, normalize: Normalize, batches: int) -> dict[st
     """
     one_thread()
     tables, samples = random_tables(ITEMS), histories((batches + 1) * BATCH)
-    model = T5(words, CONFIG).eval()
+    model = T5Generator(words, CONFIG).eval()
     run = our_decoder(model, tables, normalize) if side == "ours" else their_decoder(model, tables, normalize)
     first, *others = parts(samples, BATCH)
     items: list[list[int]] = []
@@ -126,13 +126,13 @@ def histories(users: int) -> Samples:
     return Samples(items, np.arange(users, dtype=np.int32), start, start + HISTORY)
 
 
-def our_decoder(model: T5, tables: CodeTables, normalize: Normalize) -> Decode:
+def our_decoder(model: T5Generator, tables: CodeTables, normalize: Normalize) -> Decode:
     """One path of our decoder."""
     decoder = PathDecoder(model, tables, DecodingOptions(paths=(PATH,), normalize=normalize))
     return lambda samples: decoder.by_path(samples, BEAMS)[PATH].items
 
 
-def their_decoder(model: T5, tables: CodeTables, normalize: Normalize) -> Decode:
+def their_decoder(model: T5Generator, tables: CodeTables, normalize: Normalize) -> Decode:
     """`generate`, with a dict from every prefix to the tokens after it, and from every sequence to its item."""
     theirs = hugging_face(model).eval()
     sequences = [(PAD, *row, EOS) for row in tables.vocabulary.tokens(tables.ids["text"]).tolist()]

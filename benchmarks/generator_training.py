@@ -36,6 +36,7 @@ from macrec.data.histories import Histories
 from macrec.data.load import load_dataset
 from macrec.data.split import leave_one_out
 from macrec.generation.batches import TokenBatch
+from macrec.generation.t5 import T5Generator
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.models.t5 import T5
 from macrec.quantization.vocabulary import EOS
@@ -122,7 +123,7 @@ def our_training(implicit: bool) -> tuple[GeneratorTraining, str]:
         histories, data = generated_histories(), "generated histories"
     tables = random_tables(int(histories.items.max()) + 1)
     recipe = GeneratorRecipe(batch=BATCH, lambda_implicit=0.01 if implicit else 0.0)
-    model = T5(len(tables.vocabulary), CONFIG)
+    model = T5Generator(len(tables.vocabulary), CONFIG)
     return GeneratorTraining(model, tables, leave_one_out(histories, max_history=20).train, recipe), data
 
 

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from macrec.data.split import Samples
 from macrec.data.windows import places_between
+from macrec.generation.backbones.backbone import CodeGenerator
+from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
@@ -35,7 +37,7 @@ class CausalGeneratorConfig:
     head_units: int = 128
 
 
-class CausalGenerator(nn.Module):
+class CausalGenerator(CodeGenerator):
     """A generator over semantic IDs of one or more modalities; weights from the seed.
 
     `ids`: modality → the IDs of the same N items. `content`: modality → vectors `[N, d]` that are read beside the codes
@@ -43,6 +45,8 @@ class CausalGenerator(nn.Module):
     writing.
     """
 
+    normalizations = ("children", "level")
+    places = "item"
     codes: Tensor
 
     def __init__(
@@ -140,6 +144,15 @@ class CausalGenerator(nn.Module):
                 total = total + among.logsumexp(1) - own[slot]
             found.append(total)
         return torch.stack(found)
+
+    def scorer(self, tables: CodeTables, task: int, samples: Samples, normalize: Normalize) -> CausalScorer:
+        """The path of a task: its sources are read once, and the codes of its target written by the heads."""
+        return CausalScorer.of_task(self, tables.tasks[task], samples)
+
+    def item_states(self, tables: CodeTables, modality: int, batch: int) -> Tensor:
+        """The state `[N, width]` after a history of one item, of which one modality is read."""
+        items = torch.arange(len(self.codes), device=self.codes.device)
+        return torch.cat([self.alone(part, modality) for part in torch.split(items, batch)])
 
 
 class CausalScorer:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
 
 import numpy as np
 import torch
@@ -16,16 +14,13 @@ from torch import Tensor
 from macrec.data.ranking import Ranking, top_k
 from macrec.data.split import PADDING, Samples
 from macrec.errors import DataError
+from macrec.generation.backbones import CodeGenerator
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize, Trace, all_seen, beam_search, child_log_probabilities, distinct_leaves
-from macrec.generation.causal import CausalGenerator, CausalScorer
 from macrec.generation.exact import BranchingScorer, check_affordable, leaf_scores
 from macrec.generation.fusion import Fusion, best, fuse, table
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
-from macrec.models.kv_cache import KVCache
-from macrec.models.t5 import T5
-from macrec.quantization.vocabulary import EOS
 
 RESCORING = ("union_rescore", "logmeanexp")
 """Fusions that need the score of every candidate on every path."""
@@ -72,59 +67,16 @@ class DecodingOptions:
         return cls(beams=20, fusion="published", normalize="vocabulary")
 
 
-class PathScorer:
-    """The generator on one path for B histories, as a `Scorer` of beam search: codes in, logits of codes out.
+class PathDecoder:
+    """Recommends by a generator: histories in, rankings out.
 
-    With `normalize` "vocabulary" log-probabilities among all tokens come out, and after the last level one more, whose
-    only code is `EOS`.
+    Raises DataError for options that the generator cannot be asked with.
     """
 
-    def __init__(
-        self, model: T5, tables: CodeTables, task: int, samples: Samples, normalize: Normalize = "children"
-    ) -> None:
-        device = tables.device
-        self.ranges = tables.vocabulary.ranges(tables.ids[tables.tasks[task].target])
-        self.all_tokens = normalize == "vocabulary"
-        if self.all_tokens:
-            self.ranges = (*self.ranges, slice(EOS, EOS + 1))
-        which = torch.full((len(samples),), task, device=device)
-        # Only what these users have seen travels to the device, not the events of all.
-        items, begin, length = (torch.from_numpy(column).to(device) for column in (*samples.flat(), samples.lengths))
-        source, self.mask = tables.sources(which, items, begin, length)
-        with torch.no_grad():
-            self.memory = model.encode(source, self.mask)
-        self.decoding = KVCache(model)
-
-    def first(self) -> Tensor:
-        """Logits `[B, 1, K_0]` of the codes of level 0."""
-        return self._of_codes(0, self.decoding.start(self.memory, self.mask, self._columns(0)))
-
-    def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
-        """Logits `[B, W, K_level]`; see `macrec.generation.beam.Scorer`."""
-        tokens = codes + self.ranges[level - 1].start
-        return self._of_codes(level, self.decoding.advance(parents, tokens, self._columns(level)))
-
-    def fork(self) -> Self:
-        """A copy of the scorer at the same step, independent of it."""
-        other = copy(self)
-        other.decoding = copy(self.decoding)
-        other.decoding.kept = list(self.decoding.kept)  # a step puts new tensors into it, and writes into no old one
-        return other
-
-    def _columns(self, level: int) -> slice | None:
-        return None if self.all_tokens else self.ranges[level]
-
-    def _of_codes(self, level: int, logits: Tensor) -> Tensor:
-        if not self.all_tokens:
-            return logits
-        logits = logits.float()
-        return logits[..., self.ranges[level]] - logits.logsumexp(-1, keepdim=True)
-
-
-class PathDecoder:
-    """Recommends by a generator: histories in, rankings out."""
-
-    def __init__(self, model: T5 | CausalGenerator, tables: CodeTables, options: DecodingOptions) -> None:
+    def __init__(self, model: CodeGenerator, tables: CodeTables, options: DecodingOptions) -> None:
+        if options.normalize not in model.normalizations:
+            fix = f"choose {' or '.join(model.normalizations)}, or another backbone"
+            raise DataError(f'"{options.normalize}" is not known to this generator', field="normalize", fix=fix)
         self.model, self.tables, self.options = model, tables, options
         self.tries = {name: CodeTrie.of(ids, tables.device) for name, ids in tables.ids.items()}
         if options.normalize == "vocabulary":
@@ -253,12 +205,7 @@ class PathDecoder:
     def _scorer(self, path: int, samples: Samples) -> BranchingScorer:
         """The generator on a path, reading the newest `max_history` items of each sample."""
         read = samples.newest(self.options.max_history)
-        if isinstance(self.model, CausalGenerator):
-            if self.options.normalize == "vocabulary":
-                fix = 'choose "children" or "level", or backbone="t5"'
-                raise DataError("a causal generator has no vocabulary of tokens", field="normalize", fix=fix)
-            return CausalScorer.of_task(self.model, self._task(path), read)
-        return PathScorer(self.model, self.tables, path, read, self.options.normalize)
+        return self.model.scorer(self.tables, path, read, self.options.normalize)
 
     def _seen(self, samples: Samples) -> Tensor:
         """All items of the histories, also those too old to be read, `[B, T]`."""

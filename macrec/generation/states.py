@@ -1,4 +1,4 @@
-"""What the generator's encoder makes of every item's IDs, now and at some moments of its training."""
+"""The generator's states of every item's IDs, now and at some moments of its training."""
 
 from __future__ import annotations
 
@@ -15,45 +15,30 @@ from torch import Tensor, nn
 
 from macrec.errors import DataError, unseen
 from macrec.files import replacing
+from macrec.generation.backbones import CodeGenerator
 from macrec.generation.batches import CodeTables
-from macrec.generation.causal import CausalGenerator
-from macrec.generation.implicit import pooled
-from macrec.models.t5 import T5
 from macrec.training import Task, Usage
 
 Floats = NDArray[np.float32]
 
 
 @torch.no_grad()
-def item_states(model: T5 | CausalGenerator, tables: CodeTables, batch: int = 1024) -> dict[str, Floats]:
-    """Modality → the mean `[N, d_model]` of the encoder's states over every item's ID and `EOS`.
+def item_states(model: CodeGenerator, tables: CodeTables, batch: int = 1024) -> dict[str, Floats]:
+    """Modality → the state `[N, width]` of every item, of which that modality alone is read.
 
-    Of a causal generator: the state after the item alone, of which that modality is read.
-
-    These are the states that the implicit alignment compares, without dropout; `model` is left in the mode it was in.
-    Items that share an ID have exactly one state: each ID is encoded once, `batch` at a time. Raises ValueError for a
-    `batch` below 1.
+    Of an encoder-decoder it is the mean of the encoder's states over the item's ID and `EOS`, of a causal generator the
+    state after the item. These are the states that the implicit alignment compares, without dropout; `model` is left in
+    the mode it was in. `batch` items at a time. Raises ValueError for a `batch` below 1.
     """
     if batch < 1:
         raise ValueError(f"batch must be 1 or more, got {batch}")
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        states = {}
-        for number, modality in enumerate(tables.modalities):
-            if isinstance(model, CausalGenerator):
-                items = torch.split(torch.arange(len(model.codes), device=tables.device), batch)
-                states[modality] = torch.cat([model.alone(part, number) for part in items]).float().cpu().numpy()
-                continue
-            every, _ = tables.item_tokens(number, torch.arange(tables.tokens.shape[1], device=tables.device))
-            tokens, which = every.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
-            mask = torch.ones_like(tokens, dtype=torch.bool)
-            parts = [
-                pooled(model.encode, tokens[at : at + batch], mask[at : at + batch])
-                for at in range(0, len(tokens), batch)
-            ]
-            states[modality] = torch.cat(parts)[which].float().cpu().numpy()
-        return states
+        return {
+            modality: model.item_states(tables, number, batch).float().cpu().numpy()
+            for number, modality in enumerate(tables.modalities)
+        }
     finally:
         for module, mode in modes:
             module.training = mode

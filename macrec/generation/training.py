@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from macrec.data.split import Samples
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.implicit import implicit_alignment, misaligned, pooled
+from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
-from macrec.models.t5 import T5
 from macrec.quantization.vocabulary import EOS, PAD
 from macrec.training import VALIDATION_LOSS, Decay, Keep, Plan, Usage, Watch, generator_for
 
@@ -77,6 +77,8 @@ class GeneratorRecipe:
     monitor: str = "NDCG@10/validation"
     patience: int | None = 10
     seed: int = 0
+    max_history: ClassVar[int] = 20
+    """How many of the newest items of a history are read unless a decoder is told otherwise: as published."""
 
     def total_steps(self, tasks: Sequence[CodeTask], train: Samples, items: int) -> int:
         """Steps of a training on these tasks over these samples and so many items."""
@@ -92,7 +94,7 @@ class GeneratorTraining:
 
     def __init__(
         self,
-        module: T5,
+        module: T5Generator,
         tables: CodeTables,
         train: Samples,
         recipe: GeneratorRecipe,

@@ -23,15 +23,14 @@ from macrec.encoders.embeddings import Embeddings
 from macrec.encoders.principal import principal_components
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
+from macrec.generation.backbones import Backbone, Config, GeneratorTask, Recipe, backbone_of
 from macrec.generation.batches import CodeTables
-from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig
-from macrec.generation.causal_training import CausalRecipe, CausalTraining
 from macrec.generation.decoder import DecodingOptions, PathDecoder
 from macrec.generation.fusion_weights import tuned_weights
 from macrec.generation.states import StateSnapshots, item_states
-from macrec.generation.tasks import PROMPT_TOKENS, CodeTask, code_tasks
-from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.models.t5 import T5, T5Config
+from macrec.generation.tasks import CodeTask, code_tasks
+from macrec.generation.training import GeneratorRecipe
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.ids import Ids
 from macrec.tokenizers.tokenizer import digest as vectors_digest
@@ -42,34 +41,32 @@ from macrec.training import VALIDATION_LOSS, Event, best_device, train
 class GeneratorSettings:
     """The settings of a generator over given semantic IDs: network, training and decoding.
 
-    `validate_users`: how many users the measurements during training use; `measurements`: how many there are, 0
-    being one after every epoch. The type of `config` and `recipe` is the backbone's: an encoder-decoder (T5), or a
-    causal generator, which reads so many principal components of the contents beside the codes as `content` says.
+    `config` and `recipe` are those of one backbone (`macrec.generation.backbones`). `validate_users`: how many users
+    the measurements during training use; `measurements`: how many there are, 0 being one after every epoch. `content`:
+    so many principal components of the contents are read beside the codes, where the backbone can.
     """
 
-    config: T5Config | CausalGeneratorConfig = field(default_factory=T5Config)
-    recipe: GeneratorRecipe | CausalRecipe = field(default_factory=GeneratorRecipe)
+    config: Config = field(default_factory=T5Config)
+    recipe: Recipe = field(default_factory=GeneratorRecipe)
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     validate_users: int = 500
     measurements: int = 0
     content: int = 0
 
     @property
-    def causal(self) -> bool:
-        """Whether the generator is causal: one place per item, which may read several modalities at once."""
-        return isinstance(self.config, CausalGeneratorConfig)
+    def backbone(self) -> Backbone:
+        """What the generator is built on."""
+        return backbone_of(self.config, self.recipe)
 
     def tasks(
         self, modalities: Sequence[str], sequences: bool = True, items: bool = True, joint: bool = False
     ) -> tuple[CodeTask, ...]:
         """The tasks within these modalities, and across them for `sequences` and for single `items`.
 
-        With `joint` a causal generator also reads all modalities at once.
-
-        A causal generator needs no prompts: what it reads and which heads it writes with say which task it is.
+        With `joint`, and on a backbone that can, all modalities are also read at once.
         """
-        prompt = 0 if self.causal else PROMPT_TOKENS
-        return code_tasks(modalities, sequences, items, prompt, joint and self.causal)
+        backbone = self.backbone
+        return code_tasks(modalities, sequences, items, backbone.prompt, joint and backbone.joint)
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""
@@ -84,7 +81,7 @@ class Generative:
     """A generative recommender: `ids`, the `tasks` its generator learns, and the settings of that generator.
 
     A `System`. What it learns lies in `folder`, one folder per training, and is found again. `embeddings`: the contents
-    that a causal generator reads beside the codes, where its settings say so.
+    that the generator reads beside the codes, where its settings say so.
     """
 
     def __init__(
@@ -99,7 +96,7 @@ class Generative:
         self.name, self.folder, self.ids, self.tasks, self.settings = name, folder, ids, tuple(tasks), settings
         self.embeddings = dict(embeddings or {}) if settings.content else {}
         self._decoder: PathDecoder | None = None
-        self._training: GeneratorTraining | CausalTraining | None = None
+        self._training: GeneratorTask | None = None
         self._states: StateSnapshots | None = None
         self.ends: tuple[Event, ...] = ()
         """The newest event of the generator's training, with its effort; empty before the first."""
@@ -135,21 +132,16 @@ class Generative:
         if weighted and len(asked) and settings.decoding.weights is None:
             decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
 
-    def new_training(self, data: Dataset, split: Split) -> GeneratorTraining | CausalTraining:
+    def new_training(self, data: Dataset, split: Split) -> GeneratorTask:
         """A fresh generator and its samples, over the IDs that the first stage has given."""
         tables = CodeTables(self.ids.tables(data, split), self.tasks, best_device())
-        config, recipe = self.settings.config, self.settings.recipe
-        if isinstance(config, CausalGeneratorConfig) and isinstance(recipe, CausalRecipe):
-            content = {
-                name: torch.from_numpy(principal_components(self.embeddings[name], self.settings.content))
-                for name in tables.modalities
-                if name in self.embeddings
-            }
-            causal = CausalGenerator(tables.ids, content, config, recipe.seed).to(tables.device)
-            return CausalTraining(causal, tables, split.train, recipe)
-        assert isinstance(config, T5Config) and isinstance(recipe, GeneratorRecipe)
-        model = T5(len(tables.vocabulary), config, recipe.seed).to(tables.device)
-        return GeneratorTraining(model, tables, split.train.newest(self.settings.decoding.max_history), recipe)
+        contents = {
+            name: torch.from_numpy(principal_components(self.embeddings[name], self.settings.content))
+            for name in tables.modalities
+            if name in self.embeddings
+        }
+        settings, train = self.settings, split.train.newest(self.settings.decoding.max_history)
+        return settings.backbone.training(tables, train, settings.config, settings.recipe, contents)
 
     def steps(self, data: Dataset, split: Split) -> int:
         """The number of optimizer steps of the second stage, computed without training."""
@@ -172,14 +164,14 @@ class Generative:
         return learned(self._decoder, self.name)
 
     @property
-    def training(self) -> GeneratorTraining | CausalTraining:
+    def training(self) -> GeneratorTask:
         """The second stage's module and its samples. Raises RuntimeError before it has begun."""
         if self._training is None:
             raise RuntimeError(f"{self.name} is not trained yet: call fit first")
         return self._training
 
     def states(self) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Moment of the training → modality → the encoder's mean states of every item's ID, `[N, d_model]`.
+        """Moment of the training → modality → the states of every item, `[N, width]`; see `item_states`.
 
         "after" are those of the weights as they are now. Raises RuntimeError before the generator has begun to learn.
         """
@@ -215,7 +207,7 @@ class Generative:
         return validation_users(split, self.settings.validate_users, self.settings.recipe.seed)
 
 
-def _measured(training: GeneratorTraining | CausalTraining, decoder: PathDecoder, asked: Samples) -> dict[str, float]:
+def _measured(training: GeneratorTask, decoder: PathDecoder, asked: Samples) -> dict[str, float]:
     """The metrics of the recommendations of `decoder` for `asked`, and the loss of the true IDs."""
     read = asked.newest(decoder.options.max_history)
     return validation_metrics(decoder.recommend, asked) | {VALIDATION_LOSS: training.loss_of(read, decoder.paths)}

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any
 
 from macrec.errors import DataError
+from macrec.generation.backbones import Config, Recipe, backbone_named, backbones
 from macrec.generation.causal import CausalGeneratorConfig
 from macrec.generation.causal_training import CausalRecipe
 from macrec.generation.decoder import DecodingOptions
-from macrec.generation.training import GeneratorRecipe, Implicit, Softmax
+from macrec.generation.training import GeneratorRecipe
 from macrec.models.causal import CausalConfig
 from macrec.models.t5 import T5Config
 from macrec.quantization.conflict_policies import check_policy
@@ -57,6 +58,14 @@ class Profile:
     seeds: int = 1
     weights: tuple[float, ...] = ()
     ablation: bool = False
+
+    def built_on(self, backbone: str) -> tuple[Config, Recipe]:
+        """The network of the generators on this backbone, and how it learns."""
+        of: dict[str, tuple[Config, Recipe]] = {
+            "t5": (self.t5, self.generator),
+            "causal": (self.causal, self.causal_recipe),
+        }
+        return of[backbone]
 
 
 # With thousands of items and hundreds of steps a deep autoencoder with a narrow end is far from trained, and its codes
@@ -140,13 +149,6 @@ def profile_named(name: str, field: str = "profile") -> Profile:
     return PROFILES[name]
 
 
-BACKBONES = {
-    "t5": "an encoder-decoder over tokens, which reads a history for one target, as published",
-    "causal": "one place per item, and every place a target",
-}
-"""What a generator may be built on."""
-
-
 @dataclass(frozen=True)
 class Parameters:
     """The flat parameters of a notebook that decide what is trained, one field each, and the settings they mean.
@@ -156,8 +158,8 @@ class Parameters:
     `implicit`: see `GeneratorRecipe`.
     `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
     network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
-    that cannot be used. `backbone`: a key of `BACKBONES`; a causal one reads `content` principal components of each
-    modality beside the codes (0: codes alone).
+    that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads `content` principal
+    components of each modality beside the codes (0: codes alone).
     """
 
     profile: str = "demo"
@@ -193,11 +195,7 @@ class Parameters:
         check_tokenizer(self.tokenizer)
         check_quantizer(self.quantizer)
         check_policy(self.conflicts)
-        for name, known in (("softmax", ("", *get_args(Softmax))), ("implicit", get_args(Implicit))):
-            if (chosen := getattr(self, name)) not in known:
-                raise DataError(
-                    f'there is no {name} "{chosen}"', field=name, fix=f"choose one of {', '.join(filter(None, known))}"
-                )
+        self._check_choices()
         fitting = ", or 0 for what fits the catalog"
         for name, count, least, most, otherwise in (
             ("levels", self.levels or 1, 1, MOST_LEVELS, fitting),
@@ -212,21 +210,22 @@ class Parameters:
             if not least <= count <= most:
                 fix = f"give a number from {least} to {most:,}{otherwise}"
                 raise DataError(f"{count} cannot be used", field=name, fix=fix)
-        if self.backbone not in BACKBONES:
-            fix = f"choose one of {', '.join(BACKBONES)}"
-            raise DataError(f'there is no backbone "{self.backbone}"', field="backbone", fix=fix)
-        if self.backbone == "causal":
-            for name, value, fix in (
-                ("softmax", "vocabulary", "choose level or children"),
-                ("implicit", "published", "choose paired"),
-            ):
-                if getattr(self, name) == value:
-                    what = f'"{value}" is of the published encoder-decoder, and the backbone is causal'
-                    raise DataError(what, field=name, fix=f'{fix}, or backbone="t5"')
         for name in ("lambda_con", "lambda_align", "lambda_implicit"):
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
+
+    def _check_choices(self) -> None:
+        """Raises DataError for a `softmax` or `implicit` that the backbone does not know."""
+        backbone, others = backbone_named(self.backbone), backbones().values()
+        for name, known in backbone.choices.items():
+            chosen = getattr(self, name)
+            if chosen in ("", *known):
+                continue
+            having = [other.name for other in others if chosen in other.choices[name]]
+            what = f'there is no {name} "{chosen}"' + (f" where the backbone is {self.backbone}" if having else "")
+            instead = "".join(f', or backbone="{other}"' for other in having)
+            raise DataError(what, field=name, fix=f"choose one of {', '.join(known)}{instead}")
 
     def codebooks(self, items: int = 2_000) -> CodebookSettings:
         """The codebooks of a catalog of so many items."""
@@ -243,23 +242,20 @@ class Parameters:
 
     def generator(self) -> GeneratorSettings:
         """The generators, and how they decode."""
-        profile, sized = PROFILES[self.profile], PROFILES[self.size or self.profile]
-        own = profile.causal_recipe if self.backbone == "causal" else profile.generator
-        recipe = replace(
-            own,
-            epochs=self.epochs or own.epochs,
-            lambda_implicit=self.lambda_implicit,
-            softmax=cast(Any, self.softmax or own.softmax),
-            seed=self.seed,
-        )
-        decoding = DecodingOptions(beams=self.beams)
-        config: CausalGeneratorConfig | T5Config
-        if isinstance(recipe, CausalRecipe):
-            config, content = sized.causal, self.content
-            decoding = replace(decoding, max_history=recipe.max_history)
-        else:
-            config, content = sized.t5, 0
-            recipe = replace(recipe, implicit=cast(Implicit, self.implicit))
+        profile, backbone = PROFILES[self.profile], backbone_named(self.backbone)
+        config, _ = PROFILES[self.size or self.profile].built_on(self.backbone)
+        _, own = profile.built_on(self.backbone)
+        chosen = {
+            "epochs": self.epochs or own.epochs,
+            "lambda_implicit": self.lambda_implicit,
+            "softmax": self.softmax,
+            "implicit": self.implicit,
+            "seed": self.seed,
+        }
+        known = {field.name for field in fields(own)}
+        recipe = replace(own, **{name: value for name, value in chosen.items() if name in known and value != ""})
+        decoding = DecodingOptions(beams=self.beams, max_history=recipe.max_history)
+        content = self.content if backbone.reads_content else 0
         return GeneratorSettings(config, recipe, decoding, profile.validate_users, profile.measurements, content)
 
     def sasrec(self) -> SASRecRecipe:

@@ -10,9 +10,10 @@ import psutil
 from macrec.data.split import Samples
 from macrec.generation.batches import CodeTables
 from macrec.generation.decoder import DecodingOptions, PathDecoder
+from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import train
 
@@ -36,7 +37,7 @@ def generator(items=40):
     at = np.arange(32, dtype=np.int64) * 4
     samples = Samples(rng.integers(0, items, 128).astype(np.int32), np.arange(32, dtype=np.int32), at, at + 3)
     config = replace(T5Config.named("tiny"), num_layers=1, num_decoder_layers=1)
-    return T5(len(tables.vocabulary), config, seed=0), tables, samples
+    return T5Generator(len(tables.vocabulary), config, seed=0), tables, samples
 
 
 def test_asking_again_and_again_takes_no_more_memory(endure):

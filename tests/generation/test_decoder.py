@@ -10,13 +10,14 @@ from macrec.data.histories import Histories
 from macrec.data.split import Samples, leave_one_out
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import beam_search
-from macrec.generation.decoder import DecodingOptions, PathDecoder, PathScorer
+from macrec.generation.decoder import DecodingOptions, PathDecoder
 from macrec.generation.fusion import best, candidates, fuse
 from macrec.generation.implicit import implicit_alignment
+from macrec.generation.t5 import PathScorer, T5Generator
 from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
 from macrec.generation.trie import CodeTrie
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.quantization.vocabulary import EOS
 from macrec.training import drain, train
@@ -41,7 +42,7 @@ def overfitted():
     at = np.arange(64, dtype=np.int64) * 4
     samples = Samples(events, np.arange(64, dtype=np.int32), at, at + 3)
     config = replace(T5Config.named("tiny"), d_model=64, num_layers=1, num_decoder_layers=1, dropout_rate=0.0)
-    model = T5(len(tables.vocabulary), config, seed=3)
+    model = T5Generator(len(tables.vocabulary), config, seed=3)
     recipe = GeneratorRecipe(epochs=200, batch=512, learning_rate=1e-2, weight_decay=0.0)
     training = GeneratorTraining(model, tables, samples, recipe)
     events_seen = drain(train(training, training.plan())).events
@@ -202,7 +203,7 @@ def test_candidates_are_scored_on_the_paths_that_missed_them(overfitted, names, 
 
 
 def training_of(tables, recipe, histories, seed=0):
-    model = T5(len(tables.vocabulary), T5Config.named("tiny"), seed=seed)
+    model = T5Generator(len(tables.vocabulary), T5Config.named("tiny"), seed=seed)
     return GeneratorTraining(model, tables, leave_one_out(Histories.from_lists(histories), 5).train, recipe)
 
 

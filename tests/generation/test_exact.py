@@ -14,11 +14,12 @@ from macrec.errors import DataError
 from macrec.generation import decoder as paths
 from macrec.generation import exact
 from macrec.generation.batches import CodeTables
-from macrec.generation.decoder import DecodingOptions, PathDecoder, PathScorer
+from macrec.generation.decoder import DecodingOptions, PathDecoder
 from macrec.generation.exact import beam_error, leaf_scores
+from macrec.generation.t5 import PathScorer, T5Generator
 from macrec.generation.tasks import code_tasks
 from macrec.generation.trie import CodeTrie
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 
 
@@ -85,7 +86,7 @@ def decoder_of(items=50, users=20, seed=0, shared=False, **options):
             codes[:, 2] = 0
         ids[name] = SemanticIds.from_codes(codes, tuple(f"{name}_{letter}" for letter in "abc"), (6, 6, 6))
     tables = CodeTables(ids, code_tasks(("text", "image")))
-    model = T5(len(tables.vocabulary), T5Config.named("tiny"), seed).eval()
+    model = T5Generator(len(tables.vocabulary), T5Config.named("tiny"), seed).eval()
     lengths = rng.integers(1, 13, users)
     ends = np.cumsum(lengths + 1)
     events = rng.integers(0, items, ends[-1]).astype(np.int32)

@@ -8,8 +8,9 @@ from macrec.data.split import Samples
 from macrec.encoders.torchvision_compat import import_torchvision
 from macrec.generation.batches import CodeTables
 from macrec.generation.decoder import DecodingOptions, PathDecoder
+from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import code_tasks
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.models.t5_hugging_face import to_hugging_face
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.quantization.vocabulary import EOS, PAD
@@ -27,7 +28,7 @@ def setting():
         codes = np.stack(np.unravel_index(rng.permutation(3 * 3 * 5 * 5)[:ITEMS], (3, 3, 5, 5)), 1)
         ids[name] = SemanticIds.from_codes(codes, tuple(f"{name}_{letter}" for letter in "abcd"), (8,) * LEVELS)
     tables = CodeTables(ids, code_tasks(("text", "image")))
-    model = T5(len(tables.vocabulary), T5Config.named("tiny"), 1).eval()
+    model = T5Generator(len(tables.vocabulary), T5Config.named("tiny"), 1).eval()
     lengths = np.array([1, 6, 3, 2, 5, 4])
     ends = np.cumsum(lengths + 1)
     events = rng.integers(0, ITEMS, ends[-1]).astype(np.int32)

@@ -12,9 +12,10 @@ from macrec.evaluation.alignment import alignment_measures
 from macrec.generation.batches import CodeTables
 from macrec.generation.implicit import pooled
 from macrec.generation.states import StateSnapshots, item_states
+from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import Plan, drain, train
 
@@ -32,7 +33,7 @@ def training(across=True, **recipe):
     }
     tables = CodeTables(ids, code_tasks(("text", "image"), across, across))
     split = leave_one_out(Histories.from_lists(rng.integers(0, ITEMS, (12, 6)).tolist()), 5)
-    model = T5(len(tables.vocabulary), T5Config.named("tiny"))
+    model = T5Generator(len(tables.vocabulary), T5Config.named("tiny"))
     settings = {"epochs": 4, "batch": 32, "implicit_items": 16, "lambda_implicit": 0.5} | recipe
     return GeneratorTraining(model, tables, split.train, GeneratorRecipe(**settings))
 

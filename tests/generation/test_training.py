@@ -8,9 +8,10 @@ import torch
 
 from macrec.data import Histories, leave_one_out
 from macrec.generation.batches import CodeTables, TaskSamples
+from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import code_tasks
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import PROFILES, Parameters
 
@@ -36,7 +37,7 @@ def training(split, measure_with=None, **recipe):
     chosen = GeneratorRecipe(**{"batch": 16, "epochs": 3, "implicit_items": 4} | recipe)
     catalog = tables()
     return GeneratorTraining(
-        T5(len(catalog.vocabulary), T5Config.named("tiny")), catalog, split.train, chosen, measure_with
+        T5Generator(len(catalog.vocabulary), T5Config.named("tiny")), catalog, split.train, chosen, measure_with
     )
 
 

@@ -15,9 +15,10 @@ from macrec.errors import DataError
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.batches import CodeTables
 from macrec.generation.states import item_states
+from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import code_tasks
 from macrec.generation.training import TABLES, GeneratorRecipe, GeneratorTraining
-from macrec.models.t5 import T5, T5Config
+from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import PROFILES, TIGER, Context, Generative, MACRec, MQL4GRec, Parameters
 from macrec.systems import generative as module
@@ -521,7 +522,7 @@ def test_states_after_the_training_are_those_of_the_weights_as_they_are(fitted):
     def now():
         return {name: found.astype(np.float16) for name, found in item_states(model, tables).items()}
 
-    untrained = T5(len(tables.vocabulary), GENERATOR.config, GENERATOR.recipe.seed)
+    untrained = T5Generator(len(tables.vocabulary), GENERATOR.config, GENERATOR.recipe.seed)
     for name, found in item_states(untrained, tables).items():
         np.testing.assert_array_equal(states["before"][name], found.astype(np.float16))
         np.testing.assert_array_equal(states["after"][name], now()[name])
@@ -538,7 +539,7 @@ def test_states_after_the_training_are_those_of_the_weights_as_they_are(fitted):
 
 def training_of(data, split, **recipe):
     tables = CodeTables(given_ids(data), code_tasks(("text", "image")))
-    model = T5(len(tables.vocabulary), T5Config.named("tiny"))
+    model = T5Generator(len(tables.vocabulary), T5Config.named("tiny"))
     recipe = GeneratorRecipe(**{"batch": 64, "epochs": 1, "implicit_items": 32, "patience": None} | recipe)
     return GeneratorTraining(model, tables, split.train, recipe)
 
