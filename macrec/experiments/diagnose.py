@@ -14,13 +14,14 @@ from scipy.sparse import csr_array
 from macrec.data.card import tied_times
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts, training_places
+from macrec.data.transitions import transition_counts
 from macrec.errors import NotApplicable
 from macrec.evaluation.evaluate import PROTOCOLS
 from macrec.evaluation.metrics import hit_rate, hits, ndcg
 from macrec.systems.item_knn import ItemKNN
 from macrec.systems.sparse_scores import SparseScores
 from macrec.systems.text_knn import TextKNN, similar_texts
-from macrec.systems.transition_graph import TransitionGraph, transition_counts
+from macrec.systems.transition_graph import TransitionGraph
 from macrec.systems.tuned import Tuned
 from macrec.training import drain
 

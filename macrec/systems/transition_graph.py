@@ -11,6 +11,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts
+from macrec.data.transitions import transition_counts
 from macrec.evaluation.system import learned
 from macrec.systems.registry import Entry
 from macrec.systems.sparse_scores import SparseScores
@@ -79,7 +80,7 @@ class TransitionGraph(Tuned[Votes]):
 
     def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
         """Count transitions, compare texts and choose how they vote; there are no events."""
-        self._counts = transition_counts(split.train, data.num_items)
+        self._counts = transition_counts(split.train, data.num_items, GAPS)
         self._similar = (similar_texts(data) if self.similar is None else self.similar) if self.texts else None
         counts = item_counts(split, data.num_items)
         self._prior = counts * (BACK_OFF / max(1, counts.max(initial=0)))
@@ -113,21 +114,6 @@ class TransitionGraph(Tuned[Votes]):
                 votes = (votes + settings.texts * self._similar).tocsr()
             self._graphs = {settings: (votes, strongest(divided(both, 1.0), WALKED) if settings.hops else None)}
         return self._graphs[settings]
-
-
-def transition_counts(train: Samples, num_items: int, gaps: int = GAPS) -> csr_array:
-    """How often item j came up to `gaps` steps after item i in training, each time 1 / gap, `[N, N]`.
-
-    Every target of `train` counts once with each of the items before it in its history.
-    """
-    earlier, later, weight = [], [], []
-    for gap in range(1, gaps + 1):
-        place = train.target[train.target - gap >= train.start]
-        earlier.append(train.items[place - gap])
-        later.append(train.items[place])
-        weight.append(np.full(len(place), 1.0 / gap))
-    pairs = (np.concatenate(earlier), np.concatenate(later))
-    return coo_array((np.concatenate(weight), pairs), shape=(num_items, num_items)).tocsr()
 
 
 def divided(counts: csr_array, power: float) -> csr_array:
