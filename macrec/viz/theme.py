@@ -1,6 +1,6 @@
 """Colors, the plotly template and the one way to show a figure.
 
-Colors are Okabe and Ito's, safe for colorblind eyes, and mean the same thing in every notebook.
+Colors are Okabe and Ito's and a few of Tol's, safe for colorblind eyes, and mean the same thing in every notebook.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ HERE = Path(__file__).parent
 
 TEXT = "#0072B2"  # blue
 IMAGE = "#D55E00"  # vermillion
-FUSED = "#009E73"  # green: both modalities together, or what they share
+COLLABORATIVE = "#332288"  # indigo (Tol, 2021): what people do
+FUSED = "#009E73"  # green: the modalities together, or what they share
 CONFLICT = "#CC79A7"  # purple
 REFERENCE = "#000000"  # ceilings, floors and baselines
 INK = "#222222"  # words, axes and outlines
 MUTED = "#8A8A8A"  # everything that is not the point
 ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"  # too pale for lines: fills and marks with an outline only
 
-MODALITY = {"text": TEXT, "image": IMAGE, "fused": FUSED}
-FURTHER = ("#882255", "#6B5B00", "#332288")
-"""Wine, olive and indigo (Tol, 2021), dark enough for lines and words: further modalities in their order."""
+MODALITY = {"text": TEXT, "image": IMAGE, "collaborative": COLLABORATIVE, "fused": FUSED}
+FURTHER = ("#882255", "#6B5B00")
+"""Wine and olive (Tol, 2021), dark enough for lines and words: further modalities in their order."""
 CATEGORICAL = (TEXT, IMAGE, FUSED, CONFLICT, ORANGE, SKY, YELLOW, REFERENCE)
 """Eight colors for levels without a fixed meaning; a ninth level is `MUTED`."""
 OUTLINE = dict.fromkeys((ORANGE, SKY, YELLOW), 0.8)
 """Width of the dark outline that marks of the pale colors need to stand out from white."""
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
 """One marker per color, so that no level is identified by its color alone."""
+SYMBOL = dict(zip(CATEGORICAL, SYMBOLS, strict=True)) | {COLLABORATIVE: "pentagon"}
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 

@@ -314,7 +314,7 @@ def test_modalities_keep_their_colors_and_others_get_their_own():
         "text": TEXT,
         "image": IMAGE,
         "smell": FURTHER[1],
-        "touch": FURTHER[2],
+        "touch": MUTED,
         "text/title": MUTED,
     }
 

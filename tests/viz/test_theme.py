@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,38 @@ def luminance(color: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def test_palette_is_that_of_okabe_and_ito():
-    assert theme.MODALITY == {"text": "#0072B2", "image": "#D55E00", "fused": "#009E73"}
+def test_palette_is_that_of_okabe_and_ito_and_further_modalities_have_colors_of_tol():
+    assert theme.MODALITY == {"text": "#0072B2", "image": "#D55E00", "collaborative": "#332288", "fused": "#009E73"}
+    assert theme.modality_colors(["collaborative", "sound"]) == {"collaborative": "#332288", "sound": "#882255"}
+    assert len({*theme.MODALITY.values(), *theme.FURTHER}) == len(theme.MODALITY) + len(theme.FURTHER)
     assert (theme.CONFLICT, theme.ORANGE, theme.SKY, theme.YELLOW) == ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
     assert len(set(theme.CATEGORICAL)) == len(set(theme.SYMBOLS)) == 8
+    assert len(set(theme.SYMBOL.values())) == len(theme.SYMBOL) == 9
+
+
+# Machado, Oliveira and Fernandes (2009): how linear light looks without one of the three cones.
+CONES = {
+    "all": np.eye(3),
+    "no long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no middle": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "no short": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+def cielab(color: str, cones: str) -> np.ndarray:
+    """CIELAB coordinates of a color as somebody with these cones sees it."""
+    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.asarray(CONES[cones]) @ linear, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+    x, y, z = np.cbrt(np.maximum(xyz / [0.9505, 1, 1.089], 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("cones", CONES)
+def test_the_colors_of_modalities_differ_for_every_eye(cones):
+    for one, other in combinations(theme.MODALITY.values(), 2):
+        assert np.linalg.norm(cielab(one, cones) - cielab(other, cones)) > 15, (one, other)
 
 
 @pytest.mark.parametrize("color", theme.CATEGORICAL)

@@ -25,6 +25,7 @@ from macrec.viz.theme import (
     OUTLINE,
     REFERENCE,
     SKY,
+    SYMBOL,
     SYMBOLS,
     TEXT,
     YELLOW,
@@ -65,7 +66,7 @@ def system_looks(systems: Sequence[str], marks: Sequence[str] = ()) -> dict[str,
         if name in marks:
             continue
         color = colors.get(name) or next(free, MUTED)
-        symbol = next(spare) if color == MUTED else SYMBOLS[CATEGORICAL.index(color)]
+        symbol = SYMBOL.get(color) or next(spare)
         looks[name] = {"color": color, "symbol": symbol, "line": {"color": INK, "width": OUTLINE.get(color, 0)}}
     return looks
 
