@@ -15,7 +15,6 @@ from macrec.experiments.open_context import open_context
 from macrec.experiments.session import open_dataset
 from macrec.systems import Generative, open_generator
 from macrec.systems.settings import Parameters
-from macrec.tokenizers import LearnedIds
 from macrec.training import drain
 from macrec.workbench.notebooks import find_notebooks, notebook_folder, read_notebook
 from macrec.workbench.parameters import declared_parameters
@@ -41,10 +40,9 @@ def open_trained(out: str | Path = "") -> Opened:
     if not (folder / "artifacts").is_dir():
         raise untrained(folder)
     data, split, macrec = system_of(folder)
-    if isinstance(macrec.ids, LearnedIds):
-        if not macrec.ids.tokenizer(data).checkpoint.finished():
-            raise untrained(folder)
-        drain(macrec.learn_ids(data, split))
+    if not macrec.ids.known(data):
+        raise untrained(folder)
+    drain(macrec.learn_ids(data, split))
     if not macrec.checkpoint(data, split, macrec.ids.tables(data, split)).finished():
         raise untrained(folder)
     drain(macrec.learn_generator(data, split))

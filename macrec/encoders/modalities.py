@@ -18,8 +18,7 @@ def modality_specs(text: str = "", image: str = "", further: str = "") -> dict[s
     """Modality → name of its encoder, text and image first; one whose encoder is "" is left out.
 
     `further`: "NAME=ENCODER, NAME=ENCODER", as in "acoustic=npy:FILE, text/title=tfidf:title". Raises DataError for
-    what does not read so, for a name that cannot be used or that equals another but for punctuation, and where nothing
-    is named.
+    what does not read so, and for a name that cannot be used or that equals another but for punctuation.
 
     >>> modality_specs("tfidf", "hog-color", "text/title=tfidf:title")
     {'text': 'tfidf', 'image': 'hog-color', 'text/title': 'tfidf:title'}
@@ -37,10 +36,7 @@ def modality_specs(text: str = "", image: str = "", further: str = "") -> dict[s
         if alike := [other for other in specs if codebook_prefix(other) == codebook_prefix(name)]:
             raise refused(f'the modalities "{alike[0]}" and "{name}" have one name', "let them differ in a letter")
         specs[name] = spec
-    named = {name: spec for name, spec in specs.items() if spec}
-    if not named:
-        raise refused("no modality has an encoder", "name one, as in text_encoder=tfidf")
-    return named
+    return {name: spec for name, spec in specs.items() if spec}
 
 
 def content_of(modality: str) -> str:

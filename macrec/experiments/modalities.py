@@ -13,7 +13,7 @@ from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
 from macrec.encoders.distinct import confusion_note
 from macrec.encoders.encoder import Encoder, GivenVectors
 from macrec.encoders.layout import FEWEST
-from macrec.encoders.modalities import content_of
+from macrec.encoders.modalities import content_of, refused
 from macrec.errors import DataError, NotApplicable
 
 WORDS = {"text": "a text", "image": "a picture"}
@@ -27,8 +27,10 @@ def encode_modalities(
 
     `progress` shows a bar while they are computed. A modality that fewer than 8 items have is left out, which is
     printed, as are items that differ and have one vector. Raises NotApplicable when that leaves fewer than `least`
-    modalities, and DataError for an encoder of another modality.
+    modalities, and DataError for an encoder of another modality and where none is named.
     """
+    if not specs:
+        raise refused("no modality has an encoder", "name one, as in text_encoder=tfidf")
     contents = contents_of(dataset)
     store, having, embeddings = EmbeddingStore(), {}, {}
     for modality, spec in specs.items():

@@ -1,4 +1,4 @@
-"""What systems are made from, by a notebook's parameters: embeddings of the items, or semantic IDs from files."""
+"""What systems are made from, by a notebook's parameters: embeddings of the items, semantic IDs from files, or both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Split
+from macrec.encoders import Embeddings
+from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
+from macrec.errors import DataError
 from macrec.experiments.modalities import encode_modalities
 from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
 from macrec.systems.registry import Context
@@ -15,6 +18,8 @@ from macrec.tokenizers import GivenIds
 
 TOKENIZING = ("tokenizer", "quantizer", "conflicts", "levels", "codewords", "lambda_con", "lambda_align")
 """Parameters that say how semantic IDs are made."""
+BETWEEN = ("lambda_con", "lambda_align")
+"""Those of them that are about terms between modalities whose IDs are made."""
 
 
 def open_context(
@@ -30,17 +35,25 @@ def open_context(
     """The context of systems over the embeddings of `encoders`, or over the IDs in `files` where any is named.
 
     `encoders` (`modality_specs`) and `files`: modality → a name. Published IDs need neither texts nor pictures: systems
-    are over the modalities that have a file. `progress` shows a bar while items are encoded. Raises DataError for a
-    file that cannot be read or lacks an item, NotApplicable for fewer than `least` modalities.
+    are over the modalities that have a file. With `parameters.collaborative` what people do is one more modality in
+    either case, and may be the only one. `progress` shows a bar while items are encoded. Raises DataError for a file
+    that cannot be read or lacks an item, NotApplicable for fewer than `least` modalities.
     """
     settings = parameters.settings(data.num_items)
+    embeddings: dict[str, Embeddings] = {}
     if given := given_ids(files or {}, data, split):
-        unused = [name for name in TOKENIZING if getattr(parameters, name) != getattr(Parameters, name)]
+        idle = BETWEEN if parameters.collaborative else TOKENIZING
+        unused = [name for name in idle if getattr(parameters, name) != getattr(Parameters, name)]
         if unused:
             print(f"Left out: {', '.join(unused)}, as the semantic IDs come from files.")
-        return Context(folder, data, split, {}, settings, given)
-    embeddings = encode_modalities(data, encoders, progress, least)
-    return Context(folder, data, split, embeddings, settings)
+    elif encoders or not parameters.collaborative:
+        embeddings = encode_modalities(data, encoders, progress, least - parameters.collaborative)
+    if parameters.collaborative:
+        if COLLABORATIVE in embeddings:
+            what = f'the modality "{COLLABORATIVE}" is there twice'
+            raise DataError(what, field="modalities", fix="give another name, or set collaborative=False")
+        embeddings |= {COLLABORATIVE: collaborative_vectors(split, data.num_items)}
+    return Context(folder, data, split, embeddings, settings, given)
 
 
 def given_ids(files: Mapping[str, str], data: Dataset, split: Split) -> dict[str, SemanticIds]:

@@ -20,7 +20,7 @@ from macrec.evaluation.system import System
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.generative import Generative
 from macrec.systems.settings import Settings
-from macrec.tokenizers.ids import GivenIds, Ids, LearnedIds
+from macrec.tokenizers.ids import GivenIds, Ids, JoinedIds, LearnedIds
 from macrec.tokenizers.settings import CodebookSettings
 
 FAMILIES = {
@@ -36,7 +36,7 @@ class Context:
     """The inputs of a system.
 
     `folder`: where trainings are kept. `embeddings`: modality → vectors of the items. `given`: modality → semantic IDs
-    given in place of those that would be learned from the embeddings.
+    given in place of those that would be learned from embeddings; modalities without them have learned ones.
     """
 
     folder: Path
@@ -49,21 +49,27 @@ class Context:
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities with semantic IDs."""
-        return tuple(self.given or self.embeddings)
+        return tuple(dict.fromkeys((*self.given, *self.embeddings)))
 
     def ids(self, codebooks: CodebookSettings | None = None, modalities: tuple[str, ...] = ()) -> Ids:
-        """The IDs of `modalities` (default: all): the given ones, else those that `codebooks` learn of all embeddings.
+        """The IDs of `modalities` (default: all): the given ones, and for others those that `codebooks` learn.
 
-        Default: the codebooks of the settings. Raises DataError for a modality that there is none of.
+        These learn from the embeddings of all modalities without given IDs. Default: the codebooks of the settings.
+        Raises DataError for a modality that there is none of.
         """
         for modality in modalities:
             if modality not in self.modalities:
                 what = f'there is no modality "{modality}", only {" and ".join(self.modalities) or "none"}'
                 raise DataError(what, field="modality", fix="choose one of these")
-        if self.given:
-            return GivenIds({name: self.given[name] for name in modalities or self.given})
+        chosen = modalities or self.modalities
+        given = {name: self.given[name] for name in chosen if name in self.given}
+        if given and len(given) == len(chosen):
+            return GivenIds(given)
         settings = self.settings.codebooks if codebooks is None else codebooks
-        return LearnedIds(self.folder / "codebooks", self.embeddings, settings, modalities)
+        vectors = {name: vectors for name, vectors in self.embeddings.items() if name not in self.given}
+        own = tuple(name for name in chosen if name not in given)
+        learned = LearnedIds(self.folder / "codebooks", vectors, settings, own)
+        return JoinedIds((GivenIds(given), learned)) if given else learned
 
     def with_seed(self, seed: int) -> Context:
         """The same from another random start."""
@@ -82,7 +88,7 @@ class Need:
 A_MODALITY = Need(
     "a modality",
     lambda data, modalities: len(modalities) >= 1,
-    "add texts or pictures to the items, or give semantic IDs as text_ids=FILE or image_ids=FILE",
+    "add texts or pictures, give semantic IDs as text_ids=FILE or image_ids=FILE, or set collaborative=True",
 )
 TWO_MODALITIES = Need(
     "two modalities",

@@ -159,11 +159,13 @@ class Parameters:
     `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
     network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
     that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads `content` principal
-    components of each modality beside the codes (0: codes alone).
+    components of each modality beside the codes (0: codes alone). `collaborative`: whether what people do is a further
+    modality (`macrec.encoders.collaborative`).
     """
 
     profile: str = "demo"
     _: KW_ONLY
+    collaborative: bool = False
     tokenizer: str = "cross-modal"
     quantizer: str = "ste"
     conflicts: str = "least"

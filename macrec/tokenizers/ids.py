@@ -29,6 +29,9 @@ class Ids(Protocol):
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """One ID per modality and item of the catalog, in the order of the item table."""
 
+    def known(self, data: Dataset) -> bool:
+        """Whether `learn` has nothing left to learn."""
+
 
 @dataclass(frozen=True)
 class GivenIds:
@@ -51,6 +54,10 @@ class GivenIds:
             names = tuple(f"{prefix}_{name.removeprefix(f'{prefix}_')}" for name in table.codebooks)
             tables[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
         return tables
+
+    def known(self, data: Dataset) -> bool:
+        """Always."""
+        return True
 
     def matched(self, data: Dataset) -> list[str]:
         """How the items of every table are found among those of the catalog, a sentence each."""
@@ -90,3 +97,27 @@ class LearnedIds:
                 pass
         resolved = learned(self._tokenizer, "LearnedIds").resolved(absent=True, split=split)[0]
         return {name: resolved[name] for name in self.modalities or resolved}
+
+    def known(self, data: Dataset) -> bool:
+        """Whether the tokenizer was trained to its end before."""
+        return self.tokenizer(data).checkpoint.finished()
+
+
+@dataclass(frozen=True)
+class JoinedIds:
+    """IDs of different origins: those of some modalities are given, say, and those of others learned."""
+
+    parts: tuple[Ids, ...]
+
+    def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
+        """Every part, one after the other."""
+        for part in self.parts:
+            yield from part.learn(data, split)
+
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
+        """The tables of all parts, in their order."""
+        return {name: table for part in self.parts for name, table in part.tables(data, split).items()}
+
+    def known(self, data: Dataset) -> bool:
+        """Whether all of them are known."""
+        return all(part.known(data) for part in self.parts)

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from macrec.data import load_dataset
 from macrec.encoders import Embeddings
 from macrec.encoders.distinct import confusion_note
 from macrec.encoders.modalities import content_of, modality_specs
 from macrec.errors import DataError
+from macrec.experiments import encode_modalities
 from macrec.terms import codebook_prefix
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}(/[a-z][a-z0-9-]{0,8})?", fullmatch=True).filter(
@@ -61,9 +63,10 @@ def test_what_cannot_be_used_is_refused(further, words):
     assert words in str(caught.value)
 
 
-def test_no_modality_at_all_is_refused():
+def test_no_modality_at_all_is_refused_where_items_are_encoded():
+    assert modality_specs("", "") == {}
     with pytest.raises(DataError, match="no modality has an encoder"):
-        modality_specs("", "")
+        encode_modalities(load_dataset("curio:tiny"), {})
 
 
 def test_what_a_modality_is_a_view_of():

@@ -200,7 +200,7 @@ def test_unknown_names_are_refused_with_what_there_is(parameters, what):
 @pytest.mark.parametrize(
     ("spec", "what"),
     [
-        ("ids", "no file of semantic IDs is given; give them as text_ids=FILE"),
+        ("ids", "no file of semantic IDs is given for text and image; give text_ids=FILE"),
         ("rkmeans:metric=l3", "known are metric"),
         ("opq:rotate=2", "rotate is 2; give 0 or 1"),
     ],

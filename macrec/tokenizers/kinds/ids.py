@@ -15,8 +15,9 @@ from macrec.tokenizers.tokenizer import Tokenizer
 
 def no_file(folder: Path, data: Dataset, embeddings: Mapping[str, Embeddings], settings: CodebookSettings) -> Tokenizer:
     """Raise DataError: where files are given, no tokenizer is opened."""
-    fix = "give them as text_ids=FILE or image_ids=FILE, or choose another tokenizer"
-    raise DataError("no file of semantic IDs is given", field="tokenizer", fix=fix)
+    fix = "give text_ids=FILE or image_ids=FILE, or choose another tokenizer"
+    what = f"no file of semantic IDs is given for {' and '.join(embeddings)}"
+    raise DataError(what, field="tokenizer", fix=fix)
 
 
 TOKENIZER = Kind("ids", "semantic IDs from the files that text_ids and image_ids name", no_file)
