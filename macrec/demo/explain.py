@@ -121,7 +121,7 @@ class Explainer:
 
     def way(self, history: Items, task: CodeTask, item: int) -> list[Step]:
         """How the beam search of a path treats the ID of an item, level by level."""
-        trie, codes = self.decoder.tries[task.target], self.tables.ids[task.target].codes[item].tolist()
+        trie, codes = self.decoder.tries[task.target], self.tables.table(task.target).codes[item].tolist()
         nodes = [int(node) for node in trie.ancestors(trie.leaf[item : item + 1].long())][1:]
         steps = []
         for code, node, level in zip(codes, nodes, levels_of(self.trace(history, task), 0), strict=True):

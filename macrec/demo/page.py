@@ -219,7 +219,7 @@ class DemoPage:
         view = beam_trace(
             self.explainer.trace(self.history, task),
             self.explainer.decoder.tries[task.target],
-            self.explainer.tables.ids[task.target],
+            self.explainer.tables.table(task.target),
             0,
             Gallery(self.data, np.zeros(0, np.int64)),
             int(self.answer.items[self.chosen]),

@@ -124,7 +124,7 @@ def ways_html(ways: Sequence[tuple[PathScores, list[Step]]], tables: CodeTables)
     """The beams of the decoded paths, level by level: the rank of the item's prefix."""
     colors, parts = colors_of([path for path, _ in ways]), []
     for path, steps in ways:
-        names = level_names(tables.ids[path.task.target])
+        names = level_names(tables.table(path.task.target))
         rows = []
         for number, (name, step) in enumerate(zip(names, steps, strict=True)):
             code = f'<th scope="row">{number}</th><td><b>{escaped(name)}_{step.code}</b></td>'

@@ -63,7 +63,7 @@ class SystemComparison:
         """What the table of efforts is of, in words."""
         what = "What each training took, codebooks and measurements left out"
         context, entry = self.context, entry_of(self.reference, "reference")
-        if entry.family != "generative" or entry.unmet(context.data, context.modalities):
+        if entry.family != "generative" or entry.unmet(context.data, context.modalities, context.settings):
             return f"{what}; every generator was trained for the epochs of the profile."
         unit = {"epochs": "epochs", "steps": "optimizer steps", "seconds": "seconds of CPU time"}[self.budget]
         return f"{what}; generators were given as many {unit} as {self.against}."
@@ -74,7 +74,7 @@ class SystemComparison:
             parts = [cast(Generative, self.within_budget(part, report)) for part in system.parts]
             return LateFusion(parts, system.name)
         context, entry = self.context, entry_of(self.reference)
-        unmet = entry.unmet(context.data, context.modalities)
+        unmet = entry.unmet(context.data, context.modalities, context.settings)
         if not isinstance(system, Generative) or self.budget == "epochs" or unmet:
             return system
         reference = open_generator(context.with_seed(system.settings.recipe.seed), self.reference)

@@ -187,7 +187,7 @@ class Results:
         decoder, few = system.decoder, self.samples.take(self.informative_users(1))
         task = decoder.tables.tasks[decoder.paths[0]]
         _, trace = decoder.trace(task.name, few, self.mask_seen)
-        ids = decoder.tables.ids[task.target]
+        ids = decoder.tables.table(task.target)
         return Search(trace, decoder.tries[task.target], ids, int(few.targets[0]), task.name.split(",")[0])
 
 

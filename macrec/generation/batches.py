@@ -62,10 +62,15 @@ class CodeTables:
                 prompts[row, : task.prompt] = self.vocabulary.prompt(task.name)
         self.prompts = torch.from_numpy(prompts).to(device)
         self.prompt_length = torch.tensor([task.prompt for task in tasks], device=device)
-        # A source that joins modalities has no table of its own: only a causal generator reads it.
+        # What joins modalities, and `ITEM`, has no table of its own: only a causal generator has tasks with these.
         sources = [self.modalities.index(task.source) if task.source in ids else -1 for task in tasks]
         self.source = torch.tensor(sources, device=device)
-        self.target = torch.tensor([self.modalities.index(task.target) for task in tasks], device=device)
+        targets = [self.modalities.index(task.target) if task.target in ids else -1 for task in tasks]
+        self.target = torch.tensor(targets, device=device)
+
+    def table(self, target: str) -> SemanticIds:
+        """The IDs of a modality; of `ITEM` the items' own numbers, one code each."""
+        return self.ids[target] if target in self.ids else SemanticIds.numbers(next(iter(self.ids.values())).item_ids)
 
     def item_tokens(self, modality: int, items: Tensor) -> tuple[Tensor, Tensor]:
         """The ID of each of `items` `[S]` and `EOS`, `[S, L + 1]`, and a mask that hides nothing."""

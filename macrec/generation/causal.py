@@ -15,26 +15,32 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from macrec.data.split import Samples
 from macrec.data.windows import places_between
 from macrec.generation.backbones.backbone import CodeGenerator
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize
-from macrec.generation.tasks import CodeTask
+from macrec.generation.tasks import ITEM, CodeTask
 from macrec.generation.trie import CodeTrie
 from macrec.models.causal import CausalConfig, CausalTransformer
 from macrec.models.code_heads import CodeHeads
+from macrec.models.dense_head import DenseHead
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import generator_for
 
 
 @dataclass(frozen=True)
 class CausalGeneratorConfig:
-    """The Transformer that reads items, and the hidden units of the heads that write codes."""
+    """The Transformer that reads items, and the hidden units of the heads that write codes.
+
+    `dense`: whether there is a head that ranks the items themselves, too (`macrec.models.dense_head`).
+    """
 
     transformer: CausalConfig = field(default_factory=CausalConfig)
     head_units: int = 128
+    dense: bool = False
 
 
 class CausalGenerator(CodeGenerator):
@@ -76,6 +82,12 @@ class CausalGenerator(CodeGenerator):
         self.input_bias = nn.Parameter(torch.zeros(width))
         self.transformer = CausalTransformer(config.transformer, generator)
         self.heads = CodeHeads(levels, max(self.sizes), width, config.head_units, generator)
+        self.dense = DenseHead(len(self.codes), width, content or {}, generator) if config.dense else None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What can be asked for after a state: the ID in each modality, then the item itself by a dense head."""
+        return (*self.modalities, *([ITEM] if self.dense is not None else []))
 
     def slots(self, modality: int) -> slice:
         """The slots of the ID of a modality."""
@@ -124,8 +136,15 @@ class CausalGenerator(CodeGenerator):
         logits: Tensor = self.heads(states, self.words(items), self.codebooks)
         return logits
 
+    def item_logits(self, states: Tensor) -> Tensor:
+        """Logits `[R, N]` of all items after `states` `[R, width]` by the dense head. Raises ValueError without one."""
+        if self.dense is None:
+            raise ValueError("the generator has no dense head")
+        logits: Tensor = self.dense(states, self.words(torch.arange(len(self.codes), device=states.device)).sum(-2))
+        return logits
+
     def losses(self, states: Tensor, items: Tensor, tries: Sequence[CodeTrie], normalize: Normalize) -> Tensor:
-        """-log p of the ID of each of `items` `[R]` in every modality, `[M, R]`, in nats.
+        """-log p in nats of each of `items` `[R]` in all `targets`, one row each, `[M, R]` or `[M + 1, R]`.
 
         `tries`: of the IDs, in order. `normalize` as in `beam_search`; "vocabulary" is "level" here, as every level has
         tokens of its own.
@@ -143,11 +162,16 @@ class CausalGenerator(CodeGenerator):
                     among = among.gather(1, children.codes).masked_fill(~children.exists, -torch.inf)
                 total = total + among.logsumexp(1) - own[slot]
             found.append(total)
+        if self.dense is not None:
+            found.append(cross_entropy(self.item_logits(states).float(), items, reduction="none"))
         return torch.stack(found)
 
-    def scorer(self, tables: CodeTables, task: int, samples: Samples, normalize: Normalize) -> CausalScorer:
-        """The path of a task: its sources are read once, and the codes of its target written by the heads."""
-        return CausalScorer.of_task(self, tables.tasks[task], samples)
+    def scorer(
+        self, tables: CodeTables, task: int, samples: Samples, normalize: Normalize
+    ) -> CausalScorer | ItemScorer:
+        """The path of a task: its sources are read once, then the codes of its target written, or all items scored."""
+        asked = tables.tasks[task]
+        return (ItemScorer if asked.target == ITEM else CausalScorer)(self, asked, samples)
 
     def item_states(self, tables: CodeTables, modality: int, batch: int) -> Tensor:
         """The state `[N, width]` after a history of one item, of which one modality is read."""
@@ -155,29 +179,48 @@ class CausalGenerator(CodeGenerator):
         return torch.cat([self.alone(part, modality) for part in torch.split(items, batch)])
 
 
-class CausalScorer:
-    """One path of the generator for B histories, as a `BranchingScorer`: codes in, logits of codes out.
+def newest_states(model: CausalGenerator, task: CodeTask, samples: Samples) -> Tensor:
+    """The states `[B, width]` after B histories, of which the sources of `task` are read.
 
-    `read`: the modalities that are read, by number; `target`: the one whose ID is written. Histories are cut to their
-    newest `max_history` items by whoever gives the samples.
+    Histories are cut to their newest `max_history` items by whoever gives the samples.
     """
+    device = model.codes.device
+    places, inside = places_between(torch.from_numpy(samples.start), torch.from_numpy(samples.target))
+    items = torch.from_numpy(samples.items[places[inside].numpy()]).to(device).long()
+    newest = (inside.sum(1).cumsum(0) - 1).to(device)
+    read = model.view(len(inside), [model.modalities.index(name) for name in task.sources])
+    with torch.no_grad():
+        return model.states(items, inside.to(device), read)[newest]
 
-    def __init__(self, model: CausalGenerator, read: Sequence[int], target: int, samples: Samples) -> None:
+
+class ItemScorer:
+    """The dense head for B histories, as a `BranchingScorer` over IDs of one code each, which is the item's number."""
+
+    def __init__(self, model: CausalGenerator, task: CodeTask, samples: Samples) -> None:
+        self.model, self.state = model, newest_states(model, task, samples)
+
+    @torch.no_grad()
+    def first(self) -> Tensor:
+        """Logits `[B, 1, N]` of the items."""
+        return self.model.item_logits(self.state)[:, None]
+
+    def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
+        """Raises ValueError: there is one code only."""
+        raise ValueError(f"an item's number has no level {level}")
+
+    def fork(self) -> Self:
+        """The scorer itself, which nothing changes."""
+        return self
+
+
+class CausalScorer:
+    """The path of a `task` for B histories, as a `BranchingScorer`: codes in, logits of codes out."""
+
+    def __init__(self, model: CausalGenerator, task: CodeTask, samples: Samples) -> None:
+        target = model.modalities.index(task.target)
         self.model, self.slots = model, range(*model.slots(target).indices(len(model.sizes)))
-        device = model.codes.device
-        places, inside = places_between(torch.from_numpy(samples.start), torch.from_numpy(samples.target))
-        items = torch.from_numpy(samples.items[places[inside].numpy()]).to(device).long()
-        newest = (inside.sum(1).cumsum(0) - 1).to(device)
-        with torch.no_grad():
-            states = model.states(items, inside.to(device), model.view(len(inside), read))
-        self.state = states[newest]
+        self.state = newest_states(model, task, samples)
         self.prefix = self.state[:, None]
-
-    @classmethod
-    def of_task(cls, model: CausalGenerator, task: CodeTask, samples: Samples) -> Self:
-        """The path of a task: its sources are read, and its target is written."""
-        names = model.modalities
-        return cls(model, [names.index(name) for name in task.sources], names.index(task.target), samples)
 
     def first(self) -> Tensor:
         """Logits `[B, 1, K_0]` of the codes of level 0."""

@@ -15,7 +15,7 @@ from macrec.data.split import Samples
 from macrec.data.windows import WindowBatches, Windows
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples
-from macrec.generation.causal import CausalGenerator, CausalScorer
+from macrec.generation.causal import CausalGenerator, newest_states
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
 from macrec.tokenizers.contrastive import info_nce
@@ -31,7 +31,8 @@ class CausalRecipe:
 
     `epochs` over all training targets, or so many `steps` where these are not 0, in batches of `batch` windows of
     at most `max_history` items. `joint_share` of the windows read all modalities at once, where a task does; the
-    others each read one of the other sources. `optimizer` "muon" takes Muon for the matrices of the Transformer, at
+    others each read one of the other sources. `dense_weight` weighs the loss of the dense head, where there is one,
+    beside the mean of those of the IDs. `optimizer` "muon" takes Muon for the matrices of the Transformer, at
     `muon_rate`, and AdamW for everything else. `table_factor`: the learning rate of the codeword tables in units of
     that of the others. `softmax`: what a code competes with, see `GeneratorRecipe`. `item_weight` weighs the tasks
     from an item's ID in one modality to that in another, on `items` random items per step, as many as take part in
@@ -50,6 +51,7 @@ class CausalRecipe:
     clip: float = 1.0
     max_history: int = 20
     joint_share: float = 0.7
+    dense_weight: float = 1.0
     softmax: Literal["children", "level"] = "children"
     item_weight: float = 0.01
     lambda_implicit: float = 0.01
@@ -100,9 +102,11 @@ class CausalTraining:
             self.shares = torch.full((len(sources),), 1 / len(sources))
         paths = {(task.sources, task.target) for task in tasks if task.kind == "sequence"}
         self.writes = torch.tensor(
-            [[(source, name) in paths for name in names] for source in sources], device=self.device
+            [[(source, name) in paths for name in module.targets] for source in sources], device=self.device
         )
-        """`[V, M]`: the modalities whose IDs are written under each view."""
+        """`[V, M]` or, with a dense head, `[V, M + 1]`: the targets that are asked for under each view."""
+        self.weights = torch.ones(len(module.targets), device=self.device)
+        self.weights[len(names) :] = recipe.dense_weight
         self.item_tasks = [
             (names.index(task.source), names.index(task.target)) for task in tasks if task.kind == "item"
         ]
@@ -124,7 +128,7 @@ class CausalTraining:
             learning_rate=recipe.learning_rate,
             rate_factors=(("codebooks", recipe.table_factor),),
             weight_decay=recipe.weight_decay,
-            tables=("codebooks", "distance_bias"),
+            tables=("codebooks", "distance_bias", "items"),
             warmup=round(recipe.warmup * steps),
             clip=recipe.clip,
             betas=(0.9, 0.98),
@@ -148,10 +152,11 @@ class CausalTraining:
         states = module.states(events[places].long(), batch.inside, self.reads[view].to(module.codebooks.dtype))
         per_id = module.losses(states[asked], events[places[asked] + 1].long(), self.tries, recipe.softmax)
         written = self.writes[view][:, None].expand(*batch.asked.shape, -1)[batch.asked].T
-        loss = (per_id * written).sum(0).div(written.sum(0)).mean()
+        ids = written[: len(module.modalities)].sum(0)
+        loss = (per_id * written * self.weights[:, None]).sum(0).div(ids).mean()
         terms = {
             name: per_id[number][written[number]].mean()
-            for number, name in enumerate(module.modalities)
+            for number, name in enumerate(module.targets)
             if written[number].any()
         }
         if len(module.modalities) > 1 and ((self.item_tasks and recipe.item_weight) or recipe.lambda_implicit):
@@ -177,12 +182,12 @@ class CausalTraining:
     @torch.no_grad()
     def loss_of(self, samples: Samples, tasks: Sequence[int], batch: int = 256) -> float:
         """The loss of the targets of `samples` on the paths of these tasks, nats per ID: the mean, module as it is."""
-        names, total = self.module.modalities, 0.0
+        names, total = self.module.targets, 0.0
         for at in range(0, len(samples), batch):
             part = samples.take(np.arange(at, min(at + batch, len(samples))))
             targets = torch.from_numpy(part.targets).to(self.device).long()
             for task in (self.tables.tasks[number] for number in tasks):
-                target, state = names.index(task.target), CausalScorer.of_task(self.module, task, part).state
+                target, state = names.index(task.target), newest_states(self.module, task, part)
                 losses = self.module.losses(state, targets, self.tries, self.recipe.softmax)[target]
                 total += float(losses.double().sum())
         return total / (len(samples) * len(tasks))

@@ -78,7 +78,8 @@ class PathDecoder:
             fix = f"choose {' or '.join(model.normalizations)}, or another backbone"
             raise DataError(f'"{options.normalize}" is not known to this generator', field="normalize", fix=fix)
         self.model, self.tables, self.options = model, tables, options
-        self.tries = {name: CodeTrie.of(ids, tables.device) for name, ids in tables.ids.items()}
+        targets = dict.fromkeys(task.target for task in tables.tasks)
+        self.tries = {name: CodeTrie.of(tables.table(name), tables.device) for name in targets}
         if options.normalize == "vocabulary":
             self.tries = {name: trie.with_eos() for name, trie in self.tries.items()}
         self.paths = [self._number(name) for name in options.paths] or usual_paths(tables.tasks)

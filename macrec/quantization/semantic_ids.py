@@ -90,6 +90,11 @@ class SemanticIds:
         ids = numbering(len(table)) if item_ids is None else item_ids.cast(pl.String).rename("item_id")
         return cls(table, codebooks, sizes, ids, sizes_from)
 
+    @classmethod
+    def numbers(cls, item_ids: pl.Series) -> SemanticIds:
+        """IDs of one code that is the item's row: what a model that knows items by number alone writes."""
+        return cls.from_codes(np.arange(len(item_ids))[:, None], ("item",), (len(item_ids),), item_ids)
+
     @property
     def num_levels(self) -> int:
         """L."""

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -66,11 +66,18 @@ class GeneratorSettings:
         With `joint`, and on a backbone that can, all modalities are also read at once.
         """
         backbone = self.backbone
-        return code_tasks(modalities, sequences, items, backbone.prompt, joint and backbone.joint)
+        dense = backbone.dense and getattr(self.config, "dense", False)
+        return code_tasks(modalities, sequences, items, backbone.prompt, joint and backbone.joint, dense)
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""
         return replace(self, recipe=replace(self.recipe, seed=seed))
+
+    def with_dense_head(self) -> GeneratorSettings:
+        """The same with a head that ranks the items themselves. Raises ValueError where the backbone has none."""
+        if not self.backbone.dense:
+            raise ValueError(f"the backbone {self.backbone.name} has no dense head")
+        return replace(self, config=replace(cast(Any, self.config), dense=True))
 
     def without_implicit(self) -> GeneratorSettings:
         """The same without implicit alignment."""

@@ -25,10 +25,10 @@ class MACRec(Generative):
     alignment). All chosen paths are decoded and fused.
 
     `without` leaves `TERMS` out, as in the paper's Table 3. Without any, two single-modality generators in one network
-    are left.
+    are left. `name`: what a system with other settings is called.
     """
 
-    def __init__(self, context: Context, without: Collection[str] = ()) -> None:
+    def __init__(self, context: Context, without: Collection[str] = (), name: str = "MACRec") -> None:
         codebooks, generator = context.settings.codebooks, context.settings.generator
         config = codebooks.config
         if "contrastive" in without:
@@ -37,7 +37,7 @@ class MACRec(Generative):
             config = replace(config, lambda_align=0.0)
         explicit = "explicit" not in without
         super().__init__(
-            named_without("MACRec", without, SYSTEM.terms_in(context)),
+            named_without(name, without, SYSTEM.terms_in(context)),
             context.folder / "generators",
             context.ids(replace(codebooks, config=config)),
             generator.tasks(context.modalities, sequences=explicit, items=explicit, joint=True),

@@ -97,16 +97,24 @@ TWO_MODALITIES = Need(
 )
 
 
+DENSE_HEAD = Need(
+    "a backbone that can have a dense head",
+    lambda data, modalities: False,  # the settings say so, in `Entry.unmet`
+    'choose backbone="causal"',
+)
+
+
 @dataclass(frozen=True)
 class Entry:
     """The registration of a system.
 
-    `family`: a key of `FAMILIES`. `idea`: the system in a line. `make` gives the system for a context, and without the
-    terms named; several where there is one per modality, named "NAME (MODALITY)". `terms`: what can be left out, each
-    with what it is; an ablation trains the system without each of them. `of_ids`: those terms that are about how IDs
-    are learned, and are not there where IDs are given. `otherwise`: the entry that replaces this one where its needs
-    are not met. `place` orders the entries of a family in tables; `color`: its color in figures (green, purple, orange,
-    sky, yellow, grey or black; empty: one that is left).
+    `family`: a key of `FAMILIES`. `idea`: the system in a line. `make` gives the system for a context, and without
+    the terms named; several where there is one per modality, named "NAME (MODALITY)". `terms`: what can be left out,
+    each with what it is; an ablation trains the system without each of them. `of_ids`: those terms that are about how
+    IDs are learned, and are not there where IDs are given. `otherwise`: the entry that replaces this one where its
+    needs are not met. `dense`: whether its generator has a dense head, which not every backbone can have. `place`
+    orders the entries of a family in tables; `color`: its color in figures (green, purple, orange, sky, yellow, grey
+    or black; empty: one that is left).
 
     Raises ValueError for an unknown family.
     """
@@ -120,6 +128,7 @@ class Entry:
     terms: Mapping[str, str] = field(default_factory=dict)
     of_ids: tuple[str, ...] = ()
     otherwise: str = ""
+    dense: bool = False
     place: int = 100
     color: str = ""
 
@@ -132,13 +141,15 @@ class Entry:
         """Whether it only counts: not trained, without a seed."""
         return self.family == "counting"
 
-    def unmet(self, data: Dataset, modalities: Collection[str]) -> Need | None:
-        """The first need that a dataset with these modalities does not meet."""
+    def unmet(self, data: Dataset, modalities: Collection[str], settings: Settings | None = None) -> Need | None:
+        """The first need that is not met: by a dataset with these modalities, or by `settings`."""
+        if self.dense and settings is not None and not settings.generator.backbone.dense:
+            return DENSE_HEAD
         return next((need for need in self.needs if not need.met(data, modalities)), None)
 
     def systems(self, context: Context, without: tuple[str, ...] = ()) -> dict[str, System]:
         """Name → untrained system. Raises NotApplicable where a need is not met, DataError for an unknown term."""
-        if need := self.unmet(context.data, context.modalities):
+        if need := self.unmet(context.data, context.modalities, context.settings):
             there = f"the modalities are {', '.join(context.modalities) or 'none'}"
             raise NotApplicable(f"{self.name} needs {need.name} ({there})", file=context.data.name, fix=need.fix)
         for term in without:
@@ -226,7 +237,11 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
     of your own ("FILE.py"). Raises DataError for an unknown name, NotApplicable for one whose needs are not met.
     """
     if not names.strip():
-        met = [entry for entry in entries().values() if entry.unmet(context.data, context.modalities) is None]
+        met = [
+            entry
+            for entry in entries().values()
+            if entry.unmet(context.data, context.modalities, context.settings) is None
+        ]
         return dict(chain.from_iterable(entry.systems(context).items() for entry in met))
     chosen: set[str] = set()
     made: dict[str, System] = {}
@@ -250,7 +265,7 @@ def fitting_entry(name: str, context: Context) -> Entry:
     Raises DataError for an unknown name, NotApplicable where nothing fits.
     """
     entry = entry_of(name)
-    while need := entry.unmet(context.data, context.modalities):
+    while need := entry.unmet(context.data, context.modalities, context.settings):
         if not entry.otherwise:
             raise NotApplicable(f"{entry.name} needs {need.name}", file=context.data.name, fix=need.fix)
         print(f"{entry.otherwise} replaces {entry.name}, which needs {need.name}.")

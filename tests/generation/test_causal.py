@@ -11,7 +11,7 @@ from macrec.generation.beam import beam_search
 from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig, CausalScorer
 from macrec.generation.causal_training import CausalRecipe, CausalTraining
 from macrec.generation.exact import leaf_scores
-from macrec.generation.tasks import CodeTask, code_tasks
+from macrec.generation.tasks import ITEM, CodeTask, code_tasks
 from macrec.generation.trie import CodeTrie
 from macrec.models.causal import CausalConfig
 from macrec.quantization.semantic_ids import SemanticIds
@@ -38,9 +38,9 @@ def split(users=25, seed=1):
     return leave_one_out(Histories.from_lists(sequences))
 
 
-def model(content=False, seed=0, **ids):
+def model(content=False, seed=0, dense=False):
     vectors = {"text": torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(2))} if content else None
-    made = CausalGenerator(tables(), vectors, SMALL, seed)
+    made = CausalGenerator(tables(), vectors, replace(SMALL, dense=dense), seed)
     with torch.no_grad():  # far from the start, where all probabilities are nearly the same
         for parameter in made.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)) * 0.3)
@@ -51,12 +51,16 @@ def tries():
     return [CodeTrie.of(ids) for ids in tables().values()]
 
 
+def path(source, target):
+    return CodeTask(source, target, "sequence")
+
+
 @pytest.mark.parametrize("content", [False, True])
 @pytest.mark.parametrize("normalize", ["children", "level"])
 def test_the_loss_at_every_place_is_that_of_a_search_after_the_history_up_to_it(content, normalize):
-    made, samples = model(content), split().train
-    samples = samples.newest(6)
-    task = CausalTraining(made, CodeTables(tables(), code_tasks(("text", "image"), joint=True)), samples, RECIPE)
+    made, samples = model(content, dense=True), split().train.newest(6)
+    tasks = code_tasks(("text", "image"), joint=True, dense=True)
+    task = CausalTraining(made, CodeTables(tables(), tasks), samples, RECIPE)
     batch = task.windows.batch(0)
     items = task.windows.events[batch.places[batch.inside]].long()
     states = made.states(items, batch.inside)[batch.asked[batch.inside]]
@@ -66,8 +70,9 @@ def test_the_loss_at_every_place_is_that_of_a_search_after_the_history_up_to_it(
     ends = (batch.places[batch.asked] + 1).numpy()
     begins = batch.places[:, :1].expand_as(batch.places)[batch.asked].numpy()
     alone = type(samples)(samples.items, np.zeros(len(ends), np.int64), begins, ends)
-    for number, trie in enumerate(tries()):
-        scores = leaf_scores(CausalScorer(made, (0, 1), number, alone), trie, normalize)
+    asked, joint = task.tables, len(tasks) - 3
+    for number, trie in enumerate([*tries(), CodeTrie.of(asked.table(ITEM))]):
+        scores = leaf_scores(made.scorer(asked, joint + number, alone, normalize), trie, normalize)
         expected = -scores.gather(1, trie.leaf[targets].long()[:, None])[:, 0]
         torch.testing.assert_close(losses[number], expected, rtol=1e-4, atol=1e-4)
 
@@ -75,21 +80,36 @@ def test_the_loss_at_every_place_is_that_of_a_search_after_the_history_up_to_it(
 def test_the_probabilities_of_all_ids_sum_to_one_and_a_wide_beam_finds_the_exact_ranking():
     made, asked = model(), split().test
     for number, trie in enumerate(tries()):
-        scores = leaf_scores(CausalScorer(made, (0,), number, asked), trie, "children")
+        scores = leaf_scores(CausalScorer(made, path("text", made.modalities[number]), asked), trie, "children")
         torch.testing.assert_close(scores.exp().sum(1), torch.ones(len(asked)), rtol=0, atol=1e-5)
-        found = beam_search(CausalScorer(made, (0,), number, asked), trie, 64, ITEMS)
+        found = beam_search(CausalScorer(made, path("text", made.modalities[number]), asked), trie, 64, ITEMS)
         best = scores[:, trie.leaf.long()].sort(1, descending=True).values
         np.testing.assert_allclose(found.scores, best.numpy(), atol=1e-5)
 
 
+def test_the_dense_head_adds_codewords_contents_and_a_vector_of_every_item():
+    made = model(content=True, dense=True)
+    states = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    logits = made.item_logits(states)
+    for item in range(ITEMS):
+        codewords = sum(made.codebooks[slot, made.codes[item, slot]] for slot in range(5))
+        contents = made.get_buffer("content_text")[item] @ made.dense.projections["text"]
+        vector = codewords + contents + made.dense.items[item]
+        expected = (states @ made.dense.query) @ vector + made.dense.bias[item]
+        torch.testing.assert_close(logits[:, item], expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="no dense head"):
+        model().item_logits(states)
+
+
 def test_what_is_not_read_changes_nothing():
     made, asked = model(content=True), split().test
-    before = CausalScorer(made, (1,), 0, asked).state
+    by_image = path("image", "text")
+    before = CausalScorer(made, by_image, asked).state
     with torch.no_grad():
         made.codes[:, :3] = made.codes[torch.randperm(ITEMS, generator=torch.Generator().manual_seed(0)), :3]
         made.get_buffer("content_text").add_(1.0)
-    assert torch.equal(CausalScorer(made, (1,), 0, asked).state, before)
-    assert not torch.equal(CausalScorer(made, (0,), 0, asked).state, CausalScorer(made, (1,), 0, asked).state)
+    assert torch.equal(CausalScorer(made, by_image, asked).state, before)
+    assert not torch.equal(CausalScorer(made, path("text", "text"), asked).state, before)
 
 
 def test_every_target_is_asked_once_per_epoch():

@@ -13,7 +13,7 @@ from macrec.systems import Parameters
 from macrec.systems.registry import Context, open_generator
 from macrec.training import drain
 
-NAMES = ["TIGER (text)", "MQL4GRec", "MACRec"]
+NAMES = ["TIGER (text)", "MQL4GRec", "MACRec", "MACRec with dense head"]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def context(tmp_path_factory):
         for part, count in (("train", 200), ("valid", 20), ("test", 40))
     }
     embeddings = encode_modalities(data, {"text": "tfidf", "image": "hog-color"})
-    settings = Parameters("smoke", codewords=8, codebook_epochs=4).settings(data.num_items)
+    settings = Parameters("smoke", backbone="causal", codewords=8, codebook_epochs=4).settings(data.num_items)
     return Context(tmp_path_factory.mktemp("contract"), data, split._replace(**few), embeddings, settings)
 
 

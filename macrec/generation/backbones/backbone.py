@@ -93,7 +93,8 @@ class Backbone:
     `config` and `recipe`: the classes of its settings. `training` makes a fresh generator and its training, from
     `tables`, the training samples, the settings, and the contents of each modality `[N, d]` where these are read.
     `choices`: parameter → the values that it knows. `prompt`: tokens that begin the tasks across modalities; `joint`:
-    whether it can read all modalities at once; `reads_content`: whether it can read contents beside the codes.
+    whether it can read all modalities at once; `reads_content`: whether it can read contents beside the codes; `dense`:
+    whether it can have a head that ranks the items themselves, if its `config` says so in a field of this name.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Backbone:
     prompt: int = 0
     joint: bool = False
     reads_content: bool = False
+    dense: bool = False

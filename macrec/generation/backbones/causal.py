@@ -34,4 +34,5 @@ BACKBONE = Backbone(
     choices={"softmax": ("children", "level"), "implicit": ("paired",)},
     joint=True,
     reads_content=True,
+    dense=True,
 )
