@@ -84,9 +84,9 @@ def paths_html(answer: Answer, place: int) -> str:
         f"<td>{bar(total / longest, FUSED)} ×{math.exp(total):.2f}</td></tr>"
     )
     caption = (
-        f"A path reads the IDs of one modality and writes those of one. Lift: how much more (or less) probable than "
-        f"the {counted(len(answer.items), 'item')} shown on average; the paths' lifts multiply to that of the mix, "
-        "whose probability is the geometric mean of theirs by their weights."
+        "A path reads the modalities before its arrow and writes the ID of the one after it. Lift: how much more (or "
+        f"less) probable than the {counted(len(answer.items), 'item')} shown on average; the paths' lifts multiply to "
+        "that of the mix, whose probability is the geometric mean of theirs by their weights."
     )
     return table(("path", "probability", "place in its beam", "weight", "lift"), rows, caption)
 
@@ -174,16 +174,16 @@ def bar(share: float, color: str) -> str:
 
 def arrow(path: PathScores, colors: Mapping[str, str]) -> str:
     """The name of a path, its ends underlined in the colors of their modalities."""
-    ends = (
-        f'<span style="border-bottom:3px solid {colors[end]}">{escaped(end)}</span>'
-        for end in (path.task.source, path.task.target)
-    )
-    return " → ".join(ends)
+
+    def underlined(modality: str) -> str:
+        return f'<span style="border-bottom:3px solid {colors[modality]}">{escaped(modality)}</span>'
+
+    return f"{' + '.join(map(underlined, path.task.sources))} → {underlined(path.task.target)}"
 
 
 def colors_of(paths: Sequence[PathScores]) -> dict[str, str]:
     """The colors of the modalities that the paths read and write."""
-    return modality_colors(end for path in paths for end in (path.task.source, path.task.target))
+    return modality_colors(end for path in paths for end in (*path.task.sources, path.task.target))
 
 
 def small(data: Dataset, item: int, note: str) -> str:

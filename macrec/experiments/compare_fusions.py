@@ -1,7 +1,8 @@
-"""Ways of asking one generator: each path alone, and two or four paths fused in every way."""
+"""Ways of asking one generator: each path alone, and groups of paths fused in every way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ from macrec.evaluation.metrics import ranking_metrics
 from macrec.generation.decoder import PathDecoder
 from macrec.generation.exact import beam_error
 from macrec.generation.fusion import Fusion, fuse
+from macrec.generation.tasks import CodeTask
 
 EXACT_SCORES = 500_000
 """Users times items that are scored one by one: seconds on a CPU."""
@@ -22,29 +24,52 @@ EXACT_SCORES = 500_000
 def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
     """One row per way to decode, with its HR and NDCG for `samples`: `paths` asked, `fusion` ("" for a path alone).
 
-    All paths between modalities that the generator has learned are asked alone; then those within one modality are
-    fused, and all of them, by every fusion that takes so many, with all paths counting alike. "tuned" is the decoder
-    as it is, whose paths count by the weights chosen on validation users.
+    All paths between modalities that the generator has learned are asked alone. Then groups of them are fused, by every
+    fusion that takes so many, with all paths counting alike: see `groups_of_paths`. "tuned" is the decoder as it is,
+    whose paths count by the weights chosen on validation users.
     """
-    within = [task.name for task in decoder.tables.tasks if task.kind == "sequence" and task.source == task.target]
-    names = [task.name for task in decoder.tables.tasks if task.kind == "sequence"]
+    tasks = [task for task in decoder.tables.tasks if task.kind == "sequence"]
     rows: list[dict[str, Any]] = []
 
     def add(paths: str, fusion: str, ranking: Ranking) -> None:
         rows.append({"paths": paths, "fusion": fusion, **ranking_metrics(ranking.rank_of(samples.targets))})
 
-    for name in names:
-        add(name.split(",")[0], "", asking(decoder, [name], "mean_floor").recommend(samples, 20))
-    for together in (within, names) if len(names) > len(within) else (within,):
-        for group in (("union_rescore", "logmeanexp"), ("mean_floor", "published")):
-            # Both fusions of a group start from the same rankings: of all candidates, or of each path's beam.
-            rankings = asking(decoder, together, group[0]).rankings(samples, 20) if len(together) > 1 else []
+    for task in tasks:
+        add(short(task.name), "", asking(decoder, [task.name], "mean_floor").recommend(samples, 20))
+    for name, together in groups_of_paths(tasks).items():
+        for alike in (("union_rescore", "logmeanexp"), ("mean_floor", "published")):
+            # Both fusions start from the same rankings: of all candidates, or of each path's beam.
+            rankings = asking(decoder, together, alike[0]).rankings(samples, 20)
             for how in get_args(Fusion):
-                if rankings and how in group and (how != "published" or len(together) == 2):
-                    add(f"{len(together)} paths", how, fuse(rankings, how, 20))
-    if len(within) > 1:
-        add(f"{len(decoder.paths)} paths", "tuned", decoder.recommend(samples, 20))
+                if how in alike and (how != "published" or len(together) == 2):
+                    add(name, how, fuse(rankings, how, 20))
+    if len(decoder.paths) > 1:
+        asked = " + ".join(short(decoder.tables.tasks[path].name) for path in decoder.paths)
+        add(asked, "tuned", decoder.recommend(samples, 20))
     return pl.DataFrame(rows)
+
+
+def groups_of_paths(tasks: Sequence[CodeTask]) -> dict[str, list[str]]:
+    """Group → the names of its paths, two or more: those that read all modalities at once; those within a modality; and
+    all that read one modality, where there are further ones. Two paths are called by their names.
+    """
+    groups = {
+        "joint paths": [task.name for task in tasks if len(task.sources) > 1],
+        "paths within": [task.name for task in tasks if task.source == task.target],
+        "paths from one": [task.name for task in tasks if len(task.sources) == 1],
+    }
+    if groups["paths from one"] == groups["paths within"]:
+        del groups["paths from one"]
+    return {
+        " + ".join(map(short, group)) if len(group) == 2 else f"{len(group)} {kind}": group
+        for kind, group in groups.items()
+        if len(group) > 1
+    }
+
+
+def short(path: str) -> str:
+    """The name of a path without the kind of its task: "text→image"."""
+    return path.split(",")[0]
 
 
 def asking(decoder: PathDecoder, paths: list[str], fusion: Fusion) -> PathDecoder:

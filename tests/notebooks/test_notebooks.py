@@ -185,9 +185,12 @@ def test_06_asks_every_path_and_finds_what_the_beam_misses(run):
     found = run.metrics()["06_generation"]
     assert {"HR@10/validation", "NDCG@10/validation"} <= set(found["measured"])
     asked = [(row["paths"], row["fusion"]) for row in found["fusions"]]
-    assert [paths for paths, fusion in asked if not fusion] == ["text→text", "image→image", "text→image", "image→text"]
-    for paths, ways in (("2 paths", 5), ("4 paths", 3)):  # the fifth is the tuned one
-        assert len([fusion for name, fusion in asked if name == paths]) == ways
+    paths = [f"{task['source']}→{task['target']}" for task in found["generator"]["tasks"] if task["kind"] == "sequence"]
+    assert [name for name, fusion in asked if not fusion] == paths and len(paths) >= 4
+    within = [fusion for name, fusion in asked if name == "text→text + image→image" and fusion != "tuned"]
+    assert sorted(within) == ["logmeanexp", "mean_floor", "published", "union_rescore"]
+    assert len([fusion for name, fusion in asked if name == "4 paths from one"]) == 3
+    assert asked[-1][1] == "tuned"
     assert 0 <= found["beam"]["users whose lists differ"] <= 1
     assert found["generator"]["settings"]["recipe"]["lambda_implicit"] == 0.01
     assert not found["stopped"]
