@@ -50,7 +50,7 @@ by notebook 08 with `asked=validation`, which ranks them in place of the test us
 Then notebook 08 runs once on the test users with the chosen values. [docs/codebooks.md](codebooks.md) describes how the weight of
 the contrastive term was chosen.
 
-An epoch of MACRec, with six tasks, has about four times the samples of one of TIGER. The tables of generators below compare equal epochs.
+On the backbone `t5` an epoch of MACRec, with six tasks, has about four times the samples of one of TIGER. The tables of generators below compare equal epochs.
 `budget=steps` gives every generator as many optimizer steps as MACRec takes for its epochs, `budget=seconds` as many as take the same
 CPU time (the pace of each is measured once and stored, so its checkpoint can be reused); a table lists what each training took. There are two
 controls: the TIGERs on text and on pictures *fused late*, which have two modalities and twice the budget but are trained

@@ -83,8 +83,9 @@ class Explainer:
     def __init__(self, data: Dataset, decoder: PathDecoder) -> None:
         self.data, self.decoder, self.tables = data, decoder, decoder.tables
         # The same generator, asked on all its paths from history to item, also those that recommendations do not use.
-        between = [task.name for task in self.tables.tasks if task.kind == "sequence"]
-        self.every = asking(decoder, between, "union_rescore")
+        between = [number for number, task in enumerate(self.tables.tasks) if task.kind == "sequence"]
+        order = [*decoder.paths, *(number for number in between if number not in decoder.paths)]
+        self.every = asking(decoder, [self.tables.tasks[number].name for number in order], "union_rescore")
 
     def answer(self, history: Items, k: int = 10) -> Answer:
         """The k best items after a history `[n]` of one item or more, fewer where the beams found fewer."""

@@ -11,7 +11,7 @@ from macrec.systems.registry import TWO_MODALITIES, Context, Entry, named_withou
 TERMS = {
     "contrastive": "L_con: in the codebooks of one modality, items that are alike in another are drawn together",
     "reconstructed": "L_align: the two reconstructed latents of an item are drawn together",
-    "implicit": "the encoder's states of an item's two IDs are drawn together",
+    "implicit": "the generator's states of an item's two IDs are drawn together",
     "explicit": "tasks across modalities: the next item, and an item's ID from its other ID",
 }
 
@@ -19,10 +19,11 @@ TERMS = {
 class MACRec(Generative):
     """ "Multi-Aspect Cross-modal Quantization for Generative Recommendation" (arXiv 2511.15122).
 
-    Cross-modal residual quantization gives every item an ID per modality. The generator learns six tasks: the next
-    item within each modality, the next item from one modality to the other, and an item's ID from its other ID
-    (explicit alignment); beside them the encoder's states of an item's two IDs are drawn together (implicit
-    alignment). All chosen paths are decoded and fused.
+    Cross-modal residual quantization gives every item an ID per modality. The generator learns the next item
+    within each modality, the next item from one modality to the other, and an item's ID from its other ID (explicit
+    alignment): the six tasks of the paper. A causal generator also learns the next item from both modalities at once.
+    Beside these tasks its states of an item's two IDs are drawn together (implicit alignment). The paths that read both
+    modalities are decoded and fused, or else, as published, those within each.
 
     `without` leaves `TERMS` out, as in the paper's Table 3. Without any, two single-modality generators in one network
     are left. `name`: what a system with other settings is called.
@@ -50,7 +51,7 @@ SYSTEM = Entry(
     name="MACRec",
     family="generative",
     paper="arXiv 2511.15122",
-    idea="cross-modal codebooks, six tasks, and aligned states of an item's IDs",
+    idea="cross-modal codebooks, tasks within and across modalities, and aligned states of an item's IDs",
     make=lambda context, without: [MACRec(context, without)],
     needs=(TWO_MODALITIES,),
     terms=TERMS,
