@@ -1,7 +1,8 @@
 """What generators may spend: the same passes over their samples, the same optimizer steps, or the same CPU time.
 
 An epoch of a T5 with six tasks is about four times that of a T5 with one, so equal epochs are not equal trainings. (A
-causal generator reads every history once per epoch, whatever its tasks.) A budget is always what a reference takes for its epochs, counted in one unit.
+causal generator reads every history once per epoch, whatever its tasks.) A budget is always what a reference takes for
+its epochs, counted in one unit.
 """
 
 from __future__ import annotations

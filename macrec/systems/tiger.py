@@ -9,11 +9,10 @@ from macrec.systems.registry import A_MODALITY, Context, Entry
 class TIGER(Generative):
     """Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS 2023, on text or on pictures alone.
 
-    An RQ-VAE per modality gives the IDs, and a generator, in the paper a T5, learns to write the ID of the next item. The
-    codebooks of all modalities are learned in one training without any term between them, so that other systems find
-    them as well.
-    (The original begins every history with a hashed user, and counts items of one ID in a further code, where here
-    conflicts are resolved.) Raises DataError for a modality that there is none of.
+    An RQ-VAE per modality gives the IDs, and a generator, in the paper a T5, learns to write the ID of the next item.
+    The codebooks of all modalities are learned in one training without any term between them, so that other systems
+    find them as well. (The original begins every history with a hashed user, and counts items of one ID in a further
+    code, where here conflicts are resolved.) Raises DataError for a modality that there is none of.
     """
 
     def __init__(self, context: Context, modality: str) -> None:
