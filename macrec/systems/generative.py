@@ -101,7 +101,8 @@ class Generative:
         embeddings: Mapping[str, Embeddings] | None = None,
     ) -> None:
         self.name, self.folder, self.ids, self.tasks, self.settings = name, folder, ids, tuple(tasks), settings
-        self.embeddings = dict(embeddings or {}) if settings.content else {}
+        used = {name for task in self.tasks for name in (*task.sources, task.target)} if settings.content else set()
+        self.embeddings = {name: vectors for name, vectors in (embeddings or {}).items() if name in used}
         self._decoder: PathDecoder | None = None
         self._training: GeneratorTask | None = None
         self._states: StateSnapshots | None = None
