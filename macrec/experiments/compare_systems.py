@@ -97,7 +97,7 @@ class SystemComparison:
             raise DataError(what, field="reference", fix=f"add it to systems, or choose from {', '.join(made)}")
         results = self._compare(self.make, seeds, users, mask_seen, progress)
         results.asked = self.asked
-        results.over_given_ids = bool(self.context.given)
+        results.given_ids = tuple(self.context.given)
         results.against = self.against if self.against in made else replacement_of(self.reference, made)
         if results.against != self.against:
             print(f"The reference is {results.against}, as {self.against} is not among the systems.")

@@ -17,6 +17,7 @@ from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.evaluate import Evaluation
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.evaluation.significance import Comparison, paired_bootstrap
+from macrec.experiments.modalities import listed
 from macrec.generation.beam import Trace
 from macrec.generation.trie import CodeTrie
 from macrec.quantization.semantic_ids import SemanticIds
@@ -54,8 +55,8 @@ class Results:
     masked one end in `MASKED`) and `seconds` of training; `ranks`: protocol → system → seed → ranks `[U]`; `systems` of
     the first seed by name, and their `evaluations` under the protocol `mask_seen`, which figures show; `samples`:
     the users ("test" or "validation" ones, says `asked`), and `groups` they belong to; `stopped` by an interrupt;
-    `against`: the system that the others are compared with (empty: the last); `over_given_ids`: whether generators are
-    over semantic IDs from files.
+    `against`: the system that the others are compared with (empty: the last); `given_ids`: the modalities whose
+    semantic IDs come from files.
     """
 
     samples: Samples
@@ -69,7 +70,7 @@ class Results:
     stopped: bool = False
     asked: str = "test"
     against: str = ""
-    over_given_ids: bool = False
+    given_ids: tuple[str, ...] = ()
 
     def add(self, seed: int, system: System, evaluations: Sequence[Evaluation], **training: Any) -> None:
         """Note what `system` from `seed` reached under both `PROTOCOLS`, and what its `training` took."""
@@ -102,7 +103,7 @@ class Results:
         users = f"{len(self.samples):,} {self.asked} users"
         runs = len({row["seed"] for row in self.rows})
         seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
-        over = "; generators use the given semantic IDs" if self.over_given_ids else ""
+        over = f"; the {listed(self.given_ids)} IDs are given" if self.given_ids else ""
         return f"{users}, {seeds}; every item is a candidate; masked: without the items of the history{over}."
 
     @property

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from macrec.data import load_dataset
+from macrec.data.histories import Histories
+from macrec.data.split import leave_one_out
 from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
 from macrec.errors import DataError
 from macrec.experiments.open_context import open_context
+from macrec.experiments.results import Results
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import Parameters, open_generator
 from macrec.systems.registry import Context, entry_of, systems
@@ -131,6 +134,23 @@ def test_what_is_trained_depends_on_the_training_events(opened, data, split):
     usual = folders(split)
     assert folders(later) == usual == folders(split)
     assert all(one != other for one, other in zip(folders(fewer), usual, strict=True))
+
+
+def test_a_generator_that_does_not_read_it_is_trained_as_without_it(opened, data, split):
+    context = opened("causal", tokenizer="rkmeans")
+    without = {name: vectors for name, vectors in context.embeddings.items() if name != COLLABORATIVE}
+    folders = []
+    for each in (context, replace(context, embeddings=without)):
+        system = open_generator(each, "TIGER (text)")
+        assert set(system.embeddings) == {"text"}
+        folders.append(system.checkpoint(data, split, system.ids.tables(data, split)).folder)
+    assert folders[0] == folders[1]
+
+
+def test_the_caption_names_the_modalities_whose_ids_are_given():
+    samples = leave_one_out(Histories.from_lists([[0, 1, 2, 3]])).test
+    captions = [Results(samples, {}, (0,), given_ids=given).caption for given in ((), ("text", "image"))]
+    assert captions[0].endswith("history.") and captions[1].endswith("history; the text and image IDs are given.")
 
 
 def test_a_name_that_is_taken_is_refused_and_without_the_parameter_nothing_is_added(data, split, tmp_path):
