@@ -1,4 +1,4 @@
-"""The error for bad input: a sentence that names the file, the row, the field and what to do."""
+"""The error for bad input: a sentence that names the file, the row, the field and what to do; and what is left out."""
 
 from __future__ import annotations
 
@@ -73,6 +73,15 @@ class NotApplicable(DataError):
 
     A run skips the notebook that raises it, says so, and goes on with the others.
     """
+
+
+LEFT_OUT = "Left out: "
+"""What a line begins with that says what an analysis goes on without; the report of a run collects them."""
+
+
+def say_left_out(what: str, why: str) -> None:
+    """Print the line that says what of the data, the settings or the systems is left out, and why."""
+    print(printable(f"{LEFT_OUT}{what}, as {why}."))
 
 
 def printable(sentence: str) -> str:

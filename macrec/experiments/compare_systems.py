@@ -14,14 +14,15 @@ from tqdm import tqdm
 from macrec.data.dataset import Dataset
 from macrec.data.split import Samples, Split, item_counts
 from macrec.discovery import OWN_FILE
-from macrec.errors import DataError, NotApplicable
+from macrec.errors import DataError, NotApplicable, say_left_out
 from macrec.evaluation.ceiling import known_ranks
 from macrec.evaluation.evaluate import evaluate_each, target_groups
 from macrec.evaluation.validation import split_for
+from macrec.experiments.modalities import listed
 from macrec.experiments.results import Results
 from macrec.systems import Generative, LateFusion, System
 from macrec.systems.budget import Budget, effort, matched
-from macrec.systems.registry import Context, entry_of, open_generator, systems
+from macrec.systems.registry import Context, entries, entry_of, open_generator, systems
 from macrec.systems.settings import profile_named
 from macrec.training import Event, drain
 
@@ -91,6 +92,7 @@ class SystemComparison:
         for a reference that was chosen and is not among the systems that were named.
         """
         made = list(self.make(seeds[0]))
+        self.say_unmet()
         chosen = self.reference != SystemComparison.reference and self.names.strip()
         if chosen and entry_of(self.against, "reference").name not in {entry_of(name).name for name in made}:
             what = f"{self.against} is not among the systems"
@@ -102,6 +104,15 @@ class SystemComparison:
         if results.against != self.against:
             print(f"The reference is {results.against}, as {self.against} is not among the systems.")
         return results
+
+    def say_unmet(self) -> None:
+        """Print which systems are left out because the data lack what they need; those that were named are refused."""
+        lacking: dict[str, list[str]] = {}
+        for name, entry in ({} if self.names.strip() else entries()).items():
+            if need := entry.unmet(self.context.data, self.context.modalities):
+                lacking.setdefault(need.name, []).append(name)
+        for what, names in lacking.items():
+            say_left_out(listed(names), f"{'they need' if len(names) > 1 else 'it needs'} {what}")
 
     def ablate(self, results: Results, wanted: bool = True, without: str = "", progress: bool = False) -> Results:
         """The reference without each of its terms, for the seeds and users of `results`, and the reference itself.

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings
-from macrec.errors import DataError
+from macrec.errors import DataError, say_left_out
 from macrec.quantization.health import codebook_health
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.settings import profile_named
@@ -99,7 +99,7 @@ def joined(settings: CodebookSettings, embeddings: Mapping[str, Embeddings]) -> 
     """`settings` where there are two modalities; with one, those without the terms between them, which is printed."""
     if len(embeddings) > 1 or settings.tokenizer != "cross-modal":
         return settings
-    print(f"Left out: the cross-modal terms, as {next(iter(embeddings))} is the only modality.")
+    say_left_out("the cross-modal terms", f"{next(iter(embeddings))} is the only modality")
     return settings.independent()
 
 

@@ -14,7 +14,7 @@ from macrec.encoders.distinct import confusion_note
 from macrec.encoders.encoder import Encoder, GivenVectors
 from macrec.encoders.layout import FEWEST
 from macrec.encoders.modalities import content_of, refused
-from macrec.errors import DataError, NotApplicable
+from macrec.errors import DataError, NotApplicable, say_left_out
 
 WORDS = {"text": "a text", "image": "a picture"}
 """What an item has of a modality; of others it has a vector."""
@@ -46,7 +46,7 @@ def encode_modalities(
     if len(embeddings) < least:
         raise too_few(dataset, few, lacking, least)
     if lacking:
-        print(f"Left out: {listed(lacking)}, as {few}.")
+        say_left_out(listed(lacking), few)
     for vectors in embeddings.values():
         if note := confusion_note(dataset, vectors):
             print(note)

@@ -9,7 +9,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.split import Split
 from macrec.encoders import Embeddings
 from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
-from macrec.errors import DataError
+from macrec.errors import DataError, say_left_out
 from macrec.experiments.modalities import encode_modalities
 from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
 from macrec.systems.registry import Context
@@ -45,7 +45,7 @@ def open_context(
         idle = BETWEEN if parameters.collaborative else TOKENIZING
         unused = [name for name in idle if getattr(parameters, name) != getattr(Parameters, name)]
         if unused:
-            print(f"Left out: {', '.join(unused)}, as the semantic IDs come from files.")
+            say_left_out(", ".join(unused), "the semantic IDs come from files")
     elif encoders or not parameters.collaborative:
         embeddings = encode_modalities(data, encoders, progress, least - parameters.collaborative)
     if parameters.collaborative:

@@ -9,6 +9,7 @@ from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.data.load import load_dataset
 from macrec.data.subsample import drawn, subsample
+from macrec.errors import say_left_out
 from macrec.systems.settings import profile_named
 
 SHARE = {"tour": 0.3, "train": 1.0, "count": 100.0}
@@ -31,7 +32,8 @@ def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0,
         most_users, most_events = (int(SHARE[purpose] * number) for number in (chosen.most_users, chosen.most_events))
         users = affordable(data, newest, most_users, most_events) if chosen.most_users else 0
         if users:
-            print(f"{users:,} of {data.num_users:,} users, so that this takes minutes; sample_users = 0 takes all.")
+            less = f"{data.num_users - users:,} of {data.num_users:,} users"
+            say_left_out(less, f"profile={profile} takes {users:,} at random; sample_users=0 takes all")
     return subsample(data, users, newest)
 
 

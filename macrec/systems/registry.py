@@ -15,7 +15,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.split import Split
 from macrec.discovery import OWN_FILE, of_file, registered
 from macrec.encoders import Embeddings
-from macrec.errors import DataError, NotApplicable
+from macrec.errors import DataError, NotApplicable, say_left_out
 from macrec.evaluation.system import System
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.generative import Generative
@@ -268,7 +268,7 @@ def fitting_entry(name: str, context: Context) -> Entry:
     while need := entry.unmet(context.data, context.modalities, context.settings):
         if not entry.otherwise:
             raise NotApplicable(f"{entry.name} needs {need.name}", file=context.data.name, fix=need.fix)
-        print(f"{entry.otherwise} replaces {entry.name}, which needs {need.name}.")
+        say_left_out(entry.name, f"it needs {need.name}; {entry.otherwise} replaces it")
         entry = entry_of(entry.otherwise)
     return entry
 

@@ -68,7 +68,8 @@ def test_of_large_data_a_part_is_taken_and_named_unless_told_otherwise(tmp_path,
     monkeypatch.setitem(PROFILES, "demo", replace(PROFILES["demo"], most_users=100, most_events=10_000))
     part = open_dataset("curio:tiny", "demo")
     assert part.num_users == 100 and part.name.endswith("(100 of 400 users)")
-    assert capsys.readouterr().out == "100 of 400 users, so that this takes minutes; sample_users = 0 takes all.\n"
+    said = "Left out: 300 of 400 users, as profile=demo takes 100 at random; sample_users=0 takes all.\n"
+    assert capsys.readouterr().out == said
     assert open_dataset("curio:tiny", "demo", users=0).num_users == 400
     assert open_dataset("curio:tiny", "demo", users=7).num_users == 7
     assert open_dataset("curio:tiny", "paper").num_users == 400
@@ -150,7 +151,7 @@ def test_with_one_modality_macrec_is_tiger(texts, tmp_path, capsys):
     context = opened(texts, tmp_path)
     capsys.readouterr()
     assert open_generator(context, "MACRec").name == "TIGER (text)"
-    assert capsys.readouterr().out == "TIGER replaces MACRec, which needs two modalities.\n"
+    assert capsys.readouterr().out == "Left out: MACRec, as it needs two modalities; TIGER replaces it.\n"
 
 
 def test_ids_alone_are_evaluated_and_published_ids_add_generators(numbers, tmp_path):
