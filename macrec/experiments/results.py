@@ -145,6 +145,20 @@ class Results:
             for mask_seen in self.ranks
         }
 
+    def lead(self, metric: str = "NDCG@10") -> dict[str, dict[str, Any]]:
+        """Protocol → the best system, the next, and by how much it exceeds that, as plain values, for metrics.json.
+
+        The best by their means over seeds; of the oracles there are no paired ranks. Empty for fewer than two systems.
+        """
+        leads, means = {}, self.by_system()
+        for mask_seen, of_protocol in self.ranks.items():
+            scores = {name: means[name][f"{metric}{MASKED if mask_seen else ''}"] for name in of_protocol}
+            best, *others = sorted(scores, key=scores.__getitem__, reverse=True)
+            for second in others[:1]:
+                difference = asdict(self.differences(second, metric, mask_seen)[best])
+                leads["masked" if mask_seen else "unmasked"] = {"best": best, "next": second, **difference}
+        return leads
+
     def by_group(self) -> dict[str, pl.DataFrame]:
         """System → its metrics in every group of users, of the first seed."""
         return {name: evaluation.by_group() for name, evaluation in self.evaluations.items()}

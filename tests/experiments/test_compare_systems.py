@@ -196,6 +196,29 @@ def test_differences_are_those_of_the_others_for_the_same_users_and_all_seeds(el
     assert any(comparison.difference for comparison in against.values())
 
 
+def test_the_lead_is_that_of_the_best_over_the_next_under_both_protocols(elsewhere):
+    results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories), [3, 4])
+    assert list(results.lead()) == ["unmasked", "masked"]
+    for mask_seen, found in zip((False, True), results.lead().values(), strict=True):
+        means = {name: row[f"NDCG@10{MASKED if mask_seen else ''}"] for name, row in results.by_system().items()}
+        best, second, _ = sorted(means, key=means.get, reverse=True)
+        assert (found["best"], found["next"]) == (best, second) and found["difference"] >= 0
+        paired = results.differences(second, mask_seen=mask_seen)[best]
+        assert (found["low"], found["high"]) == (paired.low, paired.high)
+    alone = compared(guesses(elsewhere, [], ("popularity",)), elsewhere, leave_one_out(elsewhere.histories), [0])
+    assert alone.lead() == {}
+
+
+def test_systems_that_the_data_do_not_suffice_for_are_named(context, capsys):
+    texts = replace(context, embeddings={"text": context.embeddings["text"]})
+    SystemComparison(texts).say_unmet()
+    said = capsys.readouterr().out
+    assert said.startswith("Left out: ") and "MACRec" in said and said.endswith("as they need two modalities.\n")
+    SystemComparison(texts, "popularity").say_unmet()
+    SystemComparison(context).say_unmet()
+    assert capsys.readouterr().out == ""
+
+
 def test_differences_from_who_was_not_evaluated_are_refused(data, split):
     results = compared(guesses(data, [], ("popularity",)), data, split, [0])
     for name in (MAIN, "oracle"):
