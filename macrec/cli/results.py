@@ -23,8 +23,8 @@ def compare(
 ) -> None:
     """Put runs side by side: the parameters in which they differ and their main metrics.
 
-    Metrics are named as metrics.json nests them: NOTEBOOK.NAME.NAME. Of two
-    runs the difference is shown as well.
+    Metrics are found by their words or by the names under which metrics.json
+    nests them: NOTEBOOK.NAME.NAME. Of two runs the difference is shown as well.
     """
     from macrec.workbench.compare_runs import compare_runs
 
@@ -41,7 +41,7 @@ def report(
         Path | None, typer.Option(help="The page to write.", show_default="report.html in their folder")
     ] = None,
 ) -> None:
-    """Write one offline HTML page that can be mailed: notebooks, metrics, environment; several runs are compared.
+    """Write one offline HTML page that can be mailed: the answer, notebooks, metrics; several runs are compared.
 
     Without a name it is the run or sweep in runs/ that ended last, by the
     number that it bears; of older versions, by the time of its file.

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from macrec.evaluation.metric_names import lower_is_better
 from macrec.viz.page import Page
-from macrec.viz.views.run_board import lower_is_better, pareto, run_board, run_table, two_of
+from macrec.viz.views.run_board import pareto, run_board, run_table, two_of
 
 METRICS = ["NDCG@10", "conflict_rate/text", "HR@10"]
 

@@ -9,16 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from macrec.errors import DataError
-from macrec.workbench.compare_runs import (
-    RunRecord,
-    choose_metrics,
-    compare_runs,
-    find_runs,
-    flatten,
-    path_names,
-    short_names,
-    varied_settings,
-)
+from macrec.workbench.compare_runs import choose_metrics, compare_runs, headings, varied_settings
+from macrec.workbench.run_record import RunRecord, find_runs, flatten, path_names
 
 
 @pytest.fixture
@@ -38,8 +30,8 @@ def run(tmp_path):
     return write
 
 
-def record(name, metrics=None, **settings):
-    return RunRecord(name, None, settings, metrics or {}, 0.0)
+def record(name, metrics=None, reference="", **settings):
+    return RunRecord(name, None, settings, metrics or {}, 0.0, reference=reference)
 
 
 def test_records_become_dotted_numbers():
@@ -82,10 +74,10 @@ def test_two_runs_are_shown_with_their_difference_and_what_one_lacks(run):
     found = compare_runs([first, second])
     lines = [line.split() for line in found.text().splitlines()]
     assert lines[0] == ["a", "b", "difference"] and lines[1] == ["seed", "0", "1"]
-    assert lines[2] == ["conflict_rate/text", "0.25", "0.125", "-0.125"]
-    assert lines[3] == ["conflict_rate/image", "0.5", "–"]
+    assert lines[2] == ["conflict", "rate", "of", "text", "0.25", "0.125", "-0.125"]
+    assert lines[3] == ["conflict", "rate", "of", "image", "0.5", "–"]
     assert found.notes == (
-        "b lacks 03_codebooks.measured.conflict_rate/image.",
+        "b lacks conflict rate of image.",
         "b: a training of 03_codebooks was interrupted.",
     )
     plain = json.loads(json.dumps(found.to_json()))
@@ -97,7 +89,12 @@ def test_two_runs_are_shown_with_their_difference_and_what_one_lacks(run):
 def test_many_runs_are_rows(run):
     folders = [run(f"r{seed}", {"x": {"y": seed / 2}}, seed=seed) for seed in range(5)]
     lines = compare_runs(folders).text().splitlines()
-    assert lines[1].split() == ["run", "seed", "y"] and lines[-1].split() == ["r4", "4", "2"] and len(lines) == 7
+    assert lines[0].split() == ["run", "seed", "y"] and lines[-1].split() == ["r4", "4", "2"] and len(lines) == 6
+
+
+def test_headings_of_columns_end_in_one_line():
+    assert headings(["run", "conflict rate of text"]) == [["", "conflict rate of"], ["run", "text"]]
+    assert headings(["run", "seed"]) == [["run", "seed"]]
 
 
 def test_a_sweep_stands_for_its_points_in_their_order_and_names_what_is_unfinished(run, tmp_path):
@@ -140,6 +137,8 @@ def test_asked_for_metrics_are_found_by_part_and_exact_names_alone():
     runs = [record("a", {"n.HR@1": 0.1, "n.HR@10": 0.2, "n.NDCG@10": 0.3})]
     assert choose_metrics(runs, ["ndcg", "HR@1"]) == ["n.NDCG@10", "n.HR@1", "n.HR@10"]
     assert choose_metrics(runs, ["n.HR@1"]) == ["n.HR@1"]
+    conflict = "03_codebooks.measured.conflict_rate/text"
+    assert choose_metrics([record("a", {conflict: 0.1, "n.x": 1.0})], ["conflict rate of"]) == [conflict]
     with pytest.raises(DataError, match=r'(?i)no run has a metric "MRR"; choose from HR@1, HR@10, NDCG@10'):
         choose_metrics(runs, ["MRR"])
 
@@ -155,17 +154,26 @@ def test_main_metrics_come_first_and_others_only_when_there_are_none():
     assert choose_metrics([record("a", {"x": 1.0}), record("b", {"y": 3.0})]) == ["x", "y"]
 
 
+def ndcg(**scores):
+    return {f"08_evaluation.systems.{name}.NDCG@10": score for name, score in scores.items()}
+
+
+def test_systems_are_compared_that_all_evaluated_runs_have_the_reference_first():
+    one = record("a", ndcg(counts=0.1, SASRec=0.2, mine=0.3, other=0.4), reference="mine")
+    two = record("b", ndcg(counts=0.1, SASRec=0.1, mine=0.3), reference="mine")
+    assert choose_metrics([one, two, record("without an evaluation")]) == list(ndcg(mine=0, SASRec=0))
+    assert choose_metrics([one]) == list(ndcg(mine=0))
+    # Compared with different systems, no reference comes first; with no system in common, all are shown.
+    assert choose_metrics([one, record("c", two.metrics, reference="SASRec")]) == list(ndcg(SASRec=0))
+    assert choose_metrics([record("d", ndcg(x=0.1)), record("e", ndcg(y=0.2))]) == list(ndcg(x=0, y=0))
+
+
 def test_a_parameter_that_only_some_runs_have_does_not_vary_unless_it_does():
     assert varied_settings([record("a", seed=0), record("b", seed=0, items=3)]) == []
     assert varied_settings([record("a", seed=0, items=2), record("b", seed=1), record("c", items=3)]) == [
         "seed",
         "items",
     ]
-
-
-def test_labels_are_the_shortest_ends_that_differ():
-    names = ["a.text.error", "a.image.error", "a.rate", "b.run", "error"]
-    assert short_names(names, {"run"}) == ("text.error", "image.error", "rate", "b.run", "error")
 
 
 def test_runs_of_one_name_are_told_apart_by_their_parents(tmp_path):

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from macrec.evaluation.metric_names import metric_words
 from macrec.viz.theme import MUTED, modality_colors
 
 
@@ -141,7 +142,7 @@ def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conf
         if lower == higher == 0:
             word = "the same" + once
         parts.append(f"{modality}: {word}, {means}")
-    name = measure.replace("_", " ")
+    name = metric_words(measure)
     return f"{name[0].upper()}{name[1:]} of {variant} compared with {against}. " + "; ".join(parts) + "."
 
 

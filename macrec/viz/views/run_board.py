@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,22 +11,15 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from macrec.evaluation.metric_names import lower_is_better
 from macrec.viz.assets import script_tag
+from macrec.viz.figures.comparison import wrapped
 from macrec.viz.tables import table_html, written
 from macrec.viz.theme import CATEGORICAL, FIGURES_SCRIPT, INK, MUTED, OUTLINE, SYMBOLS, empty_figure
 
-LOWER = re.compile(
-    r"conflict|dead_codes|reconstruction|loss|distance/same|info_nce|missed|unfilled|residual|seconds|moved|added|p_value",
-    re.IGNORECASE,
-)
 MOST_PANELS = 3
 NOTE, LINK = "\0note", "\0link"
 """Columns beside those of the table, which may have any name."""
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether less of a metric of this name is better, as with conflicts, losses and errors."""
-    return LOWER.search(metric) is not None
 
 
 def run_board(
@@ -65,7 +57,7 @@ def run_board(
             _panel(figure, table, groups, parameter, metric, row, column, legend=not pair and column == 1)
             title_below = parameter if row == pair + len(below) and panels else None
             figure.update_xaxes(title=title_below, row=row, col=column)
-        figure.update_yaxes(title=axis_title(metric).replace(", ", "<br>"), row=row, col=1)
+        figure.update_yaxes(title=wrapped(axis_title(metric), 28), row=row, col=1)
     height = 130 + 360 * pair + (200 if pair else 320) * len(below)
     figure.update_layout(
         height=height,
