@@ -37,8 +37,9 @@ _FIGURE_ID = re.compile(r"\bmacrec-figure-\d+\b")
 class Page:
     """A page under construction: add headings, words, figures and HTML from top to bottom, then `write` it.
 
-    Everything it needs is inside the file: plotly's script once, every gallery's pictures once. Headings of level 2
-    become its table of contents. Its policy makes the browser refuse every request from the page.
+    Below its title stands the lead, a paragraph per line. Everything it needs is inside the file: plotly's script once,
+    every gallery's pictures once. Headings of level 2 become its table of contents. Its policy makes the browser refuse
+    every request from the page.
     """
 
     def __init__(self, title: str, lead: str = "") -> None:
@@ -61,6 +62,10 @@ class Page:
         """Add paragraphs of plain words."""
         for words in paragraphs:
             self._add(f"<p>{html.escape(words)}</p>")
+
+    def points(self, *sentences: str) -> None:
+        """Add a list of plain words."""
+        self._add(f"<ul>{''.join(f'<li>{html.escape(words)}</li>' for words in sentences)}</ul>")
 
     def figure(self, figure: go.Figure, description: str, gallery: Gallery | None = None) -> None:
         """Add what `macrec.viz.show` would display: the figure, its sentence, the pictures its points show."""
@@ -102,7 +107,7 @@ class Page:
             for anchor, words in self._contents
         )
         contents = f'<nav aria-label="Contents"><ul>{entries}</ul></nav>' if len(self._contents) > 1 else ""
-        lead = f"<p>{html.escape(self.lead)}</p>" if self.lead else ""
+        lead = "".join(f"<p>{html.escape(words)}</p>" for words in self.lead.split("\n") if words)
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{GENERATOR}'
             f"<title>{html.escape(self.title)}</title>\n"

@@ -6,11 +6,12 @@ import ast
 import base64
 import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from macrec.errors import DataError
+from macrec.errors import LEFT_OUT, DataError
 from macrec.viz.theme import CONFLICT, figure_html, inert
 from macrec.workbench.foreign import executed_here, harmless
 from macrec.workbench.parameters import HOW
@@ -21,6 +22,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 UNREADABLE = (ValueError, SyntaxError, KeyError, AttributeError, TypeError, MemoryError, RecursionError)
 """What nbformat and Python raise for files that are no notebooks, and for parameters that are no literals."""
 BANNER = "papermill-error-cell-tag"
+FOREIGN = (
+    "This notebook was not executed on this machine. "
+    "Its figures are drawn anew, and views that run scripts are left out."
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,18 @@ class Executed:
     given: dict[str, Any]
     cells: list[Any]
     foreign: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Its number and question."""
+        return f"{self.name[:2]} · {self.title}" + (" (failed)" if self.failed else "")
+
+    @property
+    def left_out(self) -> list[str]:
+        """What it printed of what it went on without (`macrec.errors.say_left_out`), each line once."""
+        printed = (output.text for cell in self.cells for output in cell.get("outputs", []) if "text" in output)
+        lines = (line.strip() for text in printed for line in str(text).splitlines())
+        return list(dict.fromkeys(line for line in lines if line.startswith(LEFT_OUT)))
 
 
 def read_executed(file: Path) -> Executed:
@@ -165,3 +182,42 @@ def _figure(spec: dict[str, Any]) -> str:
     words = about["alt"] if isinstance(about, dict) and isinstance(about.get("alt"), str) else words
     traces = [{name: value for name, value in trace.items() if name != "meta"} for trace in spec["data"]]
     return figure_html(inert({"data": traces, "layout": layout | {"meta": {"alt": words or "A figure."}}}), 1)
+
+
+def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
+    """The cells of a notebook as HTML, each piece with whether it is an output.
+
+    Text and outputs are unfolded, code is folded. Its title and injected parameters are left to the caller's headings.
+    What comes after a failing cell, or after one with which the kernel died, was not run, and is not shown.
+    """
+    if one.given:
+        given = ", ".join(
+            f"<code>{html.escape(f'{name} = {spelled(value)}')}</code>" for name, value in one.given.items()
+        )
+        yield False, f"<p>Parameters set by the run: {given}.</p>"
+    if one.foreign:
+        yield False, f"<p>{FOREIGN}</p>"
+    titled = False
+    raised = any(output.output_type == "error" for cell in one.cells for output in cell.get("outputs", []))
+    for place, cell in enumerate(one.cells):
+        if cell.cell_type == "markdown":
+            lines = cell.source.strip().split("\n")
+            if not titled and lines[0].lstrip("# ").strip() == one.title:
+                titled, lines = True, lines[1:]
+            yield False, markdown_html("\n".join(lines), deeper, one.foreign)
+        if cell.cell_type != "code" or "injected-parameters" in tags(cell):
+            continue
+        yield False, code_html(cell.source)
+        yield from ((True, output_html(output, one.foreign)) for output in cell.outputs)
+        died = one.failed and not raised and cell.execution_count is None and cell.source.strip()
+        if died:
+            yield False, markdown_html("**The kernel died in this cell, most often for want of memory.**")
+        if died or any(output.output_type == "error" for output in cell.outputs):
+            rest = sum(later.cell_type == "code" for later in one.cells[place + 1 :])
+            yield False, markdown_html(f"Code cells after it that were not run: {rest}." if rest else "")
+            return
+
+
+def spelled(value: Any) -> str:
+    """A parameter's value as one writes it in a notebook."""
+    return "–" if value is None else repr(value)

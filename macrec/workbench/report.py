@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from macrec.errors import DataError
+from macrec.evaluation.metric_names import metric_names
+from macrec.experiments.results import HEADLINE
+from macrec.viz.figures.results import results_table
+from macrec.viz.figures.system_bars import system_bars
 from macrec.viz.page import Page, check_page
 from macrec.viz.tables import table_html
 from macrec.viz.views.run_board import run_board, run_table
-from macrec.workbench.compare_runs import RunComparison, RunRecord, compare_runs
-from macrec.workbench.executed import Executed, code_html, markdown_html, output_html, read_executed, tags
+from macrec.workbench.answer import Answer, left_out
+from macrec.workbench.compare_runs import RunComparison, compare_runs
+from macrec.workbench.executed import Executed, cell_pieces, read_executed, spelled
 from macrec.workbench.run import Run, project_root, runs_in
+from macrec.workbench.run_record import RunRecord
 
 MAILABLE = 20_000_000
 """Bytes that mail servers commonly take; plotly's script is 5 MB of them."""
 
 FIRST = ("dataset", "profile", "seed")
 """Parameters that a summary names even where they are at their defaults."""
-
-FOREIGN = (
-    "This notebook was not executed on this machine. "
-    "Its figures are drawn anew, and views that run scripts are left out."
-)
 
 Notebooks = dict[str, list[Executed]]
 """The executed notebooks of every run, by the run's name."""
@@ -43,14 +43,19 @@ def write_report(folders: Sequence[Path], out: Path, limit: int = MAILABLE) -> P
     check_page(out)
     comparison = compare_runs(folders)
     notebooks = {run.name: [read_executed(file) for file in notebook_files(run.folder)] for run in comparison.runs}
-    page = Page(_title(folders), _lead(comparison.runs, notebooks))
-    add = _one if len(comparison.runs) == 1 else _several
-    left_out = add(page, comparison, notebooks, limit)
-    if left_out:
+    title, about = _title(folders), _about(comparison.runs, notebooks)
+    if len(comparison.runs) == 1:
+        answer = Answer.of(comparison.runs[0])
+        page = Page(title, "\n".join(answer.winners()))
+        too_large = _one(page, answer, about, comparison, notebooks, limit)
+    else:
+        page = Page(title, about)
+        too_large = _several(page, comparison, notebooks, limit)
+    if too_large:
         page.heading("Left out")
         page.text(
             f"A page above {limit / 1e6:,.0f} MB is too large to mail. What did not fit is in the folders of "
-            f"the runs: {', '.join(left_out)}."
+            f"the runs: {', '.join(too_large)}."
         )
     return page.write(out)
 
@@ -78,7 +83,7 @@ def _title(folders: Sequence[Path]) -> str:
     return f"macrec: {', '.join(folder.resolve().name for folder in folders[:3])}{more}"
 
 
-def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
+def _about(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
     """How much, how long and when, in one or two sentences."""
     every = [notebook for own in notebooks.values() for notebook in own]
     ended = max((notebook.finished for notebook in every), default="")
@@ -92,11 +97,16 @@ def _lead(runs: Sequence[RunRecord], notebooks: Notebooks) -> str:
     return f"{what} executed notebook{plural}, {sum(run.seconds for run in runs):,.0f} seconds in all{when}.{wrong}"
 
 
-def _one(page: Page, comparison: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
-    """A single run: what it was, what it measured, its notebooks. Returns what was left out."""
-    run = comparison.runs[0]
+def _one(
+    page: Page, answer: Answer, about: str, comparison: RunComparison, notebooks: Notebooks, limit: int
+) -> list[str]:
+    """A single run: its answer, what it was, what it measured, its notebooks. Returns what was left out."""
+    run = answer.run
+    page.heading("Which recommender wins?")
+    _answer(page, answer, left_out(run, notebooks[run.name]))
     seconds = Run(run.folder).manifest().get("seconds", {})
     page.heading("Summary")
+    page.text(about)
     _settings(page, comparison, notebooks)
     rows = [
         {"question": one.title, "file": one.file.name, "seconds": f"{seconds[one.name]:,.1f}"}
@@ -105,18 +115,30 @@ def _one(page: Page, comparison: RunComparison, notebooks: Notebooks, limit: int
     ]
     if rows:
         page.html(table_html(pl.DataFrame(rows), "Seconds of every notebook."))
-    page.text(*run.said_skips())
     page.heading("Metrics")
     _metrics(page, comparison)
-    left_out = []
+    too_large = []
     for one in notebooks[run.name]:
         pieces = list(cell_pieces(one, 1))
         if _fits(page, pieces, limit):
-            page.heading(_called(one))
+            page.heading(one.heading)
             _add(page, pieces)
         else:
-            left_out.append(one.file.name)
-    return left_out
+            too_large.append(one.file.name)
+    return too_large
+
+
+def _answer(page: Page, answer: Answer, missing: Sequence[str]) -> None:
+    """The picture and the table of the systems, what each part gave, and what is missing."""
+    if record := answer.evaluation:
+        page.figure(*system_bars(record["systems"], answer.differences, answer.reference))
+        page.html(table_html(results_table(answer.rows, HEADLINE), record.get("caption", "")))
+    if parts := answer.parts():
+        page.heading("What each part gives", 3)
+        page.points(*(f"{name}: {sentence}" for name, sentence in parts))
+    if missing:
+        page.heading("Skipped or left out", 3)
+        page.points(*missing)
 
 
 def _several(page: Page, comparison: RunComparison, notebooks: Notebooks, limit: int) -> list[str]:
@@ -130,19 +152,21 @@ def _several(page: Page, comparison: RunComparison, notebooks: Notebooks, limit:
     page.heading("What the runs share")
     _settings(page, comparison, notebooks)
     page.heading("The runs")
-    left_out = []
+    too_large = []
     for number, run in enumerate(comparison.runs):
         page.heading(run.name, 3, anchor=f"run-{number}")
-        varied = ", ".join(f"{name} = {_spelled(run.settings.get(name))}" for name in comparison.varied)
+        varied = ", ".join(f"{name} = {spelled(run.settings.get(name))}" for name in comparison.varied)
         page.text(f"{varied}; {run.seconds:,.0f} seconds." if varied else f"{run.seconds:,.0f} seconds.")
+        if (answer := Answer.of(run)).evaluation:
+            page.text(*answer.winners())
         for one in notebooks[run.name]:
             pieces = list(cell_pieces(one, 2))
             if _fits(page, pieces, limit):
-                with page.folded(_called(one)):
+                with page.folded(one.heading):
                     _add(page, pieces)
             else:
-                left_out.append(f"{run.name}/{one.file.name}")
-    return left_out
+                too_large.append(f"{run.name}/{one.file.name}")
+    return too_large
 
 
 def _settings(page: Page, comparison: RunComparison, notebooks: Notebooks) -> None:
@@ -152,7 +176,7 @@ def _settings(page: Page, comparison: RunComparison, notebooks: Notebooks) -> No
     settings = {name: value for name, value in every.items() if name not in comparison.varied}
     first = [name for name in settings if name in given or name in FIRST]
     rows = [
-        {"parameter": name, "value": _spelled(settings[name]), "set by": "the run" if name in given else "default"}
+        {"parameter": name, "value": spelled(settings[name]), "set by": "the run" if name in given else "default"}
         for name in (*first, *sorted(set(settings) - set(first)))
     ]
     if rows:
@@ -162,11 +186,6 @@ def _settings(page: Page, comparison: RunComparison, notebooks: Notebooks) -> No
             page.html(table_html(pl.DataFrame(rows[len(first) :]), "The defaults are in the notebooks' first cells."))
     environments = (Run(run.folder).manifest().get("environment", {}) for run in comparison.runs)
     page.text(*dict.fromkeys(_spelled_environment(about) for about in environments if about))
-
-
-def _spelled(value: Any) -> str:
-    """A parameter's value as one writes it in a notebook."""
-    return "–" if value is None else repr(value)
 
 
 def _spelled_environment(about: dict[str, Any]) -> str:
@@ -181,57 +200,18 @@ def _metrics(page: Page, comparison: RunComparison) -> None:
     if not recorded:
         page.text("This run recorded no metrics.")
         return
-    parted = [name.partition(".") for name in comparison.metrics]
     main = {
-        "metric": [name for _, _, name in parted],
-        "value": [recorded["".join(parts)] for parts in parted],
-        "recorded by": [f"notebook {notebook[:2]}" for notebook, _, _ in parted],
+        "metric": comparison.labels,
+        "value": [recorded[name] for name in comparison.metrics],
+        "recorded by": [f"notebook {name[:2]}" for name in comparison.metrics],
     }
     page.html(table_html(pl.DataFrame(main), "The main metrics."))
     notebooks = dict.fromkeys(name.partition(".")[0] for name in recorded)
     with page.folded(f"All {len(recorded):,} numbers of metrics.json"):
         for notebook in notebooks:
-            own = {name.partition(".")[2]: value for name, value in recorded.items() if name.startswith(f"{notebook}.")}
-            page.html(table_html(pl.DataFrame({"metric": own.keys(), "value": own.values()}), f"From {notebook}."))
-
-
-def _called(one: Executed) -> str:
-    """A notebook's heading: its number and question."""
-    return f"{one.name[:2]} · {one.title}" + (" (failed)" if one.failed else "")
-
-
-def cell_pieces(one: Executed, deeper: int) -> Iterator[tuple[bool, str]]:
-    """The cells of a notebook as HTML, each piece with whether it is an output.
-
-    Text and outputs are unfolded, code is folded. Its title and injected parameters are left to the caller's headings.
-    What comes after a failing cell, or after one with which the kernel died, was not run, and is not shown.
-    """
-    if one.given:
-        given = ", ".join(
-            f"<code>{html.escape(f'{name} = {_spelled(value)}')}</code>" for name, value in one.given.items()
-        )
-        yield False, f"<p>Parameters set by the run: {given}.</p>"
-    if one.foreign:
-        yield False, f"<p>{FOREIGN}</p>"
-    titled = False
-    raised = any(output.output_type == "error" for cell in one.cells for output in cell.get("outputs", []))
-    for place, cell in enumerate(one.cells):
-        if cell.cell_type == "markdown":
-            lines = cell.source.strip().split("\n")
-            if not titled and lines[0].lstrip("# ").strip() == one.title:
-                titled, lines = True, lines[1:]
-            yield False, markdown_html("\n".join(lines), deeper, one.foreign)
-        if cell.cell_type != "code" or "injected-parameters" in tags(cell):
-            continue
-        yield False, code_html(cell.source)
-        yield from ((True, output_html(output, one.foreign)) for output in cell.outputs)
-        died = one.failed and not raised and cell.execution_count is None and cell.source.strip()
-        if died:
-            yield False, markdown_html("**The kernel died in this cell, most often for want of memory.**")
-        if died or any(output.output_type == "error" for output in cell.outputs):
-            rest = sum(later.cell_type == "code" for later in one.cells[place + 1 :])
-            yield False, markdown_html(f"Code cells after it that were not run: {rest}." if rest else "")
-            return
+            own = {name: value for name, value in recorded.items() if name.partition(".")[0] == notebook}
+            table = pl.DataFrame({"metric": metric_names(list(own)), "value": list(own.values())})
+            page.html(table_html(table, f"Recorded by {notebook}."))
 
 
 def _fits(page: Page, pieces: list[tuple[bool, str]], limit: int) -> bool:

@@ -40,6 +40,16 @@ def count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def number(value: Any) -> bool:
+    """Whether this is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number_or_none(value: Any) -> bool:
+    """Whether this is a number or null."""
+    return value is None or number(value)
+
+
 def anything(value: Any) -> bool:
     """Always."""
     return True

@@ -12,6 +12,7 @@ from macrec.viz.figures.ablation import ablation_figure, ablation_table
 from macrec.viz.figures.differences import differences_figure
 from macrec.viz.figures.groups import groups_figure
 from macrec.viz.figures.results import results_figure, results_table
+from macrec.viz.figures.system_bars import system_bars
 from macrec.viz.figures.system_rows import MARKS, system_looks
 from macrec.viz.theme import CATEGORICAL, FUSED, IMAGE, MUTED, TEXT
 
@@ -184,3 +185,26 @@ def test_a_system_looks_the_same_in_any_company_and_unlike_the_others():
     more = system_looks([*names, "MACRec b", "mine", "oracle"], marks=MARKS)
     assert "oracle" not in more and more["mine"]["color"] == MUTED
     assert len({(look["color"], look["symbol"]) for look in more.values()}) == len(names) + 2
+
+
+def test_bars_end_at_the_scores_and_whiskers_reach_the_line_where_nothing_is_clear():
+    scores = {"SASRec": (0.3, 0.35), "MACRec": (0.2, 0.25), "popularity": (0.1, None), "oracle": (0.5, 0.5)}
+    systems = {name: {"NDCG@10": one, "NDCG@10 masked": other} for name, (one, other) in scores.items()}
+    differences = {
+        "unmasked": {
+            "SASRec": Comparison("NDCG@10", 0.1, -0.01, 0.2, 0.1),
+            "popularity": Comparison("NDCG@10", -0.1, -0.2, -0.05, 0),
+        }
+    }
+    figure, sentence = system_bars(systems, differences, "MACRec")
+    unmasked, masked = (trace for trace in figure.data if trace.y and trace.y[0] is not None)
+    assert list(unmasked.x) == [0.3, 0.2, 0.1] and list(masked.x) == [0.35, 0.25] and list(masked.y) == [0, 1]
+    assert list(figure.layout.yaxis.ticktext) == ["SASRec", "MACRec", "popularity"]
+    low, high = (
+        np.array(unmasked.x) + sign * np.array(reach)
+        for sign, reach in ((-1, unmasked.error_x.arrayminus), (1, unmasked.error_x.array))
+    )
+    assert low[0] <= 0.2 <= high[0] and high[2] < 0.2  # the line of MACRec is at .2
+    assert unmasked.marker.color[1] == FUSED and "difference from MACRec on the same users" in sentence
+    assert "Whiskers" not in system_bars(systems, {}, "MACRec")[1]
+    assert system_bars({}, {}, "MACRec")[1] == "No system has a value of NDCG@10."

@@ -81,6 +81,16 @@ def test_a_run_is_told_with_its_parameters_environment_seconds_and_metrics(make_
     assert "/secret" not in page
 
 
+def test_without_an_evaluation_the_report_opens_with_that_and_says_what_is_missing(make_run):
+    line = "Left out: image, as none of the items have a picture.\n"
+    folder = make_run("fine", new_code_cell("", outputs=[new_output("stream", name="stdout", text=line)]))
+    page = body(report(folder))
+    first = page.partition("<nav")[0]
+    assert "<p>This run compares no systems: notebook 08, the evaluation, was not run.</p>" in first
+    assert "<li>Left out: image, as none of the items have a picture (notebook 01).</li>" in page
+    assert ">score<" in page and "01_data.score" not in page
+
+
 def test_words_stand_open_and_code_is_folded(make_run):
     page = body(report(make_run("fine", new_markdown_cell("## A *part*\n\n- one\n"), new_code_cell("x < 1"))))
     assert "<h3>A <em>part</em></h3>" in page and "<li>one</li>" in page and "A story." in page
