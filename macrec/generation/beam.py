@@ -25,7 +25,10 @@ class Scorer(Protocol):
         """Logits `[B, 1, K_0]` of the codes of level 0."""
 
     def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
-        """Logits `[B, W, K_level]`, after beam w has become beam `parents[:, w]` followed by `codes[:, w]`."""
+        """Logits `[B, W, K_level]`, after beam w has become beam `parents[:, w]` followed by `codes[:, w]`.
+
+        `parents` and `codes` are `[B, W]`, or `[1, W]` where they are the same for all users.
+        """
 
 
 @dataclass(frozen=True)

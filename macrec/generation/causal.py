@@ -220,17 +220,18 @@ class CausalScorer:
         target = model.modalities.index(task.target)
         self.model, self.slots = model, range(*model.slots(target).indices(len(model.sizes)))
         self.state = newest_states(model, task, samples)
-        self.prefix = self.state[:, None]
+        self.prefix = torch.zeros_like(self.state[:1, None])
 
     def first(self) -> Tensor:
         """Logits `[B, 1, K_0]` of the codes of level 0."""
-        self.prefix = torch.zeros_like(self.state[:, None])
+        self.prefix = torch.zeros_like(self.state[:1, None])
         return self._logits(0)
 
     def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
         """Logits `[B, W, K_level]`; see `macrec.generation.beam.Scorer`."""
-        chosen = parents[..., None].expand(-1, -1, self.prefix.shape[-1])
-        self.prefix = self.prefix.gather(1, chosen) + self.model.codebooks[self.slots[level - 1]][codes]
+        prefix = self.prefix.expand(max(len(self.prefix), len(parents)), -1, -1)
+        users = torch.arange(len(prefix), device=parents.device)[:, None]
+        self.prefix = prefix[users, parents] + self.model.codebooks[self.slots[level - 1]][codes]
         return self._logits(level)
 
     def fork(self) -> Self:

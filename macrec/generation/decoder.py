@@ -18,7 +18,7 @@ from macrec.generation.backbones import CodeGenerator
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import Normalize, Trace, all_seen, beam_search, child_log_probabilities, distinct_leaves
 from macrec.generation.exact import BranchingScorer, check_affordable, leaf_scores
-from macrec.generation.fusion import Fusion, best, fuse, table
+from macrec.generation.fusion import Fusion, best, fuse, shares, table, together
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
 
@@ -31,8 +31,8 @@ MOST_SCORES = 250_000_000
 Searched = tuple[Ranking, Callable[[NDArray[np.int64]], NDArray[np.float64]]]
 """The ranking from a path's beam search, and the function that scores items `[B, C]` on the path: `[B, C]`."""
 
-EXACT_USERS = 16
-"""Users whose items are scored together: enough prefixes of each of them then fit into one block."""
+EXACT_USERS = 64
+"""Users whose items are scored together: more are hardly faster, and take memory in proportion."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class PathDecoder:
         """
         self.model.eval()
         for path in self.paths:
-            check_affordable(self._trie(path), len(samples))
+            check_affordable(self._trie(path), len(samples), self.options.normalize)
         return Ranking.stack([self._exact(part, k, mask_seen) for part in parts(samples, EXACT_USERS)])
 
     def exact_scores(self, samples: Samples, path: str) -> NDArray[np.float32]:
@@ -115,7 +115,7 @@ class PathDecoder:
         """
         number = self._number(path)
         items = self.tables.tokens.shape[1]
-        check_affordable(self._trie(number), len(samples))
+        check_affordable(self._trie(number), len(samples), self.options.normalize)
         if len(samples) * items > MOST_SCORES:
             raise DataError(
                 f"{len(samples):,} users and {items:,} items make more than {MOST_SCORES:,} scores",
@@ -180,13 +180,16 @@ class PathDecoder:
         return ranking if length == 1 else Ranking(ranking.items, ranking.scores / length), scorer
 
     def _exact(self, samples: Samples, k: int, mask_seen: bool) -> Ranking:
-        scores = [self._exact_scores(samples, path) for path in self.paths]
-        if mask_seen:
-            hidden = [self._hidden(samples, path) for path in self.paths]
-            if self.options.fusion in RESCORING:  # what one path may recommend is scored on all
-                hidden = [np.logical_and.reduce(hidden)] * len(hidden)
-            scores = [np.where(away, -np.inf, of_path) for away, of_path in zip(hidden, scores, strict=True)]
-        return self.fused([top_k(of_path.astype(np.float64), of_path.shape[1]) for of_path in scores], k)
+        scores = [self._exact_scores(samples, path).astype(np.float64) for path in self.paths]
+        hidden = [self._hidden(samples, path) if mask_seen else np.zeros(1, bool) for path in self.paths]
+        if len(scores) == 1 or self.options.fusion in RESCORING:
+            # What one path may recommend is scored on all: scores become one before anything is ranked.
+            share = shares(self.options.weights if len(scores) > 1 else None, len(scores))
+            all_paths = together(np.stack(scores, 2), self.options.fusion, share)
+            ranking = top_k(np.where(np.logical_and.reduce(hidden), -np.inf, all_paths), k)
+            return best(ranking.items, ranking.scores, k)
+        scores = [np.where(away, -np.inf, of_path) for away, of_path in zip(hidden, scores, strict=True)]
+        return self.fused([top_k(of_path, of_path.shape[1]) for of_path in scores], k)
 
     def _exact_scores(self, samples: Samples, path: int) -> NDArray[np.float32]:
         trie = self._trie(path)

@@ -32,41 +32,60 @@ class BranchingScorer(Scorer, Protocol):
 def leaf_scores(scorer: BranchingScorer, trie: CodeTrie, normalize: Normalize, rows: int = ROWS) -> Tensor:
     """Σ log p(code | codes before) `[B, leaves]` of every ID of the trie, exactly: what `beam_search` approximates.
 
-    Every prefix is scored once per user. Blocks of neighbouring prefixes, at most `rows` for all users together, are
-    followed down to their leaves one after the other, so that memory does not grow with the catalog.
+    Every prefix is scored once per user, unless what follows it is certain (`is_certain`). Blocks of neighbouring
+    prefixes, at most `rows` for all users together, are followed down to their leaves one after the other, so that
+    memory does not grow with the catalog.
     """
     logits = scorer.first()
     users, device = len(logits), logits.device
     leaves = torch.empty((users, trie.num_leaves), device=device)
     block = max(1, rows // max(1, users))
 
-    def visit(level: int, begin: int, scores: Tensor, logits: Tensor, scorer: BranchingScorer) -> None:
-        """Score all leaves below the nodes of depth `level` from `begin` on, whose `scores` `[B, W]` are known."""
-        nodes = torch.arange(begin, begin + scores.shape[1], device=device)
+    def visit(level: int, nodes: Tensor, scores: Tensor, logits: Tensor, scorer: BranchingScorer) -> None:
+        """Score all leaves below `nodes` `[W]` of depth `level`, whose `scores` `[B, W]` are known."""
         children = trie.children(level, nodes)
         shape = (users, *children.codes.shape)
         log_p = child_log_probabilities(logits, children.codes.expand(shape), children.exists.expand(shape), normalize)
-        # The children of neighbours are neighbours, numbered in the order of this mask.
         total = (scores[..., None] + log_p)[:, children.exists]
-        begin = int(trie.start[level][begin])
-        if level + 1 == trie.levels:
-            leaves[:, begin : begin + total.shape[1]] = total
-            return
-        parents, codes = children.exists.nonzero()[:, 0], children.codes[children.exists]
-        pieces = -(-len(codes) // block)
-        for part in torch.arange(len(codes), device=device).tensor_split(pieces):
+        parents = children.exists.nonzero()[:, 0]
+        nodes, codes = children.nodes[children.exists], children.codes[children.exists]
+        certain = is_certain(trie, level + 1, nodes, normalize)
+        leaves[:, trie.leaf_range(level + 1, nodes[certain])[0]] = total[:, certain]
+        # At most so many prefixes at a time, in about equal parts.
+        asked = (~certain).nonzero()[:, 0]
+        for part in asked.tensor_split(-(-len(asked) // block)) if len(asked) else ():
             branch = scorer.fork()
-            following = branch.next(level + 1, parents[part].expand(users, -1), codes[part].expand(users, -1))
-            visit(level + 1, begin + int(part[0]), total[:, part], following, branch)
+            following = branch.next(level + 1, parents[part][None], codes[part][None])
+            visit(level + 1, nodes[part], total[:, part], following, branch)
 
-    visit(0, 0, torch.zeros((users, 1), device=device), logits, scorer)
+    visit(0, torch.zeros(1, dtype=torch.int64, device=device), torch.zeros((users, 1), device=device), logits, scorer)
     return leaves
 
 
-def check_affordable(trie: CodeTrie, users: int) -> None:
+def is_certain(trie: CodeTrie, depth: int, nodes: Tensor, normalize: Normalize) -> Tensor:
+    """Whether every code after each of `nodes` `[W]` of `depth` has probability 1, so that no scorer need be asked.
+
+    So it is after a whole ID, and among "children" also where one ID only is below.
+    """
+    if depth == trie.levels:
+        return torch.ones_like(nodes, dtype=torch.bool)
+    first, end = trie.leaf_range(depth, nodes)
+    return (end - first == 1) & (normalize == "children")
+
+
+def asked_prefixes(trie: CodeTrie, normalize: Normalize) -> int:
+    """How many prefixes `leaf_scores` asks a scorer about, for each user."""
+    asked = 1  # the empty one, whatever follows
+    for depth in range(1, trie.levels):
+        nodes = torch.arange(len(trie.code[depth - 1]), device=trie.first.device)
+        asked += int((~is_certain(trie, depth, nodes, normalize)).sum())
+    return asked
+
+
+def check_affordable(trie: CodeTrie, users: int, normalize: Normalize) -> None:
     """Raises DataError where scoring every item for so many users would take too long (`MOST_STEPS`)."""
     device = trie.first.device.type
-    prefixes = sum(len(start) - 1 for start in trie.start)
+    prefixes = asked_prefixes(trie, normalize)
     most = MOST_STEPS.get(device, MOST_STEPS["cuda"])
     if prefixes * users > most:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,7 @@ def fuse(rankings: Sequence[Ranking], how: Fusion, k: int, weights: Sequence[flo
         raise ValueError(f"how must be one of {get_args(Fusion)}, got {how!r}")
     items, scores = table(rankings)
     ranked = ~np.isneginf(scores)
-    share = np.ones(len(rankings)) if weights is None else np.asarray(weights, np.float64)
-    if len(share) != len(rankings) or (share < 0).any() or share.sum() == 0:
-        raise ValueError(f"{len(rankings)} weights of 0 or more are needed, got {weights}")
-    share = share / share.sum()
+    share = shares(weights, len(rankings))
     if how == "published":
         if len(rankings) != 2:
             raise ValueError(f"the published fusion takes two rankings, got {len(rankings)}")
@@ -46,13 +43,27 @@ def fuse(rankings: Sequence[Ranking], how: Fusion, k: int, weights: Sequence[flo
     else:
         if (~ranked & (items != PADDING)[..., None]).any():
             raise ValueError(f"{how} needs the score of every candidate on every path")
-        known = np.where(ranked, scores, 0)
-        if how == "union_rescore":
-            fused = known @ share
-        else:
-            top = known.max(2, keepdims=True)
-            fused = np.log(np.exp(known - top) @ share) + top[..., 0]
+        fused = together(np.where(ranked, scores, 0), how, share)
     return best(items, np.where(items == PADDING, -np.inf, fused), k)
+
+
+def together(scores: Scores, how: Fusion, share: Scores) -> Scores:
+    """One score `[B, C]` of the `scores` `[B, C, paths]` that every path gives to the same candidates.
+
+    `how` is "union_rescore" or "logmeanexp", and `share` `[paths]` the weights of the paths, whose sum is 1.
+    """
+    if how == "union_rescore":
+        return cast(Scores, scores @ share)
+    top = scores.max(2, keepdims=True)
+    return cast(Scores, np.log(np.exp(scores - top) @ share) + top[..., 0])
+
+
+def shares(weights: Sequence[float] | None, paths: int) -> NDArray[np.float64]:
+    """The weights `[paths]` (default: all alike) as shares of their sum. Raises ValueError as `fuse` does."""
+    share = np.ones(paths) if weights is None else np.asarray(weights, np.float64)
+    if len(share) != paths or (share < 0).any() or share.sum() == 0:
+        raise ValueError(f"{paths} weights of 0 or more are needed, got {weights}")
+    return cast(NDArray[np.float64], share / share.sum())
 
 
 def candidates(rankings: Sequence[Ranking]) -> NDArray[np.int64]:

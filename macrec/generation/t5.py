@@ -65,8 +65,9 @@ class PathScorer:
 
     def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
         """Logits `[B, W, K_level]`; see `macrec.generation.beam.Scorer`."""
-        tokens = codes + self.ranges[level - 1].start
-        return self._of_codes(level, self.decoding.advance(parents, tokens, self._columns(level)))
+        users = len(self.memory)
+        tokens = codes.expand(users, -1) + self.ranges[level - 1].start
+        return self._of_codes(level, self.decoding.advance(parents.expand(users, -1), tokens, self._columns(level)))
 
     def fork(self) -> Self:
         """A copy of the scorer at the same step, independent of it."""

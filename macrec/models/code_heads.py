@@ -60,7 +60,8 @@ class CodeHeads(nn.Module):
     def slot(self, number: int, states: Tensor, prefix: Tensor, codebook: Tensor) -> Tensor:
         """Logits `[B, W, K]` of one slot for W prefixes of each state: `states` `[B, width]`, `prefix` `[B, W, width]`.
 
-        `codebook` `[K, width]`. Equals `forward` where the prefix is the sum of the same codewords.
+        `codebook` `[K, width]`. A `prefix` `[1, W, width]` is the same for all states, and costs what one of them does.
+        Equals `forward` where the prefix is the sum of the same codewords.
         """
         hidden = (states @ self.hidden_of_state[number] + self.hidden_bias[number])[:, None]
         hidden = gelu(hidden + prefix @ self.hidden_of_prefix[number])
