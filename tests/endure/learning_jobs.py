@@ -62,7 +62,7 @@ generative_module.train = sasrec_module.train = every_event  # type: ignore[attr
 def generator(folder: Path) -> None:
     """A generator over given IDs of two modalities, with its alignments, patience, and the best weights kept."""
     torch.set_num_threads(1)
-    settings = replace(Parameters("smoke", beams=5).generator(), validate_users=8, measurements=4)
+    settings = replace(Parameters("smoke", backbone="t5", beams=5).generator(), validate_users=8, measurements=4)
     config = replace(T5Config.named("tiny"), dropout_rate=0.2)
     recipe = replace(settings.recipe, epochs=1, batch=48, implicit_items=8, patience=3)
     settings = replace(settings, config=config, recipe=recipe)

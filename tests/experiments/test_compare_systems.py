@@ -34,7 +34,7 @@ from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
 
 MARKS = ["oracle", "text-only oracle", "image-only oracle"]
-PARAMETERS = Parameters("smoke", levels=3, codewords=6, clusters=6, codebook_epochs=2, beams=20)
+PARAMETERS = Parameters("smoke", backbone="t5", levels=3, codewords=6, clusters=6, codebook_epochs=2, beams=20)
 SETTINGS = PARAMETERS.settings()
 SETTINGS = replace(SETTINGS, generator=replace(SETTINGS.generator, validate_users=20, measurements=2))
 MAIN = "MACRec"

@@ -63,7 +63,7 @@ def test_measurements_come_after_every_epoch_unless_their_number_is_told():
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_where_a_profile_has_patience_it_can_act(profile):
-    settings = Parameters(profile).generator()
+    settings = Parameters(profile, backbone="t5").generator()
     task = training(leave_one_out(histories(), 5), measure_with=dict)
     task.recipe = replace(settings.recipe, batch=16)
     plan = task.plan(measurements=settings.measurements)

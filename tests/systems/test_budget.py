@@ -18,7 +18,7 @@ from macrec.systems.budget import PROBE, budget_of, effort, matched, pace
 from macrec.tokenizers import GivenIds
 from macrec.training import drain
 
-GENERATOR = replace(Parameters("smoke", beams=12).generator(), validate_users=20, measurements=2)
+GENERATOR = replace(Parameters("smoke", backbone="t5", beams=12).generator(), validate_users=20, measurements=2)
 
 
 @pytest.fixture(scope="module")

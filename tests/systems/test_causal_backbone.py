@@ -96,4 +96,4 @@ def test_the_softmax_over_a_vocabulary_and_an_unknown_backbone_are_refused(conte
             Parameters("smoke", backbone="causal", **{name: value})
     assert Parameters("smoke", backbone="causal").generator().recipe.softmax == "children"
     assert Parameters("smoke", backbone="causal", softmax="level").generator().recipe.softmax == "level"
-    assert Parameters("smoke").generator().recipe.softmax == "level"
+    assert Parameters("smoke", backbone="t5").generator().recipe.softmax == "level"

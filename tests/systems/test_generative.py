@@ -28,7 +28,7 @@ from macrec.training import drain, train
 
 CODES = {"levels": 3, "codewords": 6, "clusters": 6, "codebook_epochs": 3}
 CODEBOOKS = Parameters("smoke", **CODES).codebooks()
-GENERATOR = replace(Parameters("smoke", beams=12).generator(), validate_users=20, measurements=3)
+GENERATOR = replace(Parameters("smoke", backbone="t5", beams=12).generator(), validate_users=20, measurements=3)
 SYSTEMS = {
     "TIGER (text)": lambda context: TIGER(context, "text"),
     "TIGER (image)": lambda context: TIGER(context, "image"),
@@ -71,7 +71,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def make(folder, data, split, embeddings):
     def made(name, folder=folder, codebooks=CODEBOOKS, generator=GENERATOR, **further):
-        settings = replace(Parameters("smoke").settings(), codebooks=codebooks, generator=generator)
+        settings = replace(Parameters("smoke", backbone="t5").settings(), codebooks=codebooks, generator=generator)
         return SYSTEMS[name](Context(folder, data, split, embeddings, settings), **further)
 
     return made
@@ -609,22 +609,24 @@ def test_every_other_parameter_of_the_codebooks_changes_the_loss(make, data, cha
 
 
 def test_every_parameter_of_the_generator_reaches_its_settings():
-    plain = Parameters("smoke").generator()
-    assert Parameters("smoke", epochs=7).generator().recipe == replace(plain.recipe, epochs=7)
-    assert Parameters("smoke", lambda_implicit=0.3).generator().recipe == replace(plain.recipe, lambda_implicit=0.3)
-    assert Parameters("smoke", seed=5).generator().recipe == replace(plain.recipe, seed=5)
-    assert Parameters("smoke", beams=50).generator().decoding == replace(plain.decoding, beams=50)
-    assert Parameters("smoke", size="paper").generator() == replace(plain, config=T5Config())
-    assert Parameters("smoke", size="smoke", epochs=0).generator() == plain
-    profiles = [Parameters(profile).generator() for profile in PROFILES]
+    plain = Parameters("smoke", backbone="t5").generator()
+    assert Parameters("smoke", backbone="t5", epochs=7).generator().recipe == replace(plain.recipe, epochs=7)
+    assert Parameters("smoke", backbone="t5", lambda_implicit=0.3).generator().recipe == replace(
+        plain.recipe, lambda_implicit=0.3
+    )
+    assert Parameters("smoke", backbone="t5", seed=5).generator().recipe == replace(plain.recipe, seed=5)
+    assert Parameters("smoke", backbone="t5", beams=50).generator().decoding == replace(plain.decoding, beams=50)
+    assert Parameters("smoke", backbone="t5", size="paper").generator() == replace(plain, config=T5Config())
+    assert Parameters("smoke", backbone="t5", size="smoke", epochs=0).generator() == plain
+    profiles = [Parameters(profile, backbone="t5").generator() for profile in PROFILES]
     assert all(one != other for place, one in enumerate(profiles) for other in profiles[:place])
     assert profiles[-1].recipe == GeneratorRecipe()
 
 
 def test_without_implicit_alignment_only_its_weight_differs():
-    plain = Parameters("demo").generator()
+    plain = Parameters("demo", backbone="t5").generator()
     assert plain.recipe.lambda_implicit == 0.01
-    assert plain.without_implicit() == Parameters("demo", lambda_implicit=0.0).generator()
+    assert plain.without_implicit() == Parameters("demo", backbone="t5", lambda_implicit=0.0).generator()
 
 
 # The rate of what is looked up
@@ -653,6 +655,6 @@ def test_the_table_factor_reaches_embeddings_and_position_biases_and_nothing_els
 
 
 def test_tiger_over_a_modality_that_is_not_there_is_refused_at_once(tmp_path, data, split):
-    context = Context(tmp_path, data, split, {"text": None}, Parameters("smoke").settings())
+    context = Context(tmp_path, data, split, {"text": None}, Parameters("smoke", backbone="t5").settings())
     with pytest.raises(DataError, match='no modality "sound", only text'):
         TIGER(context, "sound")

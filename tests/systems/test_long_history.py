@@ -36,7 +36,7 @@ def generator(folder, data):
     rng = np.random.default_rng(0)
     codes = np.stack(np.unravel_index(rng.permutation(216)[:ITEMS], (6, 6, 6)), 1)
     ids = {"text": SemanticIds.from_codes(codes, ("a", "b", "c"), (6, 6, 6), data.items["item_id"])}
-    settings = replace(Parameters("smoke", beams=20).generator(), measurements=1, validate_users=5)
+    settings = replace(Parameters("smoke", backbone="t5", beams=20).generator(), measurements=1, validate_users=5)
     settings = replace(settings, recipe=replace(settings.recipe, steps=3))
     return Generative("generator", folder, GivenIds(ids), code_tasks(("text",)), settings)
 

@@ -30,7 +30,7 @@ def system(tmp_path_factory):
     data = load_dataset("curio:tiny")
     split = data.split()
     embeddings = encode_modalities(data, modality_specs("tfidf", "hog-color", "text/title=tfidf:title"))
-    parameters = Parameters("smoke", codewords=8, codebook_epochs=4)
+    parameters = Parameters("smoke", backbone="t5", codewords=8, codebook_epochs=4)
     settings = parameters.settings(data.num_items)
     usual = settings.generator
     recipe = replace(usual.recipe, steps=12, batch=64)

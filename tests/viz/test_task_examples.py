@@ -64,9 +64,9 @@ def test_every_task_shows_its_prompt_whole_ids_and_an_end(training, data):
 
 
 def test_a_generator_with_a_place_per_item_shows_at_each_what_is_read_and_the_next_id(data, tables):
-    tasks = code_tasks(("text", "image"), prompt=0, joint=True)
-    train = leave_one_out(data.histories).train
-    training = of_causal.training(CodeTables(tables, tasks), train, CausalGeneratorConfig(), CausalRecipe(), {})
+    tasks = code_tasks(("text", "image"), prompt=0, joint=True, dense=True)
+    train, config = leave_one_out(data.histories).train, CausalGeneratorConfig(dense=True)
+    training = of_causal.training(CodeTables(tables, tasks), train, config, CausalRecipe(), {})
     rows = ElementTree.fromstring(task_examples(training, data)).findall("tr")[1:]
     assert [row.find("th").text for row in rows] == [task.name for task in tasks]
     for row, task in zip(rows, tasks, strict=True):
@@ -76,7 +76,7 @@ def test_a_generator_with_a_place_per_item_shows_at_each_what_is_read_and_the_ne
         for (reads, arrow, writes), following in zip(ids, [*ids[1:], None], strict=True):
             assert len(reads) == len(task.sources) and not arrow and len(writes) == 1
             assert all(code in spellings(tables[name]) for code, name in zip(reads, task.sources, strict=True))
-            assert writes[0] in spellings(tables[task.target])
+            assert writes[0] in spellings(training.tables.table(task.target))
             if following and task.target in task.sources:
                 assert writes[0] == following[0][task.sources.index(task.target)]
         assert "end" not in "".join(row.itertext())

@@ -80,9 +80,9 @@ def places(tables: CodeTables, task: CodeTask, history: Sequence[int], target: i
 
 
 def id_boxes(tables: CodeTables, modality: str, item: int, dataset: Dataset) -> str:
-    """The semantic ID of one item in one modality."""
-    ids = tables.ids[modality]
-    color = modality_colors(tables.ids)[modality]
+    """The semantic ID of one item in one modality; of `ITEM` its number."""
+    ids = tables.table(modality)
+    color = modality_colors(tables.ids).get(modality, MUTED)
     codes = zip(level_names(ids), ids.codes[item].tolist(), strict=True)
     boxes = "".join(box(f"{level}{code}", color) for level, code in codes)
     title = html.escape(f"{modality} ID of {item_label(dataset, item)}", quote=True)
