@@ -122,7 +122,7 @@ def test_the_verdict_pairs_seeds_whatever_their_order(rows):
 
 def test_the_verdict_writes_a_measure_as_the_table_does(rows):
     assert verdict(rows, "B", "A", "reconstruction") == (
-        "Reconstruction of B compared with A. text: higher from all 3 seeds, 0.300 against 0.250; "
+        "Reconstruction error of B compared with A. text: higher from all 3 seeds, 0.300 against 0.250; "
         "image: lower from all 3 seeds, 0.200 against 0.250."
     )
 
