@@ -17,7 +17,17 @@ from macrec.files import write_json
 from macrec.workbench.doctor import device
 from macrec.workbench.run import environment
 
-MODULES = ("loaders", "encoders", "curio", "quantization", "codebook_training", "generation", "busy", "browser")
+MODULES = (
+    "loaders",
+    "encoders",
+    "curio",
+    "quantization",
+    "codebook_training",
+    "generation",
+    "causal",
+    "busy",
+    "browser",
+)
 RESULTS = Path(__file__).with_name("results.json")
 
 

@@ -37,15 +37,19 @@ def one_thread() -> None:
     torch.set_flush_denormal(True)
 
 
-def random_ids(items: int, modality: str = "text", seed: int = 0) -> SemanticIds:
-    """Distinct random IDs of four levels with 256 codewords each."""
+def random_ids(
+    items: int, modality: str = "text", seed: int = 0, levels: int = LEVELS, codewords: int = CODEWORDS
+) -> SemanticIds:
+    """Distinct random IDs, of four levels with 256 codewords each unless others are named."""
     rng = np.random.default_rng(seed)
-    keys = np.unique(rng.integers(0, CODEWORDS**LEVELS, items + items // 50 + 100))
+    keys = np.unique(rng.integers(0, codewords**levels, items + items // 20 + 100))
     keys = rng.permutation(keys)[:items]
-    codes = np.empty((items, LEVELS), np.int32)
-    for level in range(LEVELS):
-        codes[:, level] = keys >> 8 * (LEVELS - 1 - level) & 255
-    return SemanticIds.from_codes(codes, tuple(f"{modality}_{letter}" for letter in "abcd"), (CODEWORDS,) * LEVELS)
+    codes = np.empty((items, levels), np.int32)
+    for level in range(levels):
+        codes[:, level] = keys // codewords ** (levels - 1 - level) % codewords
+    return SemanticIds.from_codes(
+        codes, tuple(f"{modality}_{letter}" for letter in "abcd"[:levels]), (codewords,) * levels
+    )
 
 
 def random_tables(items: int) -> CodeTables:
