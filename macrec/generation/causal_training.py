@@ -39,7 +39,7 @@ class CausalRecipe:
     the implicit alignment, which `lambda_implicit` weighs.
     """
 
-    epochs: int = 16
+    epochs: int = 24
     steps: int = 0
     batch: int = 128
     learning_rate: float = 3e-3
@@ -128,7 +128,7 @@ class CausalTraining:
             learning_rate=recipe.learning_rate,
             rate_factors=(("codebooks", recipe.table_factor),),
             weight_decay=recipe.weight_decay,
-            tables=("codebooks", "distance_bias", "items"),
+            tables=("codebooks", "distance_bias"),
             warmup=round(recipe.warmup * steps),
             clip=recipe.clip,
             betas=(0.9, 0.98),

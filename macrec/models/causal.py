@@ -30,7 +30,7 @@ class CausalConfig:
     heads: int = 2
     layers: int = 2
     feed_forward: int = 256
-    dropout: float = 0.3
+    dropout: float = 0.4
     buckets: int = 32
     max_distance: int = 128
 

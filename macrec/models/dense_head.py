@@ -1,7 +1,7 @@
 """A dense head: the logit of every item after a state, as one product with a table of item vectors.
 
-It stands beside heads that write codes: an item without a code of its own is told from others by its contents, and an
-item with many events by a vector of its own. As in LIGER (arXiv 2411.18814), section 3.
+It stands beside heads that write codes, which know of an item what its codes keep. Items have no vectors of their own,
+so an item that nobody has taken yet is ranked by its codes and contents. As in LIGER (arXiv 2411.18814), section 3.
 """
 
 from __future__ import annotations
@@ -15,28 +15,22 @@ from torch import Tensor, nn
 class DenseHead(nn.Module):
     """Logits of N items after states `[R, width]`.
 
-    With the state h, the logit of item i is h Q · (codewords of i + contents of i W + a vector of i) + a bias of i;
-    vectors and biases are learned. `contents`: name → vectors `[N, d]`. Q begins as the identity, everything else at
-    deviation 0.02, the biases at 0.
+    With the state h, the logit of item i is h Q · (codewords of i + contents of i W) + a bias of i. `contents`: name →
+    vectors `[N, d]`. Q begins as the identity, W at deviation 0.02, the biases at 0.
     """
 
     def __init__(self, items: int, width: int, contents: Mapping[str, Tensor], generator: torch.Generator) -> None:
         super().__init__()
-
-        def drawn(rows: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, width, generator=generator) * 0.02)
-
         self.query = nn.Parameter(torch.eye(width))
         self.projections = nn.ParameterDict()
         for name, vectors in contents.items():
             self.register_buffer(f"content_{name}", vectors, persistent=False)
-            self.projections[name] = drawn(vectors.shape[1])
-        self.items = drawn(items)
+            self.projections[name] = nn.Parameter(torch.randn(vectors.shape[1], width, generator=generator) * 0.02)
         self.bias = nn.Parameter(torch.zeros(items))
 
     def table(self, codewords: Tensor) -> Tensor:
         """The vectors `[N, width]` of all items, the sums of whose `codewords` are `[N, width]`."""
-        table = codewords + self.items
+        table = codewords
         for name, projection in self.projections.items():
             table = table + self.get_buffer(f"content_{name}") @ projection
         return table

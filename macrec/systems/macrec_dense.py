@@ -11,8 +11,8 @@ from macrec.systems.registry import TWO_MODALITIES, Context, Entry
 def macrec_dense(context: Context) -> MACRec:
     """MACRec whose states also give the logit of every item, as one more path that is fused with those of the IDs.
 
-    The dense head is LIGER's (arXiv 2411.18814): a product of the state with a table that adds the item's codewords,
-    its contents and a vector of its own (`macrec.models.dense_head`). It was not published with MACRec: it measures
+    The dense head is LIGER's (arXiv 2411.18814): a product of the state with a table that adds the item's codewords
+    and its contents (`macrec.models.dense_head`). It was not published with MACRec: it measures
     what codes lose. How much each path counts is chosen on validation users.
     """
     settings = replace(context.settings, generator=context.settings.generator.with_dense_head())

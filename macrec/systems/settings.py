@@ -101,7 +101,7 @@ PROFILES = {
         t5=SMALL,
         generator=replace(SHORT, epochs=3),
         causal=CausalGeneratorConfig(),
-        causal_recipe=CausalRecipe(epochs=16),
+        causal_recipe=CausalRecipe(),
         validate_users=250,
         measurements=6,
         sasrec=SASRecRecipe(),
@@ -176,7 +176,7 @@ class Parameters:
     clusters: int = 512
     codebook_epochs: int = 0
     network: str = ""
-    backbone: str = "t5"
+    backbone: str = "causal"
     content: int = 64
     lambda_implicit: float = 0.01
     epochs: int = 0

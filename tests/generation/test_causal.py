@@ -87,15 +87,14 @@ def test_the_probabilities_of_all_ids_sum_to_one_and_a_wide_beam_finds_the_exact
         np.testing.assert_allclose(found.scores, best.numpy(), atol=1e-5)
 
 
-def test_the_dense_head_adds_codewords_contents_and_a_vector_of_every_item():
+def test_the_dense_head_adds_codewords_and_contents_of_every_item():
     made = model(content=True, dense=True)
     states = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
     logits = made.item_logits(states)
     for item in range(ITEMS):
         codewords = sum(made.codebooks[slot, made.codes[item, slot]] for slot in range(5))
         contents = made.get_buffer("content_text")[item] @ made.dense.projections["text"]
-        vector = codewords + contents + made.dense.items[item]
-        expected = (states @ made.dense.query) @ vector + made.dense.bias[item]
+        expected = (states @ made.dense.query) @ (codewords + contents) + made.dense.bias[item]
         torch.testing.assert_close(logits[:, item], expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="no dense head"):
         model().item_logits(states)

@@ -27,7 +27,7 @@ from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain, train
 
 CODES = {"levels": 3, "codewords": 6, "clusters": 6, "codebook_epochs": 3}
-CODEBOOKS = Parameters("smoke", **CODES).codebooks()
+CODEBOOKS = Parameters("smoke", backbone="t5", **CODES).codebooks()
 GENERATOR = replace(Parameters("smoke", backbone="t5", beams=12).generator(), validate_users=20, measurements=3)
 SYSTEMS = {
     "TIGER (text)": lambda context: TIGER(context, "text"),
@@ -578,7 +578,7 @@ def test_every_setting_of_the_generation_loss_changes_it(data, split, changed):
 
 def codebook_losses(make, data, **changed):
     """The loss, the terms and the encoder's gradient of MACRec's codebooks at the last step, by fresh ones."""
-    system = make("MACRec", codebooks=Parameters("smoke", **CODES | changed).codebooks())
+    system = make("MACRec", codebooks=Parameters("smoke", backbone="t5", **CODES | changed).codebooks())
     task = codebooks_of(system, data).task
     task.module.train()
     loss, terms = task.losses(task.steps - 1)
