@@ -89,7 +89,9 @@ def test_the_answer_is_the_recommendation_and_the_paths_add_up_to_it(page, opene
         np.testing.assert_allclose(answer.scores, sum(path.weight * path.scores for path in answer.paths))
         pushes = sum(path.pushes for path in answer.paths)
         np.testing.assert_allclose(pushes, answer.scores - answer.scores.mean(), atol=1e-12)
-        assert {path.name for path in answer.paths} == {"text→text", "image→image", "text→image", "image→text"}
+        between = {task for task in opened.macrec.decoder.tables.tasks if task.kind == "sequence"}
+        assert {path.task for path in answer.paths} == between and len(between) >= 4
+        assert [path.weight > 0 for path in answer.paths] == sorted(path.weight > 0 for path in answer.paths)[::-1]
         for path in answer.paths:
             exact = opened.macrec.decoder.exact_scores(opened.test.take(np.array([user])), path.task.name)[0]
             np.testing.assert_allclose(path.scores, exact[answer.items], rtol=1e-4)
@@ -186,7 +188,7 @@ def test_the_search_is_shown_on_demand_in_a_frame_of_its_own(page):
     assert not page.trace.value
     page.search.value = 1
     frame = html.unescape(page.trace.value)
-    assert page.trace.value.startswith("<iframe") and "Beam search image→image" in frame
+    assert page.trace.value.startswith("<iframe") and re.search("Beam search (image|text.image)→image", frame)
     assert f"Recommendation 1 is “{titles(page.next_tiles)[0].partition(' ')[2].removeprefix('✓ ')}”." in frame
     page.next_tiles.buttons[3].click()
     assert "Recommendation 4 is" in html.unescape(page.trace.value) and "true next item" not in page.trace.value

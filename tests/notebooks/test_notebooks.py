@@ -14,6 +14,7 @@ from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.images import NoImages
 from macrec.experiments.results import MASKED, METRICS, masked
 from macrec.systems.registry import entries
+from macrec.systems.settings import Parameters
 from macrec.workbench.notebooks import find_notebooks
 from macrec.workbench.parameters import declared_parameters
 from macrec.workbench.runner import run_notebooks
@@ -47,6 +48,12 @@ def test_begins_with_a_question_and_flat_parameters_and_ends_with_a_record(path)
     parameters = declared_parameters(path)
     assert {"dataset", "profile", "sample_users", "seed", "live", "out"} <= set(parameters)
     assert all(isinstance(value, str | int | float | bool) for value in parameters.values())
+
+
+@pytest.mark.parametrize("number", ["06", "07", "08"])
+def test_what_a_notebook_trains_is_what_a_program_trains_by_default(number):
+    declared = declared_parameters(find_notebooks([number])[0])
+    assert Parameters.from_values(declared) == Parameters()
 
 
 @each

@@ -113,7 +113,7 @@ def test_it_is_enough_alone(opened, data, split, capsys, backbone):
     assert context.modalities == (COLLABORATIVE,)
     made = systems(context, "TIGER")
     assert [*made] == ["TIGER (collaborative)"] and open_generator(context, "MACRec").name == "TIGER (collaborative)"
-    assert "TIGER replaces MACRec" in capsys.readouterr().out
+    assert "MACRec, as it needs two modalities; TIGER replaces it" in capsys.readouterr().out
 
 
 def test_what_is_trained_depends_on_the_training_events(opened, data, split):
