@@ -44,7 +44,7 @@ def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
                 if how in alike and (how != "published" or len(together) == 2):
                     add(name, how, fuse(rankings, how, 20))
     if len(decoder.paths) > 1:
-        asked = " + ".join(short(decoder.tables.tasks[path].name) for path in decoder.paths)
+        asked = ", ".join(short(decoder.tables.tasks[path].name) for path in decoder.paths)
         add(asked, "tuned", decoder.recommend(samples, 20))
     return pl.DataFrame(rows)
 
@@ -61,7 +61,7 @@ def groups_of_paths(tasks: Sequence[CodeTask]) -> dict[str, list[str]]:
     if groups["paths from one"] == groups["paths within"]:
         del groups["paths from one"]
     return {
-        " + ".join(map(short, group)) if len(group) == 2 else f"{len(group)} {kind}": group
+        ", ".join(map(short, group)) if len(group) == 2 else f"{len(group)} {kind}": group
         for kind, group in groups.items()
         if len(group) > 1
     }

@@ -8,8 +8,8 @@ def test_paths_that_read_everything_are_fused_apart_from_those_that_read_one_mod
     groups = groups_of_paths([task for task in code_tasks(("text", "image"), joint=True) if task.kind == "sequence"])
     names = {group: [name.split(",")[0] for name in paths] for group, paths in groups.items()}
     assert names == {
-        "text+image→text + text+image→image": ["text+image→text", "text+image→image"],
-        "text→text + image→image": ["text→text", "image→image"],
+        "text+image→text, text+image→image": ["text+image→text", "text+image→image"],
+        "text→text, image→image": ["text→text", "image→image"],
         "4 paths from one": ["text→text", "image→image", "text→image", "image→text"],
     }
 

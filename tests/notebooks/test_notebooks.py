@@ -194,7 +194,7 @@ def test_06_asks_every_path_and_finds_what_the_beam_misses(run):
     asked = [(row["paths"], row["fusion"]) for row in found["fusions"]]
     paths = [f"{task['source']}→{task['target']}" for task in found["generator"]["tasks"] if task["kind"] == "sequence"]
     assert [name for name, fusion in asked if not fusion] == paths and len(paths) >= 4
-    within = [fusion for name, fusion in asked if name == "text→text + image→image" and fusion != "tuned"]
+    within = [fusion for name, fusion in asked if name == "text→text, image→image" and fusion != "tuned"]
     assert sorted(within) == ["logmeanexp", "mean_floor", "published", "union_rescore"]
     assert len([fusion for name, fusion in asked if name == "4 paths from one"]) == 3
     assert asked[-1][1] == "tuned"
