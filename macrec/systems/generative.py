@@ -26,7 +26,7 @@ from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.backbones import Backbone, Config, GeneratorTask, Recipe, backbone_of
 from macrec.generation.batches import CodeTables
 from macrec.generation.decoder import DecodingOptions, PathDecoder
-from macrec.generation.fusion_weights import tuned_weights
+from macrec.generation.fusion_weights import WEIGHING_USERS, tuned_weights
 from macrec.generation.states import StateSnapshots, item_states
 from macrec.generation.tasks import CodeTask, code_tasks
 from macrec.generation.training import GeneratorRecipe
@@ -137,7 +137,8 @@ class Generative:
             self.ends = (event,)
             yield event
         weighted = len(decoder.paths) > 1 and settings.decoding.fusion != "published"
-        if weighted and len(asked) and settings.decoding.weights is None:
+        if weighted and len(split.valid) and settings.decoding.weights is None:
+            asked = validation_users(split, WEIGHING_USERS, settings.recipe.seed)
             decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
 
     def new_training(self, data: Dataset, split: Split) -> GeneratorTask:

@@ -11,7 +11,7 @@ from macrec.data.split import Samples, Split
 from macrec.evaluation.validation import validation_users
 from macrec.generation.decoder import DecodingOptions, rankings_of
 from macrec.generation.fusion import best, fuse
-from macrec.generation.fusion_weights import tuned_weights
+from macrec.generation.fusion_weights import WEIGHING_USERS, tuned_weights
 from macrec.systems.generative import Generative
 from macrec.systems.registry import TWO_MODALITIES, Entry
 from macrec.systems.tiger import TIGER
@@ -36,7 +36,7 @@ class LateFusion:
             yield from part.fit(data, split)
         settings = self.parts[0].settings
         self.options = settings.decoding
-        asked = validation_users(split, settings.validate_users, settings.recipe.seed)
+        asked = validation_users(split, WEIGHING_USERS, settings.recipe.seed)
         if len(asked) and self.options.weights is None and self.options.fusion != "published":
             self.options = replace(self.options, weights=tuned_weights(self, asked))
 

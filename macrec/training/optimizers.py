@@ -76,5 +76,6 @@ class Optimizers:
 
 
 def optimizer_of(name: str, parameter: Tensor, plan: Plan) -> str:
-    """Which optimizer updates a parameter: "muon" for matrices that the plan names, "adamw" for all else."""
-    return "muon" if parameter.ndim == 2 and name.startswith(plan.muon) and plan.muon else "adamw"
+    """Which optimizer updates a parameter: "muon" for matrices that the plan names and are no tables, else "adamw"."""
+    matrix = parameter.ndim == 2 and not plan.is_table(name)
+    return "muon" if matrix and plan.muon and name.startswith(plan.muon) else "adamw"

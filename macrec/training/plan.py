@@ -40,11 +40,11 @@ class Plan:
 
     `steps` in all; an event every `report_every` steps, measured every `measure_every`, and at the last. The learning
     rate climbs over `warmup` steps, then falls by a cosine to zero ("cosine") or stays ("constant"). `rate_factors`:
-    (beginning of a name, factor) pairs; weights so named learn at the rate times the first factor that fits.
-    `betas` are AdamW's. Matrices whose names begin with one of `muon` are updated by Muon at `muon_rate`, which
-    follows the same schedule. `weight_decay` is for matrices, unless `decay` is "all": not for norms and biases,
-    and not for `tables`, weights that are looked up row by row, named by a part of their dotted name, whose rare
-    rows decay would forget. `clip`: the largest norm of the gradient. `keep`: weights to take from the best
+    (beginning of a name, factor) pairs; weights so named learn at the rate times the first factor that fits. `betas`
+    are AdamW's. Matrices other than `tables` whose names begin with one of `muon` are updated by Muon at `muon_rate`,
+    which follows the same schedule. `weight_decay` is for matrices, unless `decay` is "all": not for norms and
+    biases, and not for `tables`, weights that are looked up row by row, named by a part of their dotted name, whose
+    rare rows decay would forget. `clip`: the largest norm of the gradient. `keep`: weights to take from the best
     measurement rather than from the last step.
 
     With `patience`, training stops after so many measurements in a row that bettered neither the first of `keep` nor
@@ -81,9 +81,13 @@ class Plan:
         """What the learning rate of the weight `name` is multiplied with."""
         return next((factor for start, factor in self.rate_factors if name.startswith(start)), 1.0)
 
+    def is_table(self, name: str) -> bool:
+        """Whether the weight `name` is looked up row by row."""
+        return not set(self.tables).isdisjoint(name.split("."))
+
     def decayed(self, name: str, weight: Tensor) -> float:
         """The weight decay of the weight `name`."""
-        matrix = weight.ndim > 1 and not set(self.tables) & set(name.split("."))
+        matrix = weight.ndim > 1 and not self.is_table(name)
         return self.weight_decay if matrix or self.decay == "all" else 0.0
 
     def rate(self, step: int) -> float:
