@@ -120,10 +120,11 @@ class CausalGenerator(CodeGenerator):
         states: Tensor = self.transformer(self.inputs(items, read), inside)
         return states
 
-    def alone(self, items: Tensor, modality: int) -> Tensor:
-        """The states `[R, width]` after a history of one of `items` `[R]` each, of which one modality is read."""
-        one = torch.ones((len(items), 1), dtype=torch.bool, device=items.device)
-        return self.states(items, one, self.view(len(items), [modality]))
+    def alone(self, items: Tensor, modalities: Sequence[int]) -> Tensor:
+        """The states `[M, R, width]` after a history of one of `items` `[R]` each, of which one modality is read."""
+        one = torch.ones((len(modalities) * len(items), 1), dtype=torch.bool, device=items.device)
+        views = torch.cat([self.view(len(items), [modality]) for modality in modalities])
+        return self.states(items.repeat(len(modalities)), one, views).view(len(modalities), len(items), -1)
 
     def view(self, rows: int, read: Sequence[int]) -> Tensor:
         """What `inputs` is to read in each of so many rows, `[rows, M]`: the modalities of these numbers."""
@@ -144,7 +145,7 @@ class CausalGenerator(CodeGenerator):
         return logits
 
     def losses(self, states: Tensor, items: Tensor, tries: Sequence[CodeTrie], normalize: Normalize) -> Tensor:
-        """-log p in nats of each of `items` `[R]` in all `targets`, one row each, `[M, R]` or `[M + 1, R]`.
+        """-log p of the ID of each of `items` `[R]` in every modality, `[M, R]`, in nats.
 
         `tries`: of the IDs, in order. `normalize` as in `beam_search`; "vocabulary" is "level" here, as every level has
         tokens of its own.
@@ -162,9 +163,11 @@ class CausalGenerator(CodeGenerator):
                     among = among.gather(1, children.codes).masked_fill(~children.exists, -torch.inf)
                 total = total + among.logsumexp(1) - own[slot]
             found.append(total)
-        if self.dense is not None:
-            found.append(cross_entropy(self.item_logits(states).float(), items, reduction="none"))
         return torch.stack(found)
+
+    def item_losses(self, states: Tensor, items: Tensor) -> Tensor:
+        """-log p of each of `items` `[R]` by the dense head, `[R]`, in nats. Raises ValueError without one."""
+        return cross_entropy(self.item_logits(states).float(), items, reduction="none")
 
     def scorer(
         self, tables: CodeTables, task: int, samples: Samples, normalize: Normalize
@@ -176,7 +179,7 @@ class CausalGenerator(CodeGenerator):
     def item_states(self, tables: CodeTables, modality: int, batch: int) -> Tensor:
         """The state `[N, width]` after a history of one item, of which one modality is read."""
         items = torch.arange(len(self.codes), device=self.codes.device)
-        return torch.cat([self.alone(part, modality) for part in torch.split(items, batch)])
+        return torch.cat([self.alone(part, [modality])[0] for part in torch.split(items, batch)])
 
 
 def newest_states(model: CausalGenerator, task: CodeTask, samples: Samples) -> Tensor:

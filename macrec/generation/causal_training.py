@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from macrec.data.windows import WindowBatches, Windows
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.causal import CausalGenerator, newest_states
-from macrec.generation.tasks import CodeTask
+from macrec.generation.tasks import ITEM, CodeTask
 from macrec.generation.trie import CodeTrie
 from macrec.tokenizers.contrastive import info_nce
 from macrec.training import VALIDATION_LOSS, Keep, Plan, Usage, Watch, generator_for
@@ -50,12 +51,12 @@ class CausalRecipe:
     warmup: float = 0.03
     clip: float = 1.0
     max_history: int = 20
-    joint_share: float = 0.7
+    joint_share: float = 0.9
     dense_weight: float = 1.0
     softmax: Literal["children", "level"] = "children"
     item_weight: float = 0.01
     lambda_implicit: float = 0.01
-    items: int = 128
+    items: int = 64
     temperature: float = 0.1
     monitor: str = "NDCG@10/validation"
     patience: int | None = None
@@ -105,8 +106,6 @@ class CausalTraining:
             [[(source, name) in paths for name in module.targets] for source in sources], device=self.device
         )
         """`[V, M]` or, with a dense head, `[V, M + 1]`: the targets that are asked for under each view."""
-        self.weights = torch.ones(len(module.targets), device=self.device)
-        self.weights[len(names) :] = recipe.dense_weight
         self.item_tasks = [
             (names.index(task.source), names.index(task.target)) for task in tasks if task.kind == "item"
         ]
@@ -149,46 +148,51 @@ class CausalTraining:
         view = torch.multinomial(
             self.shares, len(batch.inside), replacement=True, generator=generator_for(recipe.seed, VIEWS, step)
         ).to(self.device)
-        states = module.states(events[places].long(), batch.inside, self.reads[view].to(module.codebooks.dtype))
-        per_id = module.losses(states[asked], events[places[asked] + 1].long(), self.tries, recipe.softmax)
+        states = module.states(events[places].long(), batch.inside, self.reads[view].to(module.codebooks.dtype))[asked]
+        targets = events[places[asked] + 1].long()
+        count = len(module.modalities)
+        chosen, alone = targets[:0], states[:0].expand(count, 0, -1)
+        if count > 1 and ((self.item_tasks and recipe.item_weight) or recipe.lambda_implicit):
+            random = generator_for(recipe.seed, ITEMS, step)
+            chosen = torch.randperm(len(module.codes), generator=random)[: recipe.items].to(self.device)
+            alone = module.alone(chosen, range(count))
+        # The heads are asked once, for the places of the histories and for the single items.
+        asked_of = torch.cat([states, alone.flatten(0, 1)]), torch.cat([targets, chosen.repeat(count)])
+        every = module.losses(*asked_of, self.tries, recipe.softmax)
+        per_id, of_items = every[:, : len(states)], every[:, len(states) :].view(count, count, -1)
         written = self.writes[view][:, None].expand(*batch.asked.shape, -1)[batch.asked].T
-        ids = written[: len(module.modalities)].sum(0)
-        loss = (per_id * written * self.weights[:, None]).sum(0).div(ids).mean()
+        loss = (per_id * written[:count]).sum(0).div(written[:count].sum(0)).mean()
         terms = {
             name: per_id[number][written[number]].mean()
-            for number, name in enumerate(module.targets)
+            for number, name in enumerate(module.modalities)
             if written[number].any()
         }
-        if len(module.modalities) > 1 and ((self.item_tasks and recipe.item_weight) or recipe.lambda_implicit):
-            total = len(module.codes)
-            chosen = torch.randperm(total, generator=generator_for(recipe.seed, ITEMS, step))[: recipe.items]
-            chosen = chosen.to(self.device)
-            alone = [module.alone(chosen, number) for number in range(len(module.modalities))]
-            if self.item_tasks and recipe.item_weight:
-                per_modality = [module.losses(state, chosen, self.tries, recipe.softmax) for state in alone]
-                terms["item tasks"] = torch.stack([per_modality[one][two] for one, two in self.item_tasks]).mean()
-                loss = loss + recipe.item_weight * terms["item tasks"]
-            if recipe.lambda_implicit:
-                terms["implicit"] = torch.stack(
-                    [
-                        info_nce(first, second, recipe.temperature)
-                        for place, first in enumerate(alone)
-                        for second in alone[place + 1 :]
-                    ]
-                ).sum()
-                loss = loss + recipe.lambda_implicit * terms["implicit"]
+        if module.dense is not None and written[count].any():
+            terms[ITEM] = module.item_losses(states[written[count]], targets[written[count]]).mean()
+            loss = loss + recipe.dense_weight * terms[ITEM]
+        if self.item_tasks and recipe.item_weight and len(chosen):
+            terms["item tasks"] = torch.stack([of_items[two, one] for one, two in self.item_tasks]).mean()
+            loss = loss + recipe.item_weight * terms["item tasks"]
+        if recipe.lambda_implicit and len(chosen):
+            pairs = [info_nce(first, second, recipe.temperature) for first, second in combinations(alone, 2)]
+            terms["implicit"] = torch.stack(pairs).sum()
+            loss = loss + recipe.lambda_implicit * terms["implicit"]
         return loss, terms
 
     @torch.no_grad()
     def loss_of(self, samples: Samples, tasks: Sequence[int], batch: int = 256) -> float:
         """The loss of the targets of `samples` on the paths of these tasks, nats per ID: the mean, module as it is."""
-        names, total = self.module.targets, 0.0
+        module, total = self.module, 0.0
         for at in range(0, len(samples), batch):
             part = samples.take(np.arange(at, min(at + batch, len(samples))))
             targets = torch.from_numpy(part.targets).to(self.device).long()
             for task in (self.tables.tasks[number] for number in tasks):
-                target, state = names.index(task.target), newest_states(self.module, task, part)
-                losses = self.module.losses(state, targets, self.tries, self.recipe.softmax)[target]
+                state = newest_states(module, task, part)
+                if task.target == ITEM:
+                    losses = module.item_losses(state, targets)
+                else:
+                    every = module.losses(state, targets, self.tries, self.recipe.softmax)
+                    losses = every[module.modalities.index(task.target)]
                 total += float(losses.double().sum())
         return total / (len(samples) * len(tasks))
 

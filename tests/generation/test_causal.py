@@ -65,7 +65,7 @@ def test_the_loss_at_every_place_is_that_of_a_search_after_the_history_up_to_it(
     items = task.windows.events[batch.places[batch.inside]].long()
     states = made.states(items, batch.inside)[batch.asked[batch.inside]]
     targets = task.windows.events[batch.places[batch.asked] + 1].long()
-    losses = made.losses(states, targets, tries(), normalize)
+    losses = [*made.losses(states, targets, tries(), normalize), made.item_losses(states, targets)]
     # Every asked place as a sample of its own: the history of its window up to it.
     ends = (batch.places[batch.asked] + 1).numpy()
     begins = batch.places[:, :1].expand_as(batch.places)[batch.asked].numpy()
