@@ -106,15 +106,15 @@ def test_a_profile_chooses_network_and_epochs_unless_they_are_given(profile):
 @pytest.mark.parametrize("items", [10, 160, 300, 2_000, 6_250, 20_000, 1_000_000, 100_000_000])
 def test_the_size_of_the_codebooks_follows_the_catalog_unless_told_otherwise(items):
     sizes = Parameters("smoke").codebooks(items).config.rqvae.sizes
-    assert len(set(sizes)) == 1 and 4 <= len(sizes) <= MOST_LEVELS
+    assert len(set(sizes)) == 1 and 3 <= len(sizes) <= MOST_LEVELS
     assert sizes[0] == 16 or items >= 10 * sizes[0]
     assert sizes[0] ** len(sizes) >= 100 * items
     assert Parameters("smoke", levels=3, codewords=7).codebooks(items).config.rqvae.sizes == (7, 7, 7)
     assert Parameters("smoke", levels=2).codebooks(items).config.rqvae.sizes == sizes[:1] * 2
 
 
-def test_the_built_in_catalog_has_four_levels_of_64_codewords_and_a_published_one_of_256():
-    assert Parameters("demo").codebooks().config.rqvae.sizes == (64,) * 4
+def test_the_built_in_catalog_has_three_levels_of_128_codewords_and_a_published_one_four_of_256():
+    assert Parameters("demo").codebooks().config.rqvae.sizes == (128,) * 3
     for items in (6_250, 9_922, 12_101):  # Instruments (MQL4GRec, LC-Rec) and Beauty
         assert Parameters("demo").codebooks(items).config.rqvae.sizes == (256,) * 4
 
