@@ -22,6 +22,7 @@ from macrec.viz.figures.system_rows import MARKS
 
 PAGE = Path(__file__).with_name("recommenders.md")
 DATA = PAGE.with_suffix(".json")
+CHOICES = PAGE.with_name("choices.json")
 METRIC = "NDCG@10"
 
 INTRODUCTION = """# Which recommender wins?
@@ -50,11 +51,13 @@ by notebook 08 with `asked=validation`, which ranks them in place of the test us
 Then notebook 08 runs once on the test users with the chosen values. [docs/codebooks.md](codebooks.md) describes how the weight of
 the contrastive term was chosen.
 
-On the backbone `t5` an epoch of MACRec, with six tasks, has about four times the samples of one of TIGER. The tables of generators below compare equal epochs.
+A causal generator, the default, reads every history once per epoch and asks every place of it for the IDs of the next item, whatever
+its tasks: equal epochs are equal steps for TIGER, MQL4GRec and MACRec, and each table of efforts lists what they took. On the
+backbone `t5`, the published encoder-decoder, an epoch of MACRec, with six tasks, has about four times the samples of one of TIGER.
 `budget=steps` gives every generator as many optimizer steps as MACRec takes for its epochs, `budget=seconds` as many as take the same
-CPU time (the pace of each is measured once and stored, so its checkpoint can be reused); a table lists what each training took. There are two
-controls: the TIGERs on text and on pictures *fused late*, which have two modalities and twice the budget but are trained
-separately, and in the ablation MACRec without any of its terms.
+CPU time (the pace of each is measured once and stored, so its checkpoint can be reused). There are two controls: the TIGERs on text
+and on pictures *fused late*, which have two modalities and twice the budget but are trained separately, and in the ablation MACRec
+without any of its terms. *MACRec with dense head* also ranks the items themselves, which MACRec as published does not.
 
 Weight decay applies to matrices only. Before, AdamW also decayed norms, biases and embedding tables, the tables of short trainings
 at thirty times the rate. NDCG@10 on the built-in catalog, unmasked:
@@ -83,7 +86,15 @@ term was larger.
 def page(studies: list[dict[str, Any]]) -> str:
     """The whole page."""
     summary = "\n".join(f"- {sentence}" for study in studies for sentence in sentences(study))
-    return INTRODUCTION + "\n" + summary + "\n" + METHOD + "".join("\n" + section(study) for study in studies)
+    choices = json.loads(CHOICES.read_text(encoding="utf-8"))
+    sections = "".join("\n" + section(study) for study in studies)
+    return INTRODUCTION + "\n" + summary + "\n" + METHOD + "\n" + tried(choices) + sections
+
+
+def tried(choices: dict[str, Any]) -> str:
+    """The tables of what was tried on validation users before the test users were asked."""
+    tables = "\n\n".join(markdown(pl.DataFrame(rows)) for rows in choices["tables"])
+    return f"## {choices['name']}\n\n{choices['about']}\n\n{tables}\n"
 
 
 def sentences(study: dict[str, Any]) -> list[str]:
