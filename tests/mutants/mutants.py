@@ -119,10 +119,10 @@ MUTANTS = [
     *mutants(
         "macrec/generation/fusion.py",
         "tests/generation/test_fusion.py",
-        ("share = share / share.sum()", "share = share"),
+        ("NDArray[np.float64], share / share.sum())", "NDArray[np.float64], share)"),
         ("np.where(ranked.all(2), total / 2 + 1, total)", "np.where(ranked.all(2), total / 2, total)"),
         ("np.where(ranked, scores, np.inf).min(1", "np.where(ranked, scores, -np.inf).max(1"),
-        ("fused = np.log(np.exp(known - top) @ share) + top[..., 0]", "fused = np.log(np.exp(known - top) @ share)"),
+        ("np.log(np.exp(scores - top) @ share) + top[..., 0]", "np.log(np.exp(scores - top) @ share)"),
     ),
     *mutants(
         "macrec/generation/training.py",
@@ -157,7 +157,48 @@ MUTANTS = [
         ("branch = scorer.fork()", "branch = scorer"),
         ("return float(np.mean(lacking.any(1)))", "return float(np.mean(lacking))"),
     ),
+    *mutants(
+        "macrec/generation/exact.py",
+        "tests/generation/test_exact.py",
+        ("(end - first == 1)", "(end - first <= 2)"),
+    ),
+    *mutants(
+        "macrec/generation/causal.py",
+        "tests/generation/test_causal.py",
+        ("part * read[:, number, None]", "part"),
+        ("among.logsumexp(1) - own[slot]", "among.logsumexp(1) - own[0]"),
+        ("newest = (inside.sum(1).cumsum(0) - 1)", "newest = (inside.sum(1).cumsum(0) - inside.sum(1))"),
+        ("prefix[users, parents] + ", ""),
+        ("read = read.repeat_interleave(inside.sum(1), 0)", "read = read.repeat_interleave(inside.sum(1), 0).flip(0)"),
+    ),
+    *mutants(
+        "macrec/generation/causal_training.py",
+        "tests/generation/test_causal.py",
+        ("events[places[asked] + 1]", "events[places[asked]]"),
+        ("of_items[two, one]", "of_items[one, two]"),
+        ("recipe.item_weight * terms", "terms"),
+        ("recipe.dense_weight * terms", "terms"),
+        ("generator_for(recipe.seed, VIEWS, step)", "generator_for(recipe.seed, VIEWS)"),
+    ),
+    *mutants(
+        "macrec/models/causal.py",
+        "tests/models/test_causal.py tests/generation/test_causal.py",
+        (".triu(1)", ".triu(2)"),
+    ),
+    *mutants(
+        "macrec/models/dense_head.py",
+        "tests/generation/test_causal.py",
+        (".T + self.bias", ".T"),
+        ("table + self.get_buffer", "table - self.get_buffer"),
+    ),
     # --- training -----------------------------------------------------------------------------------------------------
+    *mutants(
+        "macrec/training/muon.py",
+        "tests/training/test_muon.py",
+        ("parameter.grad.lerp(kept, momentum)", "kept"),
+        ("math.sqrt(max(1.0, rows / columns))", "1.0"),
+        ('(1 - group["lr"] * group["weight_decay"])', "(1)"),
+    ),
     *mutants(
         "macrec/training/plan.py",
         "tests/test_training.py tests/training/test_optimizer.py",
@@ -204,10 +245,21 @@ MUTANTS = [
     *mutants(
         "macrec/systems/transition_graph.py",
         "tests/systems/test_baselines.py",
-        ("np.full(len(place), 1.0 / gap)", "np.full(len(place), 1.0)"),
-        ("place = train.target[train.target - gap >= train.start]", "place = train.target[train.target - gap >= 0]"),
         ("settings.reverse * counts.T", "settings.reverse * counts"),
         ("** -power", "** power"),
+    ),
+    *mutants(
+        "macrec/data/transitions.py",
+        "tests/systems/test_baselines.py tests/encoders/test_collaborative.py",
+        ("np.full(len(place), 1.0 / gap)", "np.full(len(place), 1.0)"),
+        ("place = train.target[train.target - gap >= train.start]", "place = train.target[train.target - gap >= 0]"),
+    ),
+    *mutants(
+        "macrec/encoders/collaborative.py",
+        "tests/encoders/test_collaborative.py",
+        ("counts + counts.T", "counts"),
+        ("kept = pmi > 0", "kept = pmi > 1"),
+        ("* np.sqrt(lengths)", ""),
     ),
     # --- alignment, data ----------------------------------------------------------------------------------------------
     *mutants(
