@@ -137,9 +137,9 @@ class Generative:
             self.ends = (event,)
             yield event
         weighted = len(decoder.paths) > 1 and settings.decoding.fusion != "published"
-        if weighted and len(split.valid) and settings.decoding.weights is None:
-            asked = validation_users(split, WEIGHING_USERS, settings.recipe.seed)
-            decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, asked))
+        if weighted and len(asked) and settings.decoding.weights is None:
+            more = validation_users(split, WEIGHING_USERS, settings.recipe.seed)
+            decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, more))
 
     def new_training(self, data: Dataset, split: Split) -> GeneratorTask:
         """A fresh generator and its samples, over the IDs that the first stage has given."""

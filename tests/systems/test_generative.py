@@ -14,6 +14,7 @@ from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.validation import validation_metrics, validation_users
 from macrec.generation.batches import CodeTables
+from macrec.generation.fusion_weights import WEIGHING_USERS
 from macrec.generation.states import item_states
 from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import code_tasks
@@ -268,7 +269,7 @@ def test_paths_count_as_validation_users_say_unless_it_was_decided(data, split, 
     assert decided.decoder.options == given.decoding
     weights = tuned.decoder.options.weights
     assert replace(tuned.decoder.options, weights=None) == GENERATOR.decoding and sum(weights) == pytest.approx(1)
-    asked = validation_users(split, GENERATOR.validate_users, GENERATOR.recipe.seed)
+    asked = validation_users(split, WEIGHING_USERS, GENERATOR.recipe.seed)
 
     def measured(weights):
         tuned.decoder.options = replace(GENERATOR.decoding, weights=weights)

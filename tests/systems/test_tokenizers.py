@@ -35,9 +35,9 @@ def embeddings(data):
         ("TIGER (text)", {"tokenizer": "rkmeans", "conflicts": "digit"}),
         ("TIGER (image)", {"tokenizer": "opq", "softmax": "children"}),
         ("MQL4GRec", {"tokenizer": "rqvae", "quantizer": "ema", "conflicts": "hungarian"}),
-        ("MQL4GRec", {"tokenizer": "rkmeans+", "softmax": "vocabulary"}),
+        ("MQL4GRec", {"tokenizer": "rkmeans+", "backbone": "t5", "softmax": "vocabulary"}),
         ("MACRec", {"tokenizer": "cross-modal", "quantizer": "gumbel", "conflicts": "rank"}),
-        ("MACRec", {"tokenizer": "rkmeans", "implicit": "published"}),
+        ("MACRec", {"tokenizer": "rkmeans", "backbone": "t5", "implicit": "published"}),
     ],
 )
 def test_a_generator_learns_and_ranks_over_any_tokenizer(tmp_path: Path, data, embeddings, system, options):
