@@ -188,8 +188,8 @@ def test_cross_modal_terms_work_with_any_quantizer(tmp_path, data, embeddings, s
         ({"tokenizer": "opq:metric=l2"}, 'tokenizer opq has no option "metric"; its options are rotate'),
         ({"quantizer": "words"}, 'no quantizer "words"'),
         ({"conflicts": "words"}, 'no way "words" to resolve conflicts'),
-        ({"softmax": "words"}, 'no softmax "words"; choose one of children, level, vocabulary'),
-        ({"implicit": "words"}, 'no implicit "words"; choose one of paired, published'),
+        ({"backbone": "t5", "softmax": "words"}, 'no softmax "words"; choose one of children, level, vocabulary'),
+        ({"backbone": "t5", "implicit": "words"}, 'no implicit "words"; choose one of paired, published'),
     ],
 )
 def test_unknown_names_are_refused_with_what_there_is(parameters, what):
