@@ -111,7 +111,9 @@ def sentences(study: dict[str, Any]) -> list[str]:
         f"unmasked, {best[1]} with {values[1]:.4f} masked."
     )
     for protocol, differences in study["differences"].items():
-        summary[-1] += f"\n  - Against the {study['reference']}, {protocol}: {verdicts(differences)}."
+        against = study["reference"]
+        article = "the " if against[0].islower() else ""
+        summary[-1] += f"\n  - Against {article}{against}, {protocol}: {verdicts(differences)}."
     if "oracle" in means:
         share = means[best[0]][METRIC] / means["oracle"][METRIC]
         summary[-1] += (
@@ -159,9 +161,9 @@ def section(study: dict[str, Any]) -> str:
 def replace_rows(study: dict[str, Any], folder: Path) -> None:
     """Replace the rows of `study` by those that notebook 08 recorded in `folder`; the older rows stay."""
     run = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    recorded = run["08_evaluation"]
+    recorded, made = run["08_evaluation"], json.loads((folder / "run.json").read_text(encoding="utf-8"))
     study |= {name: recorded[name] for name in ("rows", "reference", "differences")}
-    study["commit"] = run.get("environment", {}).get("commit", "an unknown commit")
+    study["commit"] = made["environment"].get("commit", "")[:7] or "an unknown commit"
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def test_every_figure_of_the_recommenders_page_comes_from_what_was_measured(monk
         for protocol, differences in study["differences"].items():
             for name, found in differences.items():
                 word = "above" if found["low"] > 0 else "below" if found["high"] < 0 else "not clearly different"
-                part = next(part for part in said.split("Against the ")[1:] if f", {protocol}:" in part)
+                part = next(part for part in said.split("Against ")[1:] if f", {protocol}:" in part)
                 groups = [group for group in part.split("; ") if f"{name} (" in group]
                 assert len(groups) == 1 and f"{word}: " in groups[0]
                 # The difference is that of the rows.
