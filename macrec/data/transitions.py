@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.sparse import coo_array, csr_array
 
 from macrec.data.split import Samples
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def transition_counts(train: Samples, num_items: int, gaps: int) -> csr_array:
@@ -13,6 +17,8 @@ def transition_counts(train: Samples, num_items: int, gaps: int) -> csr_array:
 
     Every target of `train` counts once with each of the items before it in its history.
     """
+    from scipy.sparse import coo_array  # takes a while, and who only imports this module need not wait for it
+
     earlier, later, weight = [], [], []
     for gap in range(1, gaps + 1):
         place = train.target[train.target - gap >= train.start]

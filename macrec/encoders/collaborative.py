@@ -7,16 +7,19 @@ Factorization", NIPS 2014), without a training.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
 from macrec.data.split import Samples, Split
 from macrec.data.transitions import transition_counts
 from macrec.encoders.embeddings import Embeddings, statistics
 from macrec.errors import NotApplicable
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_array, csr_array
 
 COLLABORATIVE = "collaborative"
 """What the modality is called."""
@@ -55,6 +58,8 @@ def collaborative_vectors(split: Split, num_items: int, dim: int = 64) -> Embedd
 
 def positive_pmi(train: Samples, num_items: int) -> tuple[csr_array, NDArray[np.bool_]]:
     """max(0, log p(i, j) / (p(i) p(j))) of items up to `GAPS` steps apart, `[N, N]`, and who has any, `[N]`."""
+    from scipy.sparse import csr_array  # takes a while, and the list of encoders is to be there at once
+
     counts = transition_counts(train, num_items, GAPS)
     both: coo_array = (counts + counts.T).tocoo()
     each = np.asarray(both.sum(axis=1)).ravel()
@@ -66,6 +71,8 @@ def positive_pmi(train: Samples, num_items: int) -> tuple[csr_array, NDArray[np.
 
 def singular_vectors(matrix: csr_array, count: int) -> NDArray[np.float16]:
     """The first `count` left singular vectors times √S, `[n, count]`, `count` < n; zeros beyond the matrix's rank."""
+    from scipy.sparse.linalg import svds
+
     start = np.random.default_rng(0).standard_normal(matrix.shape[0])
     with threadpool_limits(1, "blas"):  # waking a second thread for every short product takes ten times as long
         vectors, lengths, _ = svds(matrix, count, v0=start)

@@ -20,10 +20,11 @@ import psutil
 from macrec.errors import DataError
 from macrec.files import WORKPLACES
 from macrec.lock import Lock
-from macrec.workbench.compare_runs import compare_runs, is_run
+from macrec.workbench.compare_runs import compare_runs
 from macrec.workbench.notebooks import was_executed
 from macrec.workbench.report import write_report
 from macrec.workbench.run import Run
+from macrec.workbench.run_record import is_run
 
 MARK = "MACREC_ENDURED"
 """The environment variable that a command hands to all processes that it starts."""

@@ -73,7 +73,7 @@ def places(tables: CodeTables, task: CodeTask, history: Sequence[int], target: i
     columns = "".join(
         '<div style="display:inline-block;vertical-align:top;margin:2px 10px 4px 0">'
         f"<div>{''.join(id_boxes(tables, name, item, dataset) for name in task.sources)}</div>"
-        f'<div style="color:{MUTED}">↓</div><div>{id_boxes(tables, task.target, after, dataset)}</div></div>'
+        f'<div style="color:{INK}">↓</div><div>{id_boxes(tables, task.target, after, dataset)}</div></div>'
         for item, after in zip(history, writes, strict=True)
     )
     return f'<td style="{LEFT}">{columns}</td>'
