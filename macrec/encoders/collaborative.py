@@ -80,7 +80,6 @@ def singular_vectors(matrix: csr_array, count: int) -> NDArray[np.float16]:
     lengths = np.where(lengths > NOISE * lengths.max(), lengths, 0.0)[order]
     values = (vectors[:, order] * np.sqrt(lengths)).astype(np.float16)
     largest = np.take_along_axis(values, np.abs(values).argmax(0, keepdims=True), 0)
-    signed: NDArray[np.float16] = values * np.sign(largest) + np.float16(
-        0
-    )  # no -0: its bits are others than those of 0
+    # Plus 0, as the bits of -0 are others than those of 0.
+    signed: NDArray[np.float16] = values * np.sign(largest) + np.float16(0)
     return signed

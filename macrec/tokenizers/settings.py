@@ -13,7 +13,8 @@ MOST_LEVELS = 8
 SIZES = {256: 4, 128: 3, 64: 4, 16: 4}
 """Codewords per level → levels at least. The most codewords that leave each ten items are the default.
 
-On validation users of the built-in catalog (2,000 items) MACRec ranks better with 3 × 128 than with 4 × 64 codewords.
+On validation users of the built-in catalog (2,000 items) MACRec had NDCG@10 .2168 with 3 × 128 and .2114 with 4 × 64
+codewords: one seed each, so no proof, but six codes are also faster to write than eight.
 """
 
 
