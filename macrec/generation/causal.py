@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, embedding, embedding_bag
 
 from macrec.data.split import Samples
 from macrec.data.windows import places_between
@@ -94,16 +94,22 @@ class CausalGenerator(CodeGenerator):
         first = self.heads.first[modality]
         return slice(first, first + self.heads.levels[modality])
 
-    def words(self, items: Tensor) -> Tensor:
-        """The codewords `[..., S, width]` of `items` `[...]`."""
-        return self.codebooks[torch.arange(len(self.sizes), device=items.device), self.codes[items]]
+    def tables(self) -> list[Tensor]:
+        """The codebooks `[K, width]` slot by slot."""
+        return [table[:size] for table, size in zip(self.codebooks.unbind(0), self.sizes, strict=True)]
+
+    def words(self, items: Tensor, slots: slice = slice(None)) -> Tensor:
+        """The sum `[P, width]` of the codewords of `items` `[P]`, of all `slots` or some."""
+        number = torch.arange(len(self.sizes), device=items.device)[slots]
+        return embedding_bag(
+            self.codes[items, slots] + number * self.codebooks.shape[1], self.codebooks.flatten(0, 1), mode="sum"
+        )
 
     def inputs(self, items: Tensor, read: Tensor | None = None) -> Tensor:
         """What enters for `items` `[P]`: `[P, width]`. `read` `[P, M]`: the modalities that are read of each."""
-        words = self.words(items)
         parts = []
         for number, name in enumerate(self.modalities):
-            part = words[..., self.slots(number), :].sum(-2)
+            part = self.words(items, self.slots(number))
             if name in self.projections:
                 part = part + self.get_buffer(f"content_{name}")[items] @ self.projections[name]
             parts.append(part if read is None else part * read[:, number, None])
@@ -132,36 +138,47 @@ class CausalGenerator(CodeGenerator):
         view[:, list(read)] = 1.0
         return view
 
-    def logits(self, states: Tensor, items: Tensor) -> Tensor:
-        """Logits `[S, R, K]` of all codes after `states` `[R, width]`, the codes before each being those of `items`."""
-        logits: Tensor = self.heads(states, self.words(items), self.codebooks)
-        return logits
-
     def item_logits(self, states: Tensor) -> Tensor:
         """Logits `[R, N]` of all items after `states` `[R, width]` by the dense head. Raises ValueError without one."""
         if self.dense is None:
             raise ValueError("the generator has no dense head")
-        logits: Tensor = self.dense(states, self.words(torch.arange(len(self.codes), device=states.device)).sum(-2))
+        logits: Tensor = self.dense(states, self.words(torch.arange(len(self.codes), device=states.device)))
         return logits
 
-    def losses(self, states: Tensor, items: Tensor, tries: Sequence[CodeTrie], normalize: Normalize) -> Tensor:
+    def losses(
+        self,
+        states: Tensor,
+        items: Tensor,
+        tries: Sequence[CodeTrie],
+        normalize: Normalize,
+        asked: Tensor | None = None,
+    ) -> Tensor:
         """-log p of the ID of each of `items` `[R]` in every modality, `[M, R]`, in nats.
 
         `tries`: of the IDs, in order. `normalize` as in `beam_search`; "vocabulary" is "level" here, as every level has
-        tokens of its own.
+        tokens of its own. `asked` `[M, R]`: which are computed, the others being 0 (default: all). Among "children" a
+        code that is the only one after its prefix is certain, and no head is asked for it: in a catalog of some
+        thousand items that is most of the codes after the second.
         """
-        logits = self.logits(states, items).float()
-        own = logits.gather(2, self.codes[items].T[..., None])[..., 0]
+        slots, codebooks = self.heads.slots(), self.tables()
         found = []
         for number, trie in enumerate(tries):
             nodes = trie.ancestors(trie.leaf[items].long())
             total = states.new_zeros(len(states), dtype=torch.float32)
+            prefix = None
             for level, slot in enumerate(range(*self.slots(number).indices(len(self.sizes)))):
-                among = logits[slot, :, : self.sizes[slot]]
+                wanted = torch.ones_like(items, dtype=torch.bool) if asked is None else asked[number]
                 if normalize == "children":
-                    children = trie.children(level, nodes[level])
-                    among = among.gather(1, children.codes).masked_fill(~children.exists, -torch.inf)
-                total = total + among.logsumexp(1) - own[slot]
+                    wanted = wanted & trie.branches(level, nodes[level])
+                rows = wanted.nonzero()[:, 0]
+                before = None if prefix is None else prefix[rows]
+                logits = slots[slot].logits(states[rows], before, codebooks[slot]).float()
+                if normalize == "children":
+                    logits = logits.masked_fill(~trie.allowed(level, nodes[level][rows]), -torch.inf)
+                losses = cross_entropy(logits, self.codes[items[rows], slot], reduction="none")
+                total = total.index_add(0, rows, losses)
+                word = embedding(self.codes[items, slot], codebooks[slot])
+                prefix = word if prefix is None else prefix + word
             found.append(total)
         return torch.stack(found)
 
@@ -223,18 +240,21 @@ class CausalScorer:
         target = model.modalities.index(task.target)
         self.model, self.slots = model, range(*model.slots(target).indices(len(model.sizes)))
         self.state = newest_states(model, task, samples)
-        self.prefix = torch.zeros_like(self.state[:1, None])
+        self.heads, self.codebooks = model.heads.slots(), model.tables()
+        self.prefix: Tensor | None = None
 
     def first(self) -> Tensor:
         """Logits `[B, 1, K_0]` of the codes of level 0."""
-        self.prefix = torch.zeros_like(self.state[:1, None])
+        self.prefix = None
         return self._logits(0)
 
     def next(self, level: int, parents: Tensor, codes: Tensor) -> Tensor:
         """Logits `[B, W, K_level]`; see `macrec.generation.beam.Scorer`."""
-        prefix = self.prefix.expand(max(len(self.prefix), len(parents)), -1, -1)
-        users = torch.arange(len(prefix), device=parents.device)[:, None]
-        self.prefix = prefix[users, parents] + self.model.codebooks[self.slots[level - 1]][codes]
+        chosen = self.codebooks[self.slots[level - 1]][codes]
+        if self.prefix is not None:
+            prefix = self.prefix.expand(max(len(self.prefix), len(parents)), -1, -1)
+            chosen = chosen + prefix[torch.arange(len(prefix), device=parents.device)[:, None], parents]
+        self.prefix = chosen
         return self._logits(level)
 
     def fork(self) -> Self:
@@ -244,6 +264,4 @@ class CausalScorer:
     @torch.no_grad()
     def _logits(self, level: int) -> Tensor:
         slot = self.slots[level]
-        size = self.model.sizes[slot]
-        codebook = self.model.codebooks[slot]
-        return self.model.heads.slot(slot, self.state, self.prefix, codebook)[..., :size]
+        return self.heads[slot].logits(self.state[:, None], self.prefix, self.codebooks[slot])

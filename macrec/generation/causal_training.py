@@ -106,9 +106,11 @@ class CausalTraining:
             [[(source, name) in paths for name in module.targets] for source in sources], device=self.device
         )
         """`[V, M]` or, with a dense head, `[V, M + 1]`: the targets that are asked for under each view."""
-        self.item_tasks = [
-            (names.index(task.source), names.index(task.target)) for task in tasks if task.kind == "item"
-        ]
+        self.across = torch.zeros(len(names), len(names), dtype=torch.bool, device=self.device)
+        """`[M, M]`: which modality's ID is asked for after an item of which one is read (columns)."""
+        for task in tasks if recipe.item_weight else ():
+            if task.kind == "item":
+                self.across[names.index(task.target), names.index(task.source)] = True
 
     @cached_property
     def samples(self) -> TaskSamples:
@@ -152,15 +154,16 @@ class CausalTraining:
         targets = events[places[asked] + 1].long()
         count = len(module.modalities)
         chosen, alone = targets[:0], states[:0].expand(count, 0, -1)
-        if count > 1 and ((self.item_tasks and recipe.item_weight) or recipe.lambda_implicit):
+        if count > 1 and (self.across.any() or recipe.lambda_implicit):
             random = generator_for(recipe.seed, ITEMS, step)
             chosen = torch.randperm(len(module.codes), generator=random)[: recipe.items].to(self.device)
             alone = module.alone(chosen, range(count))
         # The heads are asked once, for the places of the histories and for the single items.
         asked_of = torch.cat([states, alone.flatten(0, 1)]), torch.cat([targets, chosen.repeat(count)])
-        every = module.losses(*asked_of, self.tries, recipe.softmax)
-        per_id, of_items = every[:, : len(states)], every[:, len(states) :].view(count, count, -1)
         written = self.writes[view][:, None].expand(*batch.asked.shape, -1)[batch.asked].T
+        wanted = torch.cat([written[:count], self.across.repeat_interleave(len(chosen), 1)], 1)
+        every = module.losses(*asked_of, self.tries, recipe.softmax, wanted)
+        per_id, of_items = every[:, : len(states)], every[:, len(states) :].view(count, count, -1)
         loss = (per_id * written[:count]).sum(0).div(written[:count].sum(0)).mean()
         terms = {
             name: per_id[number][written[number]].mean()
@@ -170,8 +173,8 @@ class CausalTraining:
         if module.dense is not None and written[count].any():
             terms[ITEM] = module.item_losses(states[written[count]], targets[written[count]]).mean()
             loss = loss + recipe.dense_weight * terms[ITEM]
-        if self.item_tasks and recipe.item_weight and len(chosen):
-            terms["item tasks"] = torch.stack([of_items[two, one] for one, two in self.item_tasks]).mean()
+        if self.across.any() and len(chosen):
+            terms["item tasks"] = of_items[self.across].mean()
             loss = loss + recipe.item_weight * terms["item tasks"]
         if recipe.lambda_implicit and len(chosen):
             pairs = [info_nce(first, second, recipe.temperature) for first, second in combinations(alone, 2)]
@@ -191,8 +194,10 @@ class CausalTraining:
                 if task.target == ITEM:
                     losses = module.item_losses(state, targets)
                 else:
-                    every = module.losses(state, targets, self.tries, self.recipe.softmax)
-                    losses = every[module.modalities.index(task.target)]
+                    number = module.modalities.index(task.target)
+                    only = torch.zeros(len(self.tries), len(targets), dtype=torch.bool, device=self.device)
+                    only[number] = True
+                    losses = module.losses(state, targets, self.tries, self.recipe.softmax, only)[number]
                 total += float(losses.double().sum())
         return total / (len(samples) * len(tasks))
 

@@ -90,6 +90,18 @@ class CodeTrie:
         child = torch.where(exists, child, 0)
         return Children(child, self.code[depth][child].long(), exists)
 
+    def branches(self, depth: int, nodes: Tensor) -> Tensor:
+        """Whether each of `nodes` `[...]` of `depth` has more than one child, so that its next code is not certain."""
+        return self.start[depth][nodes + 1] - self.start[depth][nodes] > 1
+
+    def allowed(self, depth: int, nodes: Tensor) -> Tensor:
+        """Which codes `[R, K]` of the level `depth` lead on from each of `nodes` `[R]` of that depth."""
+        children = self.children(depth, nodes)
+        codes = torch.where(children.exists, children.codes, children.codes[:, :1])  # in place of padding, any child
+        return torch.zeros(len(nodes), self.sizes[depth], dtype=torch.bool, device=codes.device).scatter_(
+            1, codes, True
+        )
+
     def leaf_range(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The leaves below `nodes` `[...]` of `depth`: the first of each, and the first that is no longer below it."""
         begin, end = nodes, nodes + 1

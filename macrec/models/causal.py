@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from macrec.models.dropout import Dropout
 from macrec.models.packed_attention import causal_attention
 from macrec.models.relative_positions import position_buckets
 from macrec.training import generator_for
@@ -53,7 +54,7 @@ class CausalTransformer(nn.Module):
         generator = generator or generator_for(0)
         self.blocks = nn.ModuleList(Block(config, generator) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """States `[P, width]` of the inputs `x` `[P, width]`, which fill the places `inside` `[B, T]` row by row.
@@ -85,7 +86,7 @@ class Block(nn.Module):
             _matrix(width, config.feed_forward, generator),
         )
         self.distance_bias = nn.Parameter(torch.zeros(config.buckets, config.heads))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, inside: Tensor, buckets: Tensor, later: Tensor) -> Tensor:
         """The next states of `x` `[P, width]` at the places `inside` `[B, T]`.

@@ -8,6 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
+from macrec.models.dropout import Dropout
 from macrec.models.packed_attention import causal_attention
 from macrec.training import Decay, generator_for
 
@@ -64,7 +65,7 @@ class SASRecNetwork(nn.Module):
         self.age = _embedding(recipe.max_history, recipe.width)
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.layers))
         self.norm = nn.LayerNorm(recipe.width)
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = Dropout(recipe.dropout)
         generator = generator_for(recipe.seed, WEIGHTS)
         for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
@@ -99,11 +100,11 @@ class Block(nn.Module):
         self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query_key_value, self.output = _linear(width, 3 * width), _linear(width, width)
         self.wide, self.narrow = _linear(width, 4 * width), _linear(4 * width, width)
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = Dropout(recipe.dropout)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """The next states of `x` `[P, width]` at the places `inside` `[B, T]`, as in `SASRecNetwork.forward`."""
-        rate = self.dropout.p if self.training else 0.0
+        rate = self.dropout.rate if self.training else 0.0
         read = causal_attention(self.query_key_value(self.attention_norm(x)), inside, self.heads, dropout=rate)
         x = x + self.dropout(self.output(read))
         return x + cast(Tensor, self.dropout(self.narrow(gelu(self.wide(self.feed_forward_norm(x))))))

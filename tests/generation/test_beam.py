@@ -188,6 +188,19 @@ def test_the_trie_holds_exactly_the_prefixes(rows):
     assert all(nodes[tuple(row)] == trie.leaf[item] for item, row in enumerate(rows))
 
 
+@given(catalogs)
+def test_allowed_codes_are_those_of_the_children_and_a_node_branches_where_it_has_several(rows):
+    trie = CodeTrie.of(SemanticIds.from_codes(np.array(rows)))
+    for depth, codes in enumerate(trie.code):
+        nodes = torch.arange(len(trie.start[depth]) - 1)
+        allowed, branches = trie.allowed(depth, nodes), trie.branches(depth, nodes)
+        assert allowed.shape == (len(nodes), trie.sizes[depth])
+        for node in nodes.tolist():
+            own = codes[trie.start[depth][node] : trie.start[depth][node + 1]].tolist()
+            assert allowed[node].nonzero()[:, 0].tolist() == own
+            assert bool(branches[node]) == (len(own) > 1)
+
+
 def test_users_are_independent():
     both = Table(SAYS, (3, 3, 3), users=3)
     ranking = beam_search(both, CodeTrie.of(TOY), 3)

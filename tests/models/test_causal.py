@@ -66,32 +66,38 @@ def test_the_same_seed_gives_the_same_weights_and_shapes_that_cannot_be_are_refu
             CausalConfig(**bad)
 
 
-def test_writing_step_by_step_equals_the_pass_with_all_codes_given():
-    generator = torch.Generator().manual_seed(0)
+def heads_and_inputs(seed=0):
+    """Heads of slots (3, 2), drawn anew, states `[4, 8]`, prefixes `[4, 8]` and a codebook `[5, 8]`."""
+    generator = torch.Generator().manual_seed(seed)
     heads = CodeHeads((3, 2), codewords=5, width=8, hidden=6, generator=generator)
     with torch.no_grad():
         for parameter in heads.parameters():
             parameter.normal_(generator=generator)
-    books = torch.randn(5, 5, 8, generator=generator)  # five slots of five codewords
-    states, codes = torch.randn(4, 8, generator=generator), torch.randint(5, (4, 5), generator=generator)
-    words = books[torch.arange(5), codes]
-    given = heads(states, words, books)
-    for first, count in zip(heads.first, heads.levels, strict=True):
-        prefix = torch.zeros(4, 1, 8)
-        for slot in range(first, first + count):
-            stepped = heads.slot(slot, states, prefix, books[slot])
-            torch.testing.assert_close(stepped[:, 0], given[slot], rtol=1e-5, atol=1e-5)
-            prefix = prefix + words[:, slot : slot + 1]
+    return heads, *(torch.randn(shape, generator=generator) for shape in ((4, 8), (4, 8), (5, 8)))
 
 
-def test_a_slot_sees_the_codes_before_it_and_no_other():
-    generator = torch.Generator().manual_seed(0)
-    heads = CodeHeads((2, 2), codewords=3, width=4, hidden=3, generator=generator)
-    books, states = torch.randn(4, 3, 4, generator=generator), torch.randn(1, 4, generator=generator)
-    words = torch.randn(1, 4, 4, generator=generator)
-    before = heads(states, words, books)
-    for changed, moved in ((0, {1}), (1, set()), (2, {3}), (3, set())):
-        other = words.clone()
-        other[:, changed] += 1
-        after = heads(states, other, books)
-        assert {slot for slot in range(4) if not torch.equal(before[slot], after[slot])} == moved
+@pytest.mark.parametrize("number", range(5))
+def test_the_logits_of_a_slot_are_those_of_the_formula_written_out(number):
+    heads, states, prefixes, codebook = heads_and_inputs()
+    given = heads.slots()[number].logits(states, prefixes, codebook)
+    bias = heads.bias[number]
+    for row, (h, p) in enumerate(zip(states, prefixes, strict=True)):
+        linear = h @ heads.of_state[number, :, :8] + p @ heads.of_prefix[number, :, :8] + bias[:8]
+        hidden = h @ heads.of_state[number, :, 8:] + p @ heads.of_prefix[number, :, 8:] + bias[8:]
+        query = linear + torch.nn.functional.gelu(hidden) @ heads.out[number]
+        for code in range(5):
+            expected = query @ codebook[code] + heads.code_bias[number, code]
+            torch.testing.assert_close(given[row, code], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_prefixes_broadcast_against_states_and_none_is_the_empty_prefix():
+    heads, states, prefixes, codebook = heads_and_inputs()
+    slot = heads.slots()[1]
+    each = slot.logits(states[:, None], prefixes[None], codebook)
+    for row in range(4):
+        for number in range(4):
+            alone = slot.logits(states[row], prefixes[number], codebook)
+            torch.testing.assert_close(each[row, number], alone, rtol=1e-5, atol=1e-5)
+    empty = slot.logits(states, torch.zeros(4, 8), codebook)
+    torch.testing.assert_close(slot.logits(states, None, codebook), empty, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(slot.logits(states, prefixes, codebook), empty)
