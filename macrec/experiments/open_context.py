@@ -16,9 +16,9 @@ from macrec.systems.registry import Context
 from macrec.systems.settings import Parameters
 from macrec.tokenizers import GivenIds
 
-TOKENIZING = ("tokenizer", "quantizer", "conflicts", "levels", "codewords", "lambda_con", "lambda_align")
+TOKENIZING = ("tokenizer", "quantizer", "conflicts", "levels", "codewords", "lambda_con", "contrast", "lambda_align")
 """Parameters that say how semantic IDs are made."""
-BETWEEN = ("lambda_con", "lambda_align")
+BETWEEN = ("lambda_con", "contrast", "lambda_align")
 """Those of them that are about terms between modalities whose IDs are made."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from macrec.errors import DataError
 from macrec.generation.backbones import Config, Recipe, backbone_named, backbones
@@ -23,7 +23,7 @@ from macrec.quantization.quantizers import check_quantizer
 from macrec.systems.generative import GeneratorSettings
 from macrec.systems.sasrec_network import SASRecRecipe
 from macrec.tokenizers.autoencoder import RQVAEConfig
-from macrec.tokenizers.cross_modal import CrossModalConfig, upper_half
+from macrec.tokenizers.cross_modal import Contrast, CrossModalConfig, upper_half
 from macrec.tokenizers.kinds import check_tokenizer
 from macrec.tokenizers.settings import MOST_LEVELS, CodebookSettings, fitting_size
 from macrec.tokenizers.training import CodebookRecipe
@@ -156,11 +156,11 @@ class Parameters:
     `tokenizer`: see `macrec.tokenizers.kinds`; `quantizer`: of an RQ-VAE, see `macrec.quantization.quantizers`;
     `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` (empty: the backbone's own) and
     `implicit`: see `GeneratorRecipe`.
-    `lambda_con` holds on the upper half of the levels, as in the paper. `network` and `size` take the codebooks'
-    network (and how it learns) and the T5 of another profile. Raises DataError for an unknown name and for a number
-    that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads `content` principal
-    components of each modality beside the codes (0: codes alone). `collaborative`: whether what people do is a further
-    modality (`macrec.encoders.collaborative`).
+    `lambda_con` holds on the upper half of the levels, as in the paper; `contrast`: see `CrossModalConfig`. `network`
+    and `size` take the codebooks' network (and how it learns) and the T5 of another profile. Raises DataError for an
+    unknown name and for a number that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads
+    `content` principal components of each modality beside the codes (0: codes alone). `collaborative`: whether what
+    people do is a further modality (`macrec.encoders.collaborative`).
     """
 
     profile: str = "demo"
@@ -172,6 +172,7 @@ class Parameters:
     levels: int = 0
     codewords: int = 0
     lambda_con: float = 0.003
+    contrast: Contrast = "labels"
     lambda_align: float = 0.001
     clusters: int = 512
     codebook_epochs: int = 0
@@ -197,6 +198,9 @@ class Parameters:
         check_tokenizer(self.tokenizer)
         check_quantizer(self.quantizer)
         check_policy(self.conflicts)
+        if self.contrast not in get_args(Contrast):
+            known = ", ".join(get_args(Contrast))
+            raise DataError(f'there is no contrast "{self.contrast}"', field="contrast", fix=f"choose one of {known}")
         self._check_choices()
         fitting = ", or 0 for what fits the catalog"
         for name, count, least, most, otherwise in (
@@ -236,6 +240,7 @@ class Parameters:
         config = CrossModalConfig(
             replace(profile.network, sizes=(codewords,) * levels, quantizer=self.quantizer),
             lambda_con=upper_half(self.lambda_con, levels),
+            contrast=self.contrast,
             lambda_align=self.lambda_align,
         )
         epochs = self.codebook_epochs or profile.codebooks.epochs

@@ -90,6 +90,32 @@ def supervised_contrastive(
     return torch.where(anchor, terms, 0).sum() / count.clamp(min=1), count / len(x)
 
 
+def prefix_repulsion(
+    x: Tensor, codes: Tensor, labels: Tensor, temperature: float = 0.1, *, normalize: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Push rows of `x` `[B, d]` apart that could end in conflict: the loss, and the share of rows that took part.
+
+    For an anchor i: log(1 + Σ_j exp(⟨x_i, x_j⟩/τ)), where j runs over the rows with the same `codes` `[B, l]`, those of
+    the levels before, and another of `labels` `[B]`; the loss is the mean over the anchors that have such a j. So two
+    items that are alike in one modality, and not in the other, are given different codes. A row labeled -1 has another
+    label than every row. `normalize` takes cosines instead of inner products. Without any anchor the loss is 0 with
+    zero gradient. Raises ValueError for shapes or a temperature that do not fit.
+    """
+    if x.ndim != 2 or codes.shape[:1] != x.shape[:1] or labels.shape != x.shape[:1] or len(x) == 0:
+        shapes = f"{list(x.shape)}, {list(codes.shape)} and {list(labels.shape)}"
+        raise ValueError(f"x must be [B, d], codes [B, l] and labels [B], B >= 1, got {shapes}")
+    _check_temperature(temperature)
+    if normalize:
+        x = _directions(x)
+    group = torch.unique(codes, dim=0, return_inverse=True)[1] if codes.shape[1] else torch.zeros_like(labels)
+    other = (labels[:, None] != labels) | (labels < 0)
+    pairs = ((group[:, None] == group) & other).fill_diagonal_(False)
+    anchor = pairs.any(1)
+    scores = (x @ x.T / temperature).masked_fill(~pairs, -torch.inf)[anchor]
+    terms = torch.logaddexp(scores.logsumexp(1), scores.new_zeros(()))
+    return (terms.mean() if len(terms) else x.sum() * 0), anchor.sum() / len(x)
+
+
 def sample_positives(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """For every row of `labels` `[B]` another row with the same label, uniformly at random: `[B]` int64, -1 for none.
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from macrec.errors import DataError
 from macrec.tokenizers.autoencoder import RQVAE, RQVAEConfig, RQVAEOutput
-from macrec.tokenizers.contrastive import Positives, info_nce, supervised_contrastive
+from macrec.tokenizers.contrastive import Positives, info_nce, prefix_repulsion, supervised_contrastive
 from macrec.tokenizers.loss_terms import LossTerm
 
 AlignOn = Literal["both", "encoder", "codebook"]
+Contrast = Literal["labels", "prefix"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class CrossModalConfig:
 
     How the default weights were set, and what they cost: docs/codebooks.md.
 
-    `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `lambda_align`: of the
+    `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `contrast`: its pairs,
+    "labels" (as published: items with the same pseudo-label of another modality are drawn together, all others pushed
+    apart) or "prefix" (items with the same codes before are pushed apart where another modality tells them apart;
+    `prefix_repulsion`), which does not know `positives` and `self_in_denominator`. `lambda_align`: of the
     alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the
     "codebook" or to "both". `temperature`, `normalize`, `positives`, `self_in_denominator`: see
     `supervised_contrastive`.
@@ -32,6 +36,7 @@ class CrossModalConfig:
 
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
     lambda_con: tuple[float, ...] = (0.0, 0.0, 0.003, 0.003)
+    contrast: Contrast = "labels"
     lambda_align: float = 0.001
     align_on: AlignOn = "both"
     temperature: float = 0.1
@@ -48,6 +53,8 @@ class CrossModalConfig:
             )
         if self.align_on not in get_args(AlignOn):
             raise ValueError(f"align_on must be one of {get_args(AlignOn)}, got {self.align_on!r}")
+        if self.contrast not in get_args(Contrast):
+            raise ValueError(f"contrast must be one of {get_args(Contrast)}, got {self.contrast!r}")
 
     def independent(self) -> CrossModalConfig:
         """The same RQ-VAEs without any cross-modal term."""
@@ -69,6 +76,7 @@ class CrossModalConfig:
             self,
             rqvae=replace(self.rqvae, residual_grad="none", quantizer="ste"),
             lambda_con=(1.0 / levels,) * levels,
+            contrast="labels",
             lambda_align=0.001,
             align_on="encoder",
             temperature=0.1,
@@ -91,9 +99,9 @@ class CrossModalRQVAE(nn.Module):
     """RQ-VAEs for any number of modalities, one or more, and the terms that make them learn from each other.
 
     In the branch of modality m the contrastive term draws together items that share the pseudo-label of *another*
-    modality: text residuals become close where pictures are alike, and the other way around. With more than two
-    modalities it is the mean over the others. The alignment term draws the reconstructed latents of one item together
-    across each pair of modalities.
+    modality: text residuals become close where pictures are alike, and the other way around; with `contrast` "prefix"
+    it pushes apart items of one prefix whose labels differ instead. With more than two modalities it is the mean over
+    the others. The alignment term draws the reconstructed latents of one item together across each pair of modalities.
     """
 
     def __init__(self, dims: Mapping[str, int], config: CrossModalConfig, seed: int = 0) -> None:
@@ -182,6 +190,13 @@ class CrossModalRQVAE(nn.Module):
         """The contrastive term on the residuals entering `level`, mean over the other modalities' labels."""
         assert output.quantized is not None
         residual = output.quantized.residuals[level]
+        if self.config.contrast == "prefix":
+            before = output.quantized.codes[:, :level]
+            pushed = [
+                prefix_repulsion(residual, before, labels, self.config.temperature, normalize=self.config.normalize)[0]
+                for labels in others
+            ]
+            return torch.stack(pushed).mean()
         terms = [
             supervised_contrastive(
                 residual, labels, self.config.temperature, normalize=self.config.normalize,

@@ -31,6 +31,8 @@ MUTANTS = [
         ("/ count.clamp(min=1), count / len(x)", "/ len(x), count / len(x)"),
         ("step = 1 + (draws * (size - 1)).long()", "step = (draws * size).long()"),
         ("others = (sums[start] - wide)", "others = sums[start]"),
+        ("other = (labels[:, None] != labels) | (labels < 0)", "other = labels[:, None] != labels"),
+        ("((group[:, None] == group) & other)", "other"),
         ("if not diagonal:", "if diagonal:"),
         ("length < SHORTEST, math.inf", "length < SHORTEST, 1.0"),
     ),

@@ -33,6 +33,7 @@ from macrec.systems.settings import profile_rows
         ({"lambda_con": float("nan")}, 'field "lambda_con": nan is no weight; give a number of 0 or more.'),
         ({"lambda_align": float("inf")}, 'field "lambda_align": inf is no weight; give a number of 0 or more.'),
         ({"lambda_implicit": -0.1}, 'field "lambda_implicit": -0.1 is no weight; give a number of 0 or more.'),
+        ({"contrast": "all"}, 'field "contrast": there is no contrast "all"; choose one of labels, prefix.'),
         ({"network": "tiny"}, 'There is no network "tiny"; choose one of smoke, demo, study, paper.'),
         ({"size": "huge"}, 'There is no size "huge"; choose one of smoke, demo, study, paper.'),
         ({"profile": "fast"}, 'There is no profile "fast"; choose one of smoke, demo, study, paper.'),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from macrec.tokenizers.contrastive import info_nce, sample_positives, supervised_contrastive
+from macrec.tokenizers.contrastive import info_nce, prefix_repulsion, sample_positives, supervised_contrastive
 
 TOY = torch.tensor([[1.0, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]])
 PAIRS = torch.tensor([0, 0, 1, 1])
@@ -126,6 +126,45 @@ def test_neither_the_order_of_the_rows_nor_the_names_of_the_labels_matter(batch)
     loss = float(supervised_contrastive(x, labels)[0])
     assert float(supervised_contrastive(x[order], labels[order])[0]) == pytest.approx(loss, abs=1e-9)
     assert float(supervised_contrastive(5 * x, renamed.int())[0]) == pytest.approx(loss, abs=1e-9)
+
+
+repelled = st.integers(1, 12).flatmap(
+    lambda rows: st.tuples(
+        st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=rows, max_size=rows),
+        st.lists(st.integers(-1, 2), min_size=rows, max_size=rows),
+    )
+)
+
+
+@given(repelled, st.sampled_from([0.1, 1.0]))
+def test_repulsion_within_a_prefix_equals_the_definition(batch, temperature):
+    codes, labels = batch
+    x = normal(len(labels), 3)
+    loss, share = prefix_repulsion(x, torch.tensor(codes), torch.tensor(labels), temperature)
+    unit = (x / x.norm(dim=1, keepdim=True)).tolist()
+    terms = []
+    for i, anchor in enumerate(unit):
+        pushed = [
+            math.exp(sum(a * b for a, b in zip(anchor, other, strict=True)) / temperature)
+            for j, other in enumerate(unit)
+            if j != i and codes[i] == codes[j] and (labels[i] != labels[j] or labels[i] < 0)
+        ]
+        if pushed:
+            terms.append(math.log1p(sum(pushed)))
+    assert loss.item() == pytest.approx(sum(terms) / max(1, len(terms)))
+    assert share.item() == pytest.approx(len(terms) / len(labels))
+
+
+def test_without_a_code_before_all_rows_share_the_prefix_and_without_a_pair_loss_and_gradient_are_zero():
+    x = normal(4, 3).requires_grad_()
+    empty = torch.zeros(4, 0, dtype=torch.int64)
+    loss, share = prefix_repulsion(x, empty, torch.tensor([0, 1, 2, 3]))
+    assert loss > 0 and share == 1
+    loss, share = prefix_repulsion(x, empty, torch.tensor([5, 5, 5, 5]))
+    loss.backward()
+    assert loss == 0 and share == 0 and (x.grad == 0).all()
+    with pytest.raises(ValueError, match="codes"):
+        prefix_repulsion(x, empty[:3], torch.tensor([0, 1, 2, 3]))
 
 
 def test_sampling_gives_the_loss_of_all_positives_on_average():

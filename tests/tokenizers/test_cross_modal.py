@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from macrec.tokenizers.autoencoder import RQVAEConfig
+from macrec.tokenizers.contrastive import prefix_repulsion
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
 
 DIMS = {"text": 9, "image": 7, "sound": 5}
@@ -191,6 +192,20 @@ def test_a_contrast_on_a_late_level_teaches_the_encoder():
     assert reached(made, terms["contrastive/image/2"]) == {"image.encoder"}
 
 
+def test_the_repulsion_within_prefixes_reads_the_codes_before_and_the_labels_of_the_other_modality():
+    made = model(replace(SMALL, contrast="prefix"))
+    x, labels = batch()
+    outputs, terms = terms_of(made, x, labels)
+    for name, other in (("text", "image"), ("image", "text")):
+        for level in (1, 2):
+            quantized = outputs[name].quantized
+            expected, _ = prefix_repulsion(
+                quantized.residuals[level], quantized.codes[:, :level], labels[other], SMALL.temperature
+            )
+            assert torch.equal(terms[f"contrastive/{name}/{level}"], expected)
+    assert reached(made, terms["contrastive/text/2"]) == {"text.encoder"}
+
+
 def without_gradient(config):
     return replace(config, rqvae=replace(config.rqvae, residual_grad="none"))
 
@@ -313,6 +328,7 @@ def test_items_without_a_modality_in_common_give_no_cross_modal_loss_and_zero_gr
         {"normalize": False},
         {"positives": "sampled"},
         {"self_in_denominator": True},
+        {"contrast": "prefix"},
         {"rqvae": replace(SMALL.rqvae, commitment_weight=0.5)},
     ],
     ids=str,
