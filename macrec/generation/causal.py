@@ -35,12 +35,15 @@ from macrec.training import generator_for
 class CausalGeneratorConfig:
     """The Transformer that reads items, and the hidden units of the heads that write codes.
 
-    `dense`: whether there is a head that ranks the items themselves, too (`macrec.models.dense_head`).
+    `dense`: whether there is a head that ranks the items themselves, too (`macrec.models.dense_head`). `item_vectors`:
+    whether every item also has a vector of its own, as in SASRec, which is read beside its IDs where all of these are
+    read, and ranked by the dense head. It is learned from events alone: an item without any has one that says nothing.
     """
 
     transformer: CausalConfig = field(default_factory=CausalConfig)
     head_units: int = 128
     dense: bool = False
+    item_vectors: bool = False
 
 
 class CausalGenerator(CodeGenerator):
@@ -79,6 +82,8 @@ class CausalGenerator(CodeGenerator):
         for name, vectors in (content or {}).items():
             self.register_buffer(f"content_{name}", vectors, persistent=False)
             self.projections[name] = nn.Parameter(torch.randn(vectors.shape[1], width, generator=generator) * 0.02)
+        own = torch.randn(len(self.codes), width, generator=generator) * 0.02 if config.item_vectors else None
+        self.item_vectors = nn.Parameter(own) if own is not None else None
         self.input_bias = nn.Parameter(torch.zeros(width))
         self.transformer = CausalTransformer(config.transformer, generator)
         self.heads = CodeHeads(levels, max(self.sizes), width, config.head_units, generator)
@@ -113,6 +118,9 @@ class CausalGenerator(CodeGenerator):
             if name in self.projections:
                 part = part + self.get_buffer(f"content_{name}")[items] @ self.projections[name]
             parts.append(part if read is None else part * read[:, number, None])
+        if self.item_vectors is not None:
+            own = self.item_vectors[items]
+            parts.append(own if read is None else own * read.all(1)[:, None])
         return torch.stack(parts).sum(0) + self.input_bias
 
     def states(self, items: Tensor, inside: Tensor, read: Tensor | None = None) -> Tensor:
@@ -142,7 +150,8 @@ class CausalGenerator(CodeGenerator):
         """Logits `[R, N]` of all items after `states` `[R, width]` by the dense head. Raises ValueError without one."""
         if self.dense is None:
             raise ValueError("the generator has no dense head")
-        logits: Tensor = self.dense(states, self.words(torch.arange(len(self.codes), device=states.device)))
+        table = self.words(torch.arange(len(self.codes), device=states.device))
+        logits: Tensor = self.dense(states, table if self.item_vectors is None else table + self.item_vectors)
         return logits
 
     def losses(

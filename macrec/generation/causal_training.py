@@ -129,7 +129,7 @@ class CausalTraining:
             learning_rate=recipe.learning_rate,
             rate_factors=(("codebooks", recipe.table_factor),),
             weight_decay=recipe.weight_decay,
-            tables=("codebooks", "distance_bias"),
+            tables=("codebooks", "distance_bias", "item_vectors"),
             warmup=round(recipe.warmup * steps),
             clip=recipe.clip,
             betas=(0.9, 0.98),

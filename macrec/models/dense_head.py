@@ -1,7 +1,8 @@
 """A dense head: the logit of every item after a state, as one product with a table of item vectors.
 
-It stands beside heads that write codes, which know of an item what its codes keep. Items have no vectors of their own,
-so an item that nobody has taken yet is ranked by its codes and contents. As in LIGER (arXiv 2411.18814), section 3.
+It stands beside heads that write codes, which know of an item what its codes keep. The vector of an item is made of its
+codes and contents, so that one that nobody has taken yet can be ranked; vectors that items have of their own are the
+generator's choice. As in LIGER (arXiv 2411.18814), section 3.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class DenseHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(items))
 
     def table(self, codewords: Tensor) -> Tensor:
-        """The vectors `[N, width]` of all items, the sums of whose `codewords` are `[N, width]`."""
+        """The vectors `[N, width]` of all items: their `codewords` `[N, width]`, summed, and their contents."""
         table = codewords
         for name, projection in self.projections.items():
             table = table + self.get_buffer(f"content_{name}") @ projection

@@ -159,8 +159,9 @@ class Parameters:
     `lambda_con` holds on the upper half of the levels, as in the paper; `contrast`: see `CrossModalConfig`. `network`
     and `size` take the codebooks' network (and how it learns) and the T5 of another profile. Raises DataError for an
     unknown name and for a number that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads
-    `content` principal components of each modality beside the codes (0: codes alone). `collaborative`: whether what
-    people do is a further modality (`macrec.encoders.collaborative`).
+    `content` principal components of each modality beside the codes (0: codes alone), and with `item_vectors` a vector
+    per item that is learned from events. `collaborative`: whether what people do is a further modality
+    (`macrec.encoders.collaborative`).
     """
 
     profile: str = "demo"
@@ -179,6 +180,7 @@ class Parameters:
     network: str = ""
     backbone: str = "causal"
     content: int = 64
+    item_vectors: bool = False
     lambda_implicit: float = 0.01
     epochs: int = 0
     size: str = ""
@@ -263,6 +265,8 @@ class Parameters:
         recipe = replace(own, **{name: value for name, value in chosen.items() if name in known and value != ""})
         decoding = DecodingOptions(beams=self.beams, max_history=recipe.max_history)
         content = self.content if backbone.reads_content else 0
+        if isinstance(config, CausalGeneratorConfig):
+            config = replace(config, item_vectors=self.item_vectors)
         return GeneratorSettings(config, recipe, decoding, profile.validate_users, profile.measurements, content)
 
     def sasrec(self) -> SASRecRecipe:

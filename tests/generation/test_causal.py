@@ -38,9 +38,9 @@ def split(users=25, seed=1):
     return leave_one_out(Histories.from_lists(sequences))
 
 
-def model(content=False, seed=0, dense=False):
+def model(content=False, seed=0, dense=False, item_vectors=False):
     vectors = {"text": torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(2))} if content else None
-    made = CausalGenerator(tables(), vectors, replace(SMALL, dense=dense), seed)
+    made = CausalGenerator(tables(), vectors, replace(SMALL, dense=dense, item_vectors=item_vectors), seed)
     with torch.no_grad():  # far from the start, where all probabilities are nearly the same
         for parameter in made.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)) * 0.3)
@@ -98,6 +98,23 @@ def test_the_dense_head_adds_codewords_and_contents_of_every_item():
         torch.testing.assert_close(logits[:, item], expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="no dense head"):
         model().item_logits(states)
+
+
+def test_vectors_of_items_are_read_where_all_modalities_are_and_ranked_by_the_dense_head():
+    made, asked = model(dense=True, item_vectors=True), split().test
+    scorers = [CausalScorer(made, path(source, "text"), asked) for source in ("text+image", "text", "image")]
+    joint, *single = [scorer.state for scorer in scorers]
+    states = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    logits = made.item_logits(states)
+    moved = torch.randn(ITEMS, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        made.item_vectors.add_(moved)
+    after = [CausalScorer(made, path(source, "text"), asked).state for source in ("text+image", "text", "image")]
+    assert not torch.allclose(after[0], joint)
+    assert all(torch.equal(one, other) for one, other in zip(after[1:], single, strict=True))
+    expected = logits + (states @ made.dense.query) @ moved.T
+    torch.testing.assert_close(made.item_logits(states), expected, rtol=1e-4, atol=1e-4)
+    assert model().item_vectors is None
 
 
 def test_what_is_not_read_changes_nothing():

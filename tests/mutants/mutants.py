@@ -170,6 +170,8 @@ MUTANTS = [
         "macrec/generation/causal.py",
         "tests/generation/test_causal.py",
         ("part * read[:, number, None]", "part"),
+        ("own * read.all(1)[:, None]", "own"),
+        ("table + self.item_vectors)", "table)"),
         ("word if prefix is None else prefix + word", "word"),
         ("~trie.allowed(level, nodes[level][rows])", "trie.allowed(level, nodes[level][rows])"),
         ("if asked is None else asked[number]", "if asked is None else asked[0]"),

@@ -45,6 +45,13 @@ def test_a_parameter_that_cannot_be_used_is_one_clear_sentence(given, sentence):
     assert str(caught.value) == sentence
 
 
+def test_vectors_of_items_are_those_of_the_causal_backbone():
+    assert Parameters("smoke", item_vectors=True).generator().config.item_vectors
+    assert not Parameters("smoke").generator().config.item_vectors
+    other = Parameters("smoke", backbone="t5", item_vectors=True).generator()
+    assert other == Parameters("smoke", backbone="t5").generator()
+
+
 def test_a_seed_reaches_every_training():
     plain, seeded = Parameters("smoke"), Parameters("smoke", seed=5)
     assert seeded.codebooks() == plain.codebooks().with_seed(5) != plain.codebooks()
