@@ -164,10 +164,13 @@ class Entry:
         return tuple(term for term in self.terms if not (context.given and term in self.of_ids))
 
     def ablations(self, context: Context, only: Collection[str] = ()) -> dict[str, System]:
-        """The system without each of its terms (default: of all), and without all of them where there are several."""
+        """The system without each of its terms (default: of all), and without all of them where there are several.
+
+        An entry of `only` may name several terms, "one+two", which are then left out together.
+        """
         terms = self.terms_in(context)
-        chosen = tuple(only) or terms
-        without = [*((term,) for term in chosen), *([terms] if not only and len(terms) > 1 else [])]
+        chosen = [tuple(term.strip() for term in together.split("+")) for together in only or terms]
+        without = [*chosen, *([terms] if not only and len(terms) > 1 else [])]
         return dict(chain.from_iterable(self.systems(context, left_out).items() for left_out in without))
 
 
@@ -176,6 +179,8 @@ def named_without(name: str, without: Collection[str], terms: Collection[str]) -
 
     >>> named_without("X", ("one",), ("one", "two")), named_without("X", ("one", "two"), ("one", "two"))
     ('X w/o one', 'X w/o any term')
+    >>> named_without("X", ("one", "three"), ("one", "two", "three"))
+    'X w/o all but two'
 
     Raises ValueError for what is none of the `terms`.
     """
@@ -183,6 +188,9 @@ def named_without(name: str, without: Collection[str], terms: Collection[str]) -
         raise ValueError(f"{name} has no term {', '.join(sorted(unknown))}, only {', '.join(terms)}")
     if len(without) > 1 and set(without) == set(terms):
         return f"{name} w/o any term"
+    kept = [term for term in terms if term not in without]
+    if len(without) > 1 and len(kept) == 1:
+        return f"{name} w/o all but {kept[0]}"
     return " ".join([name, *(f"w/o {term}" for term in without)])
 
 

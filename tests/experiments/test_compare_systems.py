@@ -426,6 +426,8 @@ def test_the_reference_without_its_terms_is_compared_with_it_for_the_same_users_
     assert comparison.ablate(results, wanted=False).rows == found.rows[:2]
     some = comparison.ablate(results, wanted=False, without=" two ")
     assert pairs(some)[2:] == [(f"{MAIN} w/o two", 1), (f"{MAIN} w/o two", 2)]
+    together = comparison.ablate(results, wanted=False, without="two+one, one")
+    assert pairs(together)[2::2] == [(f"{MAIN} w/o any term", 1), (f"{MAIN} w/o any term", 2)]
     with pytest.raises(DataError, match='MACRec has no term "three"; what can be left out here is one, two'):
         comparison.ablate(results, without="three")
 

@@ -450,7 +450,7 @@ def test_macrec_without_all_terms_but_the_tasks_is_mql4grec(fitted, split, steps
     system, _ = fitted("MACRec", without=("contrastive", "reconstructed", "implicit"))
     assert [len(made) for made in steps] == before
     assert same(system.recommend(split.test, 10), expected)
-    assert system.name == "MACRec w/o contrastive w/o reconstructed w/o implicit"
+    assert system.name == "MACRec w/o all but explicit"
 
 
 def test_an_unknown_term_is_refused(make):
