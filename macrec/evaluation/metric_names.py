@@ -40,6 +40,8 @@ MEASURES = {
     "low": "lower end of the 95% interval of the difference",
     "high": "upper end of the 95% interval of the difference",
     "p": "p-value of the difference",
+    "scores": "score",
+    "differ": "users for whom the systems differ",
     "present": "items with a vector",
     "purity": "purity of neighbors",
     "chance": "purity of neighbors by chance",
@@ -79,6 +81,8 @@ GROUPS = {
     "ablation": "ablation",
     "beam": "beam and exact ranking compared",
     "differences": "from the reference",
+    "groups": "by group of users",
+    "ablation_differences": "ablation",
     "lead": "between the best two",
     "against": "the other system",
 }
@@ -116,7 +120,7 @@ CIRCUMSTANCES = {
 
 UNSAID = frozenset(
     {"measured", "systems", "comparison", "alignment", "card", "split", "ceiling", "purity", "fusions", "gradients"}
-    | {"positives", "losses", "resolvers"}
+    | {"positives", "losses", "resolvers", "differences"}
 )
 """Parts that only group others."""
 

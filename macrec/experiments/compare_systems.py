@@ -118,7 +118,8 @@ class SystemComparison:
         """The reference without each of its terms, for the seeds and users of `results`, and the reference itself.
 
         `without`: which terms, between commas; empty: each, and all of them. Only the reference when it is not
-        `wanted`, or where the reference was replaced. Raises DataError for a term that there is none of.
+        `wanted`, or where the reference was replaced. Their `differences` are from the reference. Raises DataError for
+        a term that there is none of.
         """
         only = [term.strip() for term in without.split(",") if term.strip()]
         made: list[str] = []
@@ -131,8 +132,14 @@ class SystemComparison:
             return ablated
 
         ablations = self._compare(make, results.seeds, len(results.samples), results.mask_seen, progress)
-        full = [row for row in results.rows if row["system"] == results.reference]
-        ablations.rows = full + [row for row in ablations.rows if row["system"] in made]
+        full = results.reference
+        own_rows = [row for row in results.rows if row["system"] == full]
+        ablations.rows = own_rows + [row for row in ablations.rows if row["system"] in made]
+        for mask_seen, of_protocol in results.ranks.items():
+            ablations.ranks[mask_seen] = {full: of_protocol[full]} | ablations.ranks.get(mask_seen, {})
+        if full in results.evaluations:
+            ablations.evaluations = {full: results.evaluations[full]} | ablations.evaluations
+        ablations.against = full
         return ablations
 
     def _compare(

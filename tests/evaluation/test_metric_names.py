@@ -20,6 +20,10 @@ WORDS = {
     "08_evaluation.differences.unmasked.SASRec.low": (
         "lower end of the 95% interval of the difference of SASRec, unmasked, from the reference"
     ),
+    "08_evaluation.groups.unmasked.tail.differences.SASRec.difference": (
+        "difference of SASRec, tail, unmasked, by group of users"
+    ),
+    "08_evaluation.groups.unmasked.tail.scores.SASRec": "score of SASRec, tail, unmasked, by group of users",
     "my.own_score": "own score",
     "lonely": "lonely",
 }

@@ -424,6 +424,11 @@ def test_the_reference_without_its_terms_is_compared_with_it_for_the_same_users_
     assert pairs(found) == [(MAIN, 1), (MAIN, 2), *((name, seed) for seed in (1, 2) for name in ablated)]
     assert found.rows[:2] == [row for row in results.rows if row["system"] == MAIN]
     assert comparison.ablate(results, wanted=False).rows == found.rows[:2]
+    assert comparison.ablate(results, wanted=False).all_differences() == {"unmasked": {}, "masked": {}}
+    assert list(found.differences()) == ablated
+    for name, paired in found.differences(mask_seen=False).items():
+        own, full = (np.stack(list(each.ranks[False][of].values())) for each, of in ((found, name), (results, MAIN)))
+        assert paired == paired_bootstrap(own, full)
     some = comparison.ablate(results, wanted=False, without=" two ")
     assert pairs(some)[2:] == [(f"{MAIN} w/o two", 1), (f"{MAIN} w/o two", 2)]
     together = comparison.ablate(results, wanted=False, without="two+one, one")

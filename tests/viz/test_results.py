@@ -134,6 +134,14 @@ def test_an_ablation_is_the_difference_to_the_full_model_seed_by_seed(rows):
     assert sorted(found["TIGER (text)"]["dots"]) == pytest.approx(sorted(gains))
     assert found["TIGER (text)"]["mean"] == [pytest.approx(gains.mean())]
     assert "popularity -0.0500" in sentence and figure.layout.shapes[0].x0 == 0
+    assert "interval" not in sentence
+    paired = Comparison("HR@10", -0.01, -0.03, 0.02, 0.4)
+    figure, sentence = ablation_figure(shuffled, "MACRec", "HR@10", {"TIGER (text)": paired})
+    [whisker] = [trace for trace in figure.data if trace.error_x.array]
+    assert figure.layout.yaxis.ticktext[whisker.y[0]] == "TIGER (text)"
+    low, high = whisker.x[0] - whisker.error_x.arrayminus[0], whisker.x[0] + whisker.error_x.array[0]
+    assert (low, high) == (pytest.approx(-0.03), pytest.approx(0.02))
+    assert sentence.endswith("By the intervals MACRec is not clearly different from TIGER (text).")
 
 
 def test_a_variant_without_a_common_seed_has_no_difference(rows):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 import polars as pl
 
+from macrec.evaluation.significance import Comparison
+from macrec.experiments.standing import standing
 from macrec.viz.figures.result_rows import checked, gains_over, seeds_each, spread, values_of
 from macrec.viz.figures.system_rows import add_seeds, name_rows
 from macrec.viz.theme import FUSED, INK, REFERENCE
@@ -27,21 +29,31 @@ def ablation_table(rows: pl.DataFrame, full: str, metrics: Sequence[str]) -> pl.
     return pl.DataFrame(table)
 
 
-def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> tuple[go.Figure, str]:
+def ablation_figure(
+    rows: pl.DataFrame, full: str, metric: str = "NDCG@10", differences: Mapping[str, Comparison] | None = None
+) -> tuple[go.Figure, str]:
     """What every variant has more or less than the model `full`: a dot per seed, a tick at the mean; and the sentence.
 
     Systems are in order of first appearance; the line at zero is the full model, seed by seed. It stands alone where
-    no variant has a seed in common with it.
+    no variant has a seed in common with it. `differences`: variant → by how much it exceeds the full model on the same
+    users, whose intervals are drawn.
     """
     by_system = {name: gains_over(rows, name, full, metric) for name in checked(rows, [metric], full) if name != full}
     by_system = {name: gains for name, gains in by_system.items() if len(gains[1])}
     alone = not by_system
     if alone:
         by_system = {full: gains_over(rows, full, full, metric)}
-    figure = go.Figure()
+    figure, paired_by_name = go.Figure(), differences or {}
     marker = {"color": FUSED, "symbol": "circle", "line": {"color": INK, "width": 0}}
     for height, (name, (seeds, gains)) in enumerate(by_system.items()):
         add_seeds(figure, height, gains, seeds, name, "%{x:+.4f} " + metric + f" against {full}", marker)
+        if paired := paired_by_name.get(name):
+            figure.add_scatter(
+                x=[paired.difference], y=[height], mode="markers", marker={"color": INK, "size": 1}, showlegend=False,
+                error_x={"type": "data", "symmetric": False, "array": [paired.high - paired.difference],
+                         "arrayminus": [paired.difference - paired.low], "color": INK, "thickness": 1.2, "width": 5},
+                hoverinfo="skip",
+            )  # fmt: skip
     figure.add_vline(
         x=0, line={"color": REFERENCE, "width": 1.2}, annotation_text=f"{full} {spread(values_of(rows, full, metric))}",
         annotation_position="top", annotation_font={"size": 11, "color": "#555555"},
@@ -61,7 +73,10 @@ def ablation_figure(rows: pl.DataFrame, full: str, metric: str = "NDCG@10") -> t
         else f"{metric}: no variant is below {full}",
     )
     listed = ", ".join(f"{name} {spread(gains, '+')}" for name, (_, gains) in by_system.items())
+    clear = standing(full, {name: paired for name, paired in paired_by_name.items() if name in by_system})
+    whiskers = "; whiskers are 95% intervals of the difference on the same users" if clear else ""
     return figure, (
         f"{metric} of each variant minus that of {full} with the same seed, "
-        f"{seeds_each([len(gains) for _, gains in by_system.values()])} (dots; ticks are means): {listed}."
+        f"{seeds_each([len(gains) for _, gains in by_system.values()])} (dots; ticks are means{whiskers}): {listed}."
+        + (f" By the intervals {clear}" if clear else "")
     )
