@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import NOT_RANKED, Ranking, exact_ranks, top_k
 from macrec.data.split import PADDING, Samples, Split, item_counts
@@ -192,3 +193,19 @@ def target_groups(data: Dataset, split: Split, samples: Samples, head: float = 0
     brief = samples.lengths <= short
     by_target = {name: items[samples.targets] for name, items in kinds.items()}
     return by_target | {"short history": brief, "long history": ~brief}
+
+
+def content_groups(data: Dataset, samples: Samples) -> dict[str, Mask]:
+    """Masks `[U]` of samples by what is known of their target's contents.
+
+    "with picture" and "without picture", "without description", "without text" (no text at all); only those that hold
+    some users and not all.
+    """
+    kinds = {
+        "with picture": data.images.present,
+        "without picture": ~data.images.present,
+        "without description": (data.items["description"] == "").to_numpy(),
+        "without text": text_keys(data.items).is_null().to_numpy(),
+    }
+    groups = {name: items[samples.targets] for name, items in kinds.items()}
+    return {name: mask for name, mask in groups.items() if mask.any() and not mask.all()}

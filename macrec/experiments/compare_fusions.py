@@ -2,37 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples
-from macrec.evaluation.metrics import ranking_metrics
+from macrec.evaluation.by_group import GroupComparison, compare_in_group
+from macrec.evaluation.metrics import gains, ranking_metrics
+from macrec.experiments.standing import standing_in_group
 from macrec.generation.decoder import PathDecoder
 from macrec.generation.exact import beam_error
 from macrec.generation.fusion import Fusion, fuse
 from macrec.generation.tasks import CodeTask
 
+METRIC = "NDCG@10"
+"""The metric of groups of users."""
+
 EXACT_SCORES = 500_000
 """Users times items that are scored one by one: seconds on a CPU."""
 
 
-def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
-    """One row per way to decode, with its HR and NDCG for `samples`: `paths` asked, `fusion` ("" for a path alone).
+DEFAULT = "the default"
+"""What sentences call the decoder as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fusions:
+    """Ways to decode, and the ranks of the targets by each.
+
+    `ranks`: `paths` asked and `fusion` ("" for a path alone, "tuned" for the decoder as it is) → `[U]`; `groups`: name
+    → mask `[U]` of users.
+    """
+
+    ranks: Mapping[tuple[str, str], NDArray[np.int64]]
+    groups: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """One row per way to decode: `paths`, `fusion`, HR and NDCG, and NDCG@10 in every group, such as the column
+        "NDCG@10 without picture"."""
+        return pl.DataFrame([
+            {"paths": paths, "fusion": fusion, **ranking_metrics(ranks)}
+            | {f"{METRIC} {name}": float(gains(ranks[mask], METRIC).mean()) for name, mask in self.groups.items()}
+            for (paths, fusion), ranks in self.ranks.items()
+        ])  # fmt: skip
+
+    @property
+    def shown(self) -> pl.DataFrame:
+        """The columns of `table` that there is room for, those of groups with the number of their users."""
+        columns = {f"{METRIC} {name}": f"{name} ({mask.sum():,} users)" for name, mask in self.groups.items()}
+        return self.table.select("paths", "fusion", "HR@10", METRIC, *columns).rename(columns)
+
+    @property
+    def caption(self) -> str:
+        """What the table is of, in words."""
+        users = len(next(iter(self.ranks.values())))
+        by_target = f"; last columns: {METRIC} by the target's contents" if self.groups else ""
+        return f"{users:,} test users. Single paths; equal weights; last row, the default{by_target}."
+
+    @property
+    def by_group(self) -> dict[str, GroupComparison]:
+        """Group ("all" first) → the default compared with every path alone; empty where there is but one path."""
+        tuned = [ranks for (_, fusion), ranks in self.ranks.items() if fusion == "tuned"]
+        if not tuned:
+            return {}
+        alone = {paths: ranks for (paths, fusion), ranks in self.ranks.items() if not fusion}
+        everyone = {"all": np.ones(len(tuned[0]), bool)}
+        return {
+            name: compare_in_group({DEFAULT: tuned[0], **alone}, mask, DEFAULT, alone, METRIC)
+            for name, mask in (everyone | dict(self.groups)).items()
+        }
+
+    @property
+    def in_words(self) -> str:
+        """A line on each group of `by_group`, below one that says what the numbers are."""
+        head = f"{METRIC} of the default minus that of a path alone, for the same users, with 95% intervals over users:"
+        lines = [f"- {standing_in_group(name, found, intervals=True)}" for name, found in self.by_group.items()]
+        return "\n".join([head, *lines]) if lines else "There is one path, so nothing is fused."
+
+    @property
+    def groups_record(self) -> dict[str, Any]:
+        """`by_group` as plain values, for metrics.json."""
+        return {name: asdict(found) for name, found in self.by_group.items()}
+
+
+def compare_fusions(
+    decoder: PathDecoder, samples: Samples, groups: Mapping[str, NDArray[np.bool_]] | None = None
+) -> Fusions:
+    """Ask in every way: each path alone, and groups of paths fused.
 
     All paths between modalities that the generator has learned are asked alone. Then groups of them are fused, by every
     fusion that takes so many, with all paths counting alike: see `groups_of_paths`. "tuned" is the decoder as it is,
-    whose paths count by the weights chosen on validation users.
+    whose paths count by the weights chosen on validation users. `groups`: name → mask `[U]` of `samples`, such as
+    `content_groups` makes.
     """
     tasks = [task for task in decoder.tables.tasks if task.kind == "sequence"]
-    rows: list[dict[str, Any]] = []
+    ranks: dict[tuple[str, str], NDArray[np.int64]] = {}
 
     def add(paths: str, fusion: str, ranking: Ranking) -> None:
-        rows.append({"paths": paths, "fusion": fusion, **ranking_metrics(ranking.rank_of(samples.targets))})
+        ranks[paths, fusion] = ranking.rank_of(samples.targets)
 
     for task in tasks:
         add(short(task.name), "", asking(decoder, [task.name], "mean_floor").recommend(samples, 20))
@@ -46,7 +119,7 @@ def compare_fusions(decoder: PathDecoder, samples: Samples) -> pl.DataFrame:
     if len(decoder.paths) > 1:
         asked = ", ".join(short(decoder.tables.tasks[path].name) for path in decoder.paths)
         add(asked, "tuned", decoder.recommend(samples, 20))
-    return pl.DataFrame(rows)
+    return Fusions(ranks, groups or {})
 
 
 def groups_of_paths(tasks: Sequence[CodeTask]) -> dict[str, list[str]]:

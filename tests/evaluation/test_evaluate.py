@@ -1,6 +1,7 @@
 """Evaluation of a system: the toy values of the specification (T7), scikit-learn as second opinion, groups by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from macrec.data.ranking import NOT_RANKED, Ranking, top_k
 from macrec.data.split import Samples, item_counts
 from macrec.errors import DataError
 from macrec.evaluation.ceiling import popularity_ranks
-from macrec.evaluation.evaluate import evaluate, target_groups
+from macrec.evaluation.evaluate import content_groups, evaluate, target_groups
 from macrec.evaluation.metrics import gains, hit_rate, mrr, ndcg
 from macrec.systems import Popularity, ScoringSystem
 
@@ -187,6 +188,23 @@ def test_targets_fall_into_groups_by_what_training_knows_of_them():
         "short history": [True, True, True, False],
         "long history": [False, False, False, True],
     }
+
+
+def test_groups_by_contents_are_those_that_hold_some_users_and_not_all():
+    data = catalog()
+    samples = leave_one_out(data.histories).test
+    described = np.isin(np.arange(10), (0, 7))
+    texts = pl.Series("description", ["words" if known else "" for known in described])
+    groups = content_groups(replace(data, items=data.items.with_columns(texts)), samples)
+    assert {name: mask.tolist() for name, mask in groups.items()} == {
+        "with picture": [True, True, False, False],
+        "without picture": [False, False, True, True],
+        "without description": [False, True, False, True],
+        "without text": [False, True, False, True],
+    }
+    titled = data.items.with_columns(texts, title=pl.lit("a title"))
+    assert "without text" not in content_groups(replace(data, items=titled), samples)
+    assert list(content_groups(data, samples)) == ["with picture", "without picture"]  # no item has a text
 
 
 def test_a_cold_target_is_never_head():

@@ -198,6 +198,10 @@ def test_06_asks_every_path_and_finds_what_the_beam_misses(run):
     assert sorted(within) == ["logmeanexp", "mean_floor", "published", "union_rescore"]
     assert len([fusion for name, fusion in asked if name == "4 paths from one"]) == 3
     assert asked[-1][1] == "tuned"
+    assert list(found["groups"]) == ["all", "with picture", "without picture", "without description"]
+    for group in found["groups"].values():
+        assert list(group["scores"]) == ["the default", *paths]
+    assert found["groups"]["all"]["scores"]["the default"] == pytest.approx(found["fusions"][-1]["NDCG@10"])
     assert 0 <= found["beam"]["users whose lists differ"] <= 1
     assert found["generator"]["settings"]["recipe"]["lambda_implicit"] == 0.01
     assert not found["stopped"]
@@ -228,6 +232,13 @@ def test_08_names_every_system_and_the_oracle(run):
         assert best == "oracle"
     for protocol in ("unmasked", "masked"):
         assert set(found["differences"][protocol]) == {*SIMPLE, *learned} - {"MACRec"}
+    groups = found["groups"]["unmasked"]
+    assert list(groups) == ["head", "tail", "with picture", "without picture", "short history", "long history"]
+    for group in groups.values():
+        reference, counting, *others = group["scores"]
+        assert (reference, others) == ("MACRec", ["SASRec", "TIGER (text)", "TIGER (image)", "TIGERs fused late"])
+        assert counting in SIMPLE and set(group["differences"]) <= set(group["differ"])
+    assert found["ablation_differences"] == {"unmasked": {}, "masked": {}}
     # What notebooks 06 and 07 have trained is not trained again: two TIGERs, MQL4GRec, two MACRecs, and the tour's.
     trained = {row["system"]: row["seconds"] for row in found["rows"] if "seconds" in row}
     assert len(trainings(run, "generators")) == 6 and trained["MACRec"] > 0
