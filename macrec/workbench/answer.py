@@ -8,23 +8,28 @@ from typing import Any
 
 import polars as pl
 
+from macrec.evaluation.by_group import GroupComparison
 from macrec.evaluation.metric_names import OWN_WEIGHT
 from macrec.evaluation.significance import Comparison
 from macrec.experiments.modalities import listed
 from macrec.experiments.results import HEADLINE, MASKED
+from macrec.experiments.standing import standing, standing_in_group
 from macrec.viz.figures.comparison import verdict
 from macrec.viz.figures.result_rows import gains_over, seeds_each, spread
 from macrec.viz.figures.system_rows import MARKS
 from macrec.workbench.executed import Executed
 from macrec.workbench.run import Run
-from macrec.workbench.run_files import Every, number, number_or_none, text
+from macrec.workbench.run_files import Every, count, number, number_or_none, text
 from macrec.workbench.run_record import EVALUATION, RunRecord
 
 METRIC = "NDCG@10"
+REPORTED_GROUPS = ("tail", "cold", "without picture")
+"""The groups of targets where semantic IDs, or a second modality, should help."""
 
 _SCORES = Every(Every(number_or_none))
 _ROWS = [{"system": text, "seed": number, **{f"{metric}?": number_or_none for metric in HEADLINE}}]
 _PAIRED = {"metric": text, "difference": number, "low": number, "high": number, "p": number}
+_GROUP = {"users": count, "scores": Every(number), "differ": Every(count), "differences": Every(_PAIRED)}
 SHAPES = {
     "03_codebooks?": {
         "comparison?": [
@@ -32,11 +37,14 @@ SHAPES = {
              "information": number_or_none}
         ]
     },
-    "06_generation?": {"fusions?": [{"paths": text, "fusion": text, METRIC: number_or_none}]},
+    "06_generation?": {
+        "fusions?": [{"paths": text, "fusion": text, METRIC: number_or_none}], "groups?": Every(_GROUP),
+    },
     "07_alignment?": {"alignment?": _SCORES, "against?": _SCORES},
     f"{EVALUATION}?": {
         "systems?": _SCORES, "caption?": text, "reference?": text, "rows?": _ROWS, "ablation?": _ROWS,
-        "differences?": Every(Every(_PAIRED)), "lead?": Every({"best": text, "next": text, **_PAIRED}),
+        "differences?": Every(Every(_PAIRED)), "ablation_differences?": Every(Every(_PAIRED)),
+        "groups?": Every(Every(_GROUP)), "lead?": Every({"best": text, "next": text, **_PAIRED}),
     },
 }  # fmt: skip
 """The shape of what is read here of metrics.json; see `macrec.workbench.run_files`."""
@@ -99,6 +107,7 @@ class Answer:
         """What each part of the method gave, as far as it was measured: its name, and a sentence."""
         found = {
             f"Terms of {self.reference or 'the reference'} (notebook 08)": self._ablation(),
+            f"{self.reference or 'The reference'} by target (notebook 08)": self._groups(),
             "Cross-modal codebooks (notebook 03)": self._codebooks(),
             "Fusion of paths (notebook 06)": self._fusion(),
             "Alignment (notebook 07)": self._alignment(),
@@ -115,9 +124,24 @@ class Answer:
         gains = {name: of_seeds for name in names if len(of_seeds := gains_over(frame, name, full, METRIC)[1])}
         if not gains:
             return "no term was left out; ablation=true trains the reference without each."
+        recorded = self.evaluation.get("ablation_differences", {}).get("unmasked", {})
+        if recorded:
+            paired = standing(full, {name: Comparison(**recorded[name]) for name in recorded}, intervals=True)
+            return f"{METRIC} minus that without the term, and the 95% interval on the same users: {paired}"
         parts = ", ".join(f"{name} {spread(of_seeds, '+')}" for name, of_seeds in gains.items())
         seeds = seeds_each([len(of_seeds) for of_seeds in gains.values()])
         return f"{METRIC} minus that of {full} with the same seed, {seeds}: {parts}. No interval was recorded."
+
+    def _groups(self) -> str:
+        """How the reference stands where semantic IDs, or a second modality, should help."""
+        sentences = []
+        for protocol, recorded in self.evaluation.get("groups", {}).items():
+            found = {name: GroupComparison.read(recorded[name]) for name in REPORTED_GROUPS if name in recorded}
+            lines = [sentence_on(name, group) for name, group in found.items()]
+            sentences += (
+                [f"{METRIC}, {protocol}, by 95% intervals on the same users: {' '.join(lines)}"] if lines else []
+            )
+        return " ".join(sentences)
 
     def _codebooks(self) -> str:
         """Whether the cross-modal terms lower conflicts, and what codes of one modality tell of the other."""
@@ -141,11 +165,18 @@ class Answer:
         best = max((row for row in rows if not row["fusion"]), key=lambda row: row[METRIC], default=None)
         if fused is None or best is None:
             return f"only one path, {best['paths']}: there is nothing to fuse." if best else ""
-        return (
+        said = (
             f"{METRIC} {fused[METRIC]:.4f} of {fused['paths']} with weights chosen on validation users, "
-            f"{best[METRIC]:.4f} of the best single path, {best['paths']}: {fused[METRIC] - best[METRIC]:+.4f}. "
-            "No interval was recorded."
+            f"{best[METRIC]:.4f} of the best single path, {best['paths']}: {fused[METRIC] - best[METRIC]:+.4f}"
         )
+        groups = self.records["06_generation"].get("groups", {})
+        found = {name: GroupComparison.read(group) for name, group in groups.items()}
+        if "all" not in found or best["paths"] not in found["all"].differences:
+            return f"{said}. No interval was recorded."
+        paired = found["all"].differences[best["paths"]]
+        lines = [sentence_on(name, found[name]) for name in REPORTED_GROUPS if name in found]
+        interval = f", 95% interval {-paired.high:+z.4f} to {-paired.low:+z.4f} on the same users."
+        return " ".join([said + interval, *lines])
 
     def _alignment(self) -> str:
         """How often an item's state in one modality finds its state in the other, beside the other system."""
@@ -192,15 +223,9 @@ def winner_sentence(protocol: str, scores: Mapping[str, float], lead: Mapping[st
     )
 
 
-def standing(reference: str, differences: Mapping[str, Comparison]) -> str:
-    """Which systems the reference is clearly above, clearly below, and not clearly different from."""
-    groups = {
-        "clearly below": [name for name, paired in differences.items() if paired.low > 0],
-        "not clearly different from": [name for name, paired in differences.items() if paired.low <= 0 <= paired.high],
-        "clearly above": [name for name, paired in differences.items() if paired.high < 0],
-    }
-    parts = [f"{words} {listed(names)}" for words, names in groups.items() if names]
-    return f"{reference} is {'; '.join(parts)}." if parts else ""
+def sentence_on(group: str, comparison: GroupComparison) -> str:
+    """How the reference stands in a group of users, as a sentence."""
+    return standing_in_group(f"{group[0].upper()}{group[1:]}", comparison)
 
 
 def left_out(run: RunRecord, notebooks: Sequence[Executed]) -> list[str]:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from macrec.errors import DataError
-from macrec.workbench.answer import Answer, left_out, standing, winner_sentence
+from macrec.experiments.standing import standing
+from macrec.workbench.answer import Answer, left_out, winner_sentence
 from macrec.workbench.run_record import RunRecord
 
 
@@ -98,6 +99,39 @@ def test_every_part_that_was_measured_has_a_line():
     assert "MACRec against MQL4GRec: text→image 50.0% against 20.0%; by chance 10.0%" in alignment
 
 
+def group(users, **others):
+    differences = {name: paired(*interval) for name, interval in others.items() if interval}
+    return {
+        "users": users, "scores": dict.fromkeys(("MACRec", *others), 0.2), "differ": dict.fromkeys(others, 3),
+        "differences": differences,
+    }  # fmt: skip
+
+
+def test_targets_where_ids_should_help_are_told_with_their_users():
+    groups = {"head": group(9, SASRec=(0.1, 0.05, 0.2)), "tail": group(40, SASRec=(-0.1, -0.2, -0.05)),
+              "without picture": group(12, SASRec=None)}  # fmt: skip
+    record = EVALUATION | {"groups": {"masked": groups}}
+    said = dict(answer({"08_evaluation": record}).parts())["MACRec by target (notebook 08)"]
+    assert said == (
+        "NDCG@10, masked, by 95% intervals on the same users: Tail (40 users): MACRec is clearly above SASRec. Without "
+        "picture (12 users): Fewer than 10 users differ, too few for an interval: SASRec (3)."
+    )
+
+
+def test_ablation_and_fusion_have_their_intervals_where_these_were_recorded():
+    ablation = {"unmasked": {"MACRec w/o implicit": paired(-0.01, -0.02, 0.005)}}
+    fusions = [{"paths": "a", "fusion": "", "NDCG@10": 0.2}, {"paths": "b", "fusion": "tuned", "NDCG@10": 0.25}]
+    groups = {"all": group(40, a=(-0.05, -0.08, -0.02)), "without picture": group(30, a=(-0.1, -0.2, -0.05))}
+    records = {
+        "08_evaluation": EVALUATION | {"ablation_differences": ablation},
+        "06_generation": {"fusions": fusions, "groups": groups},
+    }
+    of_terms, of_paths = dict(answer(records).parts()).values()
+    assert "not clearly different from MACRec w/o implicit (+0.0100, -0.0050 to +0.0200)" in of_terms
+    assert "+0.0500, 95% interval +0.0200 to +0.0800 on the same users. Without picture (30 users): " in of_paths
+    assert "No interval" not in of_terms + of_paths
+
+
 def test_an_ablation_that_was_not_run_is_named_with_its_parameter():
     [(_, sentence)] = answer({"08_evaluation": EVALUATION | {"ablation": [row("MACRec", 0.25)]}}).parts()
     assert "ablation=true" in sentence
@@ -121,7 +155,8 @@ def test_what_is_missing_is_named_once_with_its_notebooks():
 @pytest.mark.parametrize(
     "damage",
     [{"systems": [1]}, {"systems": {"a": {"NDCG@10": "x"}}}, {"rows": [{"system": 1, "seed": 0}]},
-     {"differences": {"masked": {"a": {}}}}, {"lead": {"masked": {"best": "a"}}}],
+     {"differences": {"masked": {"a": {}}}}, {"lead": {"masked": {"best": "a"}}},
+     {"groups": {"masked": {"tail": {"users": -1}}}}],
 )  # fmt: skip
 def test_metrics_that_no_notebook_writes_are_refused_with_their_place(tmp_path, damage):
     (tmp_path / "metrics.json").write_text(json.dumps({"08_evaluation": EVALUATION | damage}))
