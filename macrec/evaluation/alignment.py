@@ -72,6 +72,21 @@ def alignment_measures(
     }
 
 
+def retrieved(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]], k: int = 10) -> NDArray[np.bool_]:
+    """Whose state in `second` `[N, d]` is among the k nearest of all N to its state in `first` `[N, d]`: `[N]`.
+
+    Their share is "recall@k" of `alignment_measures`, with ties as there. Raises ValueError for shapes that do not fit.
+    """
+    a, b = _directions(first, second)
+    same = np.einsum("nd,nd->n", a, b)
+    found = np.empty(len(a), np.bool_)
+    rows = max(1, BLOCK // len(a))
+    for begin in range(0, len(a), rows):
+        part = slice(begin, begin + rows)
+        found[part] = (a[part] @ b.T >= same[part, None] - TIE).sum(1) <= k
+    return found
+
+
 def mean_distances(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> tuple[float, float]:
     """Mean cosine distance of the two states `[N, d]` of an item, and of those of different items: exact, and cheap.
 

@@ -41,6 +41,7 @@ MEASURES = {
     "high": "upper end of the 95% interval of the difference",
     "p": "p-value of the difference",
     "scores": "score",
+    "sharing": "items that share an ID with another",
     "differ": "users for whom the systems differ",
     "present": "items with a vector",
     "purity": "purity of neighbors",
@@ -120,13 +121,13 @@ CIRCUMSTANCES = {
 
 UNSAID = frozenset(
     {"measured", "systems", "comparison", "alignment", "card", "split", "ceiling", "purity", "fusions", "gradients"}
-    | {"positives", "losses", "resolvers", "differences"}
+    | {"positives", "losses", "resolvers", "differences", "shared_ids", "by_presence"}
 )
 """Parts that only group others."""
 
 LOWER = re.compile(
     r"conflict|dead[_ ]code|reconstruction|loss|distance/same|states of one item|info_nce|missed|unfilled|residual"
-    r"|seconds|moved|added|p[_-]value|\.(left|p)$",
+    r"|seconds|moved|added|sharing|share an ID|p[_-]value|\.(left|p)$",
     re.IGNORECASE,
 )
 

@@ -24,6 +24,8 @@ WORDS = {
         "difference of SASRec, tail, unmasked, by group of users"
     ),
     "08_evaluation.groups.unmasked.tail.scores.SASRec": "score of SASRec, tail, unmasked, by group of users",
+    "03_codebooks.shared_ids.without image.sharing": "items that share an ID with another of without image",
+    "07_alignment.by_presence.text→image.recall@10/lacking one": "recall@10 of lacking one, text→image",
     "my.own_score": "own score",
     "lonely": "lonely",
 }

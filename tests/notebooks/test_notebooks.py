@@ -145,6 +145,8 @@ def test_03_compares_all_ways_to_train(run):
     for modality in ("text", "image"):
         # What the comparison measures is what the live trainings above it ended with.
         rate = f"conflict_rate/{modality}"
+        shared = found["shared_ids"][modality]
+        assert shared["sharing"] >= round(found["measured"][rate] * shared["items"]) > 0
         assert rows["independent", modality]["conflict_rate"] == found["independent"][rate]
         assert rows["cross-modal λ=0.003", modality]["conflict_rate"] == found["measured"][rate]
         kmeans, learned = rows["residual k-means", modality], rows["independent", modality]
@@ -215,6 +217,13 @@ def test_07_follows_the_states_from_before_the_training_to_its_end(run):
         assert all(0 <= measures["recall@10/text→image"] <= 1 for measures in course.values())
     assert found["alignment"]["after"]["info_nce"] < found["alignment"]["before"]["info_nce"]
     assert found["alignment"]["before"] != found["against"]["before"]  # other codebooks
+    for direction, measures in found["by_presence"].items():  # the items of both kinds together are all
+        counted = [
+            measures[f"{name}/{kind}"] for kind in ("with both", "lacking one") for name in ("recall@10", "items")
+        ]
+        assert counted[1::2] == [150, 10]
+        mean = (counted[0] * 150 + counted[2] * 10) / 160
+        assert mean == pytest.approx(found["alignment"]["after"][f"recall@10/{direction}"])
 
 
 @pytest.mark.notebook
