@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -20,10 +20,13 @@ ONE_MODALITY = ("TIGER", "TIGERs fused late")
 """The generators whose semantic IDs are of one modality each."""
 
 
-def group_differences(results: Results, metric: str = "NDCG@10") -> dict[str, GroupComparison]:
+def group_differences(
+    results: Results, only: Collection[str] = (), metric: str = "NDCG@10"
+) -> dict[str, GroupComparison]:
     """Group → the reference compared with its `rivals` there, under the protocol that figures show, over all seeds.
 
-    Groups without users are left out. Empty where the reference was not evaluated.
+    `only`: these groups; none means all. Groups without users are left out. Empty where the reference was not
+    evaluated.
     """
     of_protocol = results.ranks.get(results.mask_seen, {})
     ranks = {name: np.stack(list(of_seed.values())) for name, of_seed in of_protocol.items()}
@@ -32,7 +35,7 @@ def group_differences(results: Results, metric: str = "NDCG@10") -> dict[str, Gr
     return {
         name: compare_in_group(ranks, group, results.reference, rivals(ranks, group, results.reference, metric), metric)
         for name, group in results.groups.items()
-        if group.any()
+        if group.any() and (not only or name in only)
     }
 
 
@@ -67,8 +70,8 @@ def groups_in_words(results: Results, groups: Mapping[str, GroupComparison]) -> 
         return "No system was compared by group."
     seeds = " and seeds" if len(results.seeds) > 1 else ""
     head = (
-        f"{results.metric} of {results.reference} minus that of the best counting system in the group, of sequential "
-        f"systems and of generators over one modality, for the same users, with 95% intervals over users{seeds}:"
+        f"{results.metric} of {results.reference} minus that of others (of those that count the group's best) for the "
+        f"same users, with 95% intervals over users{seeds}:"
     )
     lines = [f"- {standing_in_group(name, group, intervals=True)}" for name, group in groups.items()]
     return "\n".join([head, *lines])

@@ -52,6 +52,11 @@ def test_every_group_with_users_has_the_differences_of_its_users(mask_seen):
     assert list(recorded(results, found)) == ["masked" if mask_seen else "unmasked"]
 
 
+def test_only_the_groups_asked_for_are_compared():
+    results = made()
+    assert group_differences(results, only=("tail", "cold")) == {"tail": group_differences(results)["tail"]}
+
+
 def test_the_best_counting_system_is_that_of_the_group_and_never_the_reference():
     results = made()
     ranks = stacked(results)
