@@ -70,8 +70,8 @@ def groups_in_words(results: Results, groups: Mapping[str, GroupComparison]) -> 
         return "No system was compared by group."
     seeds = " and seeds" if len(results.seeds) > 1 else ""
     head = (
-        f"{results.metric} of {results.reference} minus that of others (of those that count the group's best) for the "
-        f"same users, with 95% intervals over users{seeds}:"
+        f"{results.metric} of {results.reference} minus that of others (of those that count, the best in the group) "
+        f"for the same users, with 95% intervals over users{seeds}:"
     )
     lines = [f"- {standing_in_group(name, group, intervals=True)}" for name, group in groups.items()]
     return "\n".join([head, *lines])
