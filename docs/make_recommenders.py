@@ -1,7 +1,8 @@
 """Write docs/recommenders.md from docs/recommenders.json: `python docs/make_recommenders.py [NAME=RUN_FOLDER …]`.
 
 The json holds what was measured, study by study, and every figure of the page comes from it; a test holds the page against
-it. NAME=RUN_FOLDER puts the rows of notebook 08, from the run's metrics.json, in the place of those of the study NAME.
+it. NAME=RUN_FOLDER puts the rows of notebook 08, from the run's metrics.json, in the place of those of the study NAME;
+NAME:ablation=RUN_FOLDER does so with its ablation. What a study is about is written into the json by hand.
 """
 
 # ruff: noqa: E501 (the prose is as wide as the pages are)
@@ -17,6 +18,7 @@ from page import markdown
 
 from macrec.experiments.results import METRICS, masked
 from macrec.viz.efforts import effort_table
+from macrec.viz.figures.ablation import ablation_table
 from macrec.viz.figures.results import results_table
 from macrec.viz.figures.system_rows import MARKS
 
@@ -152,18 +154,47 @@ def section(study: dict[str, Any]) -> str:
         parts += [markdown(results_table(as_masked, METRICS))]
         if "steps" in rows.columns:
             parts += ["Training effort:", markdown(effort_table(rows))]
+    if ablation := study.get("ablation"):
+        parts.append(ablation_section(ablation, study))
     for earlier in study.get("earlier", []):
         table = pl.DataFrame(earlier["rows"], schema=earlier["columns"], orient="row")
         parts += [f"Measured at {earlier['commit']}: {earlier['about']}", markdown(table)]
     return "\n\n".join(parts) + "\n"
 
 
+def ablation_section(ablation: dict[str, Any], study: dict[str, Any]) -> str:
+    """What each term gives: the rows, and what the intervals say of each variant."""
+    rows = pl.DataFrame(ablation["rows"], infer_schema_length=None)
+    steps = sorted(set(rows["steps"].drop_nulls().to_list()))
+    said = [
+        f"- {protocol}, against {study['reference']} with all terms: {verdicts(differences)}."
+        for protocol, differences in ablation["differences"].items()
+    ]
+    made = f"{' or '.join(f'{count:,}' for count in steps)} optimizer steps each; measured at {ablation['commit']}."
+    table = markdown(ablation_table(rows, study["reference"], [METRIC, *masked([METRIC])]))
+    return "\n\n".join([f"### What each term gives\n\n{ablation['about']} {made}", table, "\n".join(said)])
+
+
+def replace_ablation(study: dict[str, Any], folder: Path) -> None:
+    """Replace the ablation of `study` by that which notebook 08 recorded in `folder`."""
+    recorded, commit = recorded_in(folder)
+    about = study.get("ablation", {}).get("about", "")
+    study["ablation"] = {
+        "about": about, "commit": commit, "rows": recorded["ablation"], "differences": recorded["ablation_differences"],
+    }  # fmt: skip
+
+
+def recorded_in(folder: Path) -> tuple[dict[str, Any], str]:
+    """What notebook 08 recorded in a run, and the commit that it ran at."""
+    run = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return run["08_evaluation"], made["environment"].get("commit", "")[:7] or "an unknown commit"
+
+
 def replace_rows(study: dict[str, Any], folder: Path) -> None:
     """Replace the rows of `study` by those that notebook 08 recorded in `folder`; the older rows stay."""
-    run = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    recorded, made = run["08_evaluation"], json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    recorded, study["commit"] = recorded_in(folder)
     study |= {name: recorded[name] for name in ("rows", "reference", "differences")}
-    study["commit"] = made["environment"].get("commit", "")[:7] or "an unknown commit"
 
 
 def main() -> None:
@@ -171,7 +202,9 @@ def main() -> None:
     studies = json.loads(DATA.read_text(encoding="utf-8"))
     for argument in sys.argv[1:]:
         name, _, folder = argument.partition("=")
-        replace_rows(next(study for study in studies if study["name"] == name), Path(folder))
+        name, _, part = name.partition(":")
+        study = next(study for study in studies if study["name"] == name)
+        (replace_ablation if part == "ablation" else replace_rows)(study, Path(folder))
     DATA.write_text(json.dumps(studies, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(studies), encoding="utf-8")
 

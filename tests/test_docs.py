@@ -69,3 +69,11 @@ def test_every_figure_of_the_recommenders_page_comes_from_what_was_measured(monk
                 metric = "NDCG@10" + (" masked" if protocol == "masked" else "")
                 own, other = (mean_of(study["rows"], system)[metric] for system in (name, study["reference"]))
                 assert found["difference"] == pytest.approx(own - other, abs=2e-6)
+        if ablation := study.get("ablation"):
+            for protocol, differences in ablation["differences"].items():
+                assert differences.keys() == {row["system"] for row in ablation["rows"]} - {study["reference"]}
+                metric = "NDCG@10" + (" masked" if protocol == "masked" else "")
+                for name, found in differences.items():
+                    own, other = (mean_of(ablation["rows"], system)[metric] for system in (name, study["reference"]))
+                    assert found["difference"] == pytest.approx(own - other, abs=2e-6)
+                    assert f"{name} ({found['difference']:+.4f}" in page([study])
