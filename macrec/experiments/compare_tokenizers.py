@@ -25,6 +25,10 @@ from macrec.tokenizers.settings import CodebookSettings
 from macrec.tokenizers.tokenizer import Tokenizer
 from macrec.training import drain
 
+PREFIX_WEIGHT = 0.03
+BY_PREFIX = f"cross-modal by prefix λ={PREFIX_WEIGHT:g}"
+"""The form of the contrastive term that is about conflicts, with the weight that docs/codebooks.md measures."""
+
 
 def codebook_rows(tokenizer: Tokenizer, variant: str) -> list[dict[str, Any]]:
     """One row of `comparison_table` per modality of a tokenizer that has learned."""
@@ -65,8 +69,11 @@ def variants(
     tokenizers: Sequence[str] = (),
     quantizers: Sequence[str] = (),
 ) -> dict[str, CodebookSettings]:
-    """What notebook 03 compares: independent and cross-modal RQ-VAEs for every λ in `sweep`, the published code,
-    residual k-means; and every one of `tokenizers` (else "rqvae") with every one of `quantizers` (else as it is).
+    """What notebook 03 compares.
+
+    Independent and cross-modal RQ-VAEs for every λ in `sweep`; the other form of the contrastive term, unless it is
+    that of `settings`; the published code; residual k-means; and every one of `tokenizers` (else "rqvae") with every
+    one of `quantizers` (else as it is).
 
     λ = 0 in the sweep leaves the alignment term on, "independent" has neither. With one modality there is no
     cross-modal variant. Raises DataError for unknown names.
@@ -75,6 +82,8 @@ def variants(
     compared = {"independent": joint.independent()}
     if len(embeddings) > 1:
         compared |= {f"cross-modal λ={value:g}": joint.with_lambda(value) for value in sweep}
+        if settings.config.contrast != "prefix":
+            compared[BY_PREFIX] = joint.by_prefix(PREFIX_WEIGHT)
     compared |= {"published code": joint.published(), "residual k-means": replace(settings, tokenizer="rkmeans")}
     for tokenizer in tokenizers or (["rqvae"] if quantizers else []):
         check_tokenizer(tokenizer)

@@ -61,6 +61,11 @@ class CodebookSettings:
         """The same with another contrastive weight."""
         return replace(self, config=self.config.with_lambda(value), tokenizer="cross-modal")
 
+    def by_prefix(self, value: float) -> CodebookSettings:
+        """The same with this contrastive weight, on the pairs of items that could end in conflict."""
+        weighted = self.with_lambda(value)
+        return replace(weighted, config=replace(weighted.config, contrast="prefix"))
+
     def with_seed(self, seed: int) -> CodebookSettings:
         """The same from another random start."""
         return replace(self, recipe=replace(self.recipe, seed=seed))

@@ -10,7 +10,7 @@ from macrec.viz.figures.audit import gradient_figure, positives_figure, resolver
 from macrec.viz.figures.code_tree import code_tree_figure
 from macrec.viz.figures.codebook_distances import codebook_distances
 from macrec.viz.figures.codebooks import code_agreement, residual_figure, usage_heatmap
-from macrec.viz.figures.comparison import comparison_figure, comparison_table, verdict
+from macrec.viz.figures.comparison import comparison_figure, comparison_table, verdict, verdicts
 from macrec.viz.figures.data import card_figure, ceiling_figure
 from macrec.viz.figures.differences import differences_figure
 from macrec.viz.figures.embeddings import agreement_figure, modality_map, purity_figure
@@ -93,4 +93,5 @@ __all__ = [
     "umap_layouts",
     "usage_heatmap",
     "verdict",
+    "verdicts",
 ]

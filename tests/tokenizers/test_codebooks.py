@@ -12,7 +12,7 @@ from macrec.data.images import NoImages
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.experiments import encode_modalities, modality_specs
-from macrec.experiments.compare_tokenizers import codebook_rows, compare, joined, variants, what_to_compare
+from macrec.experiments.compare_tokenizers import BY_PREFIX, codebook_rows, compare, joined, variants, what_to_compare
 from macrec.quantization.health import mutual_information
 from macrec.systems import PROFILES, Parameters
 from macrec.tokenizers.codebooks import Codebooks
@@ -287,7 +287,7 @@ def test_rows_measure_the_codes_that_are_there(trained):
 def test_every_variant_is_compared_from_every_seed_and_trained_once(folder, data, embeddings, steps):
     compared = variants(SETTINGS, embeddings, [0.0, 0.003])
     rows = compare(folder, data, embeddings, compared, [0, 1])
-    named = ["independent", "cross-modal λ=0", "cross-modal λ=0.003", "published code"]
+    named = ["independent", "cross-modal λ=0", "cross-modal λ=0.003", BY_PREFIX, "published code"]
     assert list(compared) == [*named, "residual k-means"]
     assert len(steps) == len(named) * 2 * STEPS
     keys = rows.select("variant", "seed", "modality")
@@ -317,7 +317,16 @@ def test_an_interrupt_returns_what_was_finished(folder, data, embeddings, monkey
     rows = compare(folder, data, embeddings, compared, [0])
     assert rows["variant"].unique(maintain_order=True).to_list() == ["independent"]
     monkeypatch.undo()
-    assert len(compare(folder, data, embeddings, compared, [0])["variant"].unique()) == 4
+    assert len(compare(folder, data, embeddings, compared, [0])["variant"].unique()) == 5
+
+
+def test_the_form_by_prefix_is_compared_unless_it_is_the_own_one():
+    by_prefix = SETTINGS.by_prefix(0.5)
+    assert changed(SETTINGS, by_prefix) == {"config.lambda_con", "config.contrast"}
+    two = {"text": None, "image": None}
+    assert BY_PREFIX in variants(SETTINGS, two, [0.1])
+    assert list(variants(by_prefix, two, [0.1]))[:3] == ["independent", "cross-modal λ=0.1", "published code"]
+    assert BY_PREFIX not in variants(SETTINGS, {"text": None}, [0.1])
 
 
 def test_one_modality_alone_is_compared_without_information_on_another(folder, data, embeddings):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from macrec.viz import comparison_figure, comparison_table, verdict
+from macrec.viz import comparison_figure, comparison_table, verdict, verdicts
 from macrec.viz.figures.comparison import CODEBOOK_MEASURES, spread, ticks, wrapped
 
 
@@ -130,6 +130,9 @@ def test_the_verdict_writes_a_measure_as_the_table_does(rows):
 def test_the_verdict_of_what_was_not_measured_says_so(rows):
     nothing = "{} and A cannot be compared: they were not both measured."
     assert verdict(rows, "C", "A") == nothing.format("C")
+    assert verdicts(rows, ["C", "B"], "A") == verdict(rows, "B", "A")
+    assert verdicts(rows, ["B", "A"], "A").splitlines() == [verdict(rows, "B", "A"), verdict(rows, "A", "A")]
+    assert verdicts(rows, ["C"], "A") == verdict(rows, "C", "A")
     unknown = rows.with_columns(information=pl.lit(float("nan")))
     assert verdict(unknown, "B", "A", "information") == nothing.format("B")
     interrupted = rows.filter((pl.col("variant") == "A") | (pl.col("seed") == 0))

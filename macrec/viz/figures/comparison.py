@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +112,12 @@ def comparison_figure(rows: pl.DataFrame, measures: tuple[Measure, ...] = CODEBO
         f"{len(names)} ways to train codebooks, {seeds} seed{'s' if seeds > 1 else ''} each (dots; ticks are means), "
         f"compared by {', '.join(measure.title for measure in measures)}."
     )
+
+
+def verdicts(rows: pl.DataFrame, variants: Sequence[str], against: str, measure: str = "conflict_rate") -> str:
+    """`verdict` of each of `variants` that was measured, a line each; of the first where none was."""
+    measured = [variant for variant in variants if variant in set(rows["variant"])] or list(variants[:1])
+    return "\n".join(verdict(rows, variant, against, measure) for variant in measured)
 
 
 def verdict(rows: pl.DataFrame, variant: str, against: str, measure: str = "conflict_rate") -> str:
