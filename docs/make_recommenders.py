@@ -50,8 +50,8 @@ by notebook 08 with `asked=validation`, which ranks them in place of the test us
     macrec sweep 08 -p asked=validation -p lambda_con=0,0.001,0.003,0.01 -p seed=0,1,2 --out runs/choice
     macrec compare runs/choice
 
-Then notebook 08 runs once on the test users with the chosen values. [docs/codebooks.md](codebooks.md) describes how the weight of
-the contrastive term was chosen.
+Then notebook 08 runs once on the test users with the chosen values. [docs/codebooks.md](codebooks.md) compares forms of the
+contrastive term, and other codebooks, in this way.
 
 A causal generator, the default, reads every history once per epoch and asks every place of it for the IDs of the next item, whatever
 its tasks: equal epochs are equal steps for TIGER, MQL4GRec and MACRec, and each table of efforts lists what they took. On the

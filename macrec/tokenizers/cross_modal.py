@@ -23,7 +23,7 @@ Contrast = Literal["labels", "prefix"]
 class CrossModalConfig:
     """What ties the modalities: the weights of the terms and the form they take. Zero weights leave RQ-VAEs alone.
 
-    How the default weights were set, and what they cost: docs/codebooks.md.
+    What the forms of the contrastive term do to conflicts and recommendations: docs/codebooks.md.
 
     `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `contrast`: its pairs,
     "labels" (as published: items with the same pseudo-label of another modality are drawn together, all others pushed
