@@ -1,9 +1,9 @@
 """Which codebooks serve the generator? Writes docs/codebooks.md from docs/codebooks.json.
 
-`python docs/make_codebooks.py` writes the page. `python docs/make_codebooks.py FOLDER NAME=DATASET …` measures before:
-MACRec with every entry of `FORMS` and `SETTINGS`, ranking for validation users. DATASET is as for any notebook, and may be followed by
-",newest=20" (events of each user) and ",users=1500" (of them, at random). Trainings are kept in FOLDER and found again, so a
-measurement that was stopped goes on.
+`python docs/make_codebooks.py` writes the page. `python docs/make_codebooks.py FOLDER NAME=DATASET …` first measures: it
+trains MACRec with every entry of `FORMS` and `SETTINGS` and ranks for the validation users. DATASET is as for any
+notebook, and may be followed by ",newest=20" (events of each user) and ",users=1500" (of them, at random). Trainings
+are kept in FOLDER and found again, so a measurement that was stopped goes on.
 """
 
 # ruff: noqa: E501 (the prose is as wide as the pages are)
@@ -58,6 +58,10 @@ def measured(name: str, dataset: str, folder: Path) -> dict[str, Any]:
     """The rows of one catalog: every form from every seed, every other setting from the first, and differences to none."""
     path, *options = dataset.split(",")
     chosen = {key: int(value) for key, _, value in (option.partition("=") for option in options)}
+    if unknown := chosen.keys() - WORDS.keys():
+        sys.exit(f"There is no option {', '.join(unknown)}; choose from {', '.join(WORDS)}.")
+    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    commit = subprocess.run(describe, capture_output=True, text=True, check=True, cwd=PAGE.parent).stdout.strip()
     data = open_dataset(path, "demo", users=chosen.get("users", 0), newest=chosen.get("newest", 0))
     split, embeddings = data.split(), encode_modalities(data, modality_specs("tfidf", "hog-color", ""))
     rows, ranks = [], {}
@@ -94,10 +98,9 @@ def measured(name: str, dataset: str, folder: Path) -> dict[str, Any]:
                 }
     about = ", ".join(WORDS[key].format(value) for key, value in chosen.items())
     sizes = settings_of(data.num_items)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     return {
         "name": name, "options": about, "items": data.num_items, "users": len(split.valid), "sizes": sizes,
-        "commit": commit.stdout.strip(), "rows": rows, "differences": differences,
+        "commit": commit, "rows": rows, "differences": differences,
     }  # fmt: skip
 
 
@@ -120,8 +123,8 @@ and seeds.
 
 The paper's contrastive term draws together the residuals of items that share a pseudo-label of the other modality, and pushes all others
 apart (*by labels*). Nothing in it keeps two items from one ID: items that are alike in both modalities are drawn together. The form
-*by prefix* (`contrast=prefix`) looks at the pairs that can end in conflict: items with the same codes so far are pushed apart where
-the pseudo-labels of the other modality differ. Both act on the upper half of the levels, beside the alignment of the reconstructed
+*by prefix* (`contrast=prefix lambda_con=0.03`) looks at the pairs that can end in conflict: items with the same codes so far are pushed apart where
+the pseudo-labels of the other modality differ, or one of them lacks it. Both act on the upper half of the levels, beside the alignment of the reconstructed
 latents; *no cross-modal term* has neither. The weight .03 was chosen among .003, .01 and .03 by the conflicts of the built-in catalog,
 first seed. The default is the published form, unless another gives better recommendations on every
 catalog.
@@ -130,22 +133,15 @@ catalog.
 OTHERS = """
 ## Other settings
 
-One seed: only large differences mean anything. Levels × codewords follow the size of the catalog unless said otherwise.
+One seed: only large differences mean anything. Levels × codewords follow the size of the catalog unless said otherwise; with more
+codewords than items residual k-means keeps every item as it is.
 """
 
 
 def page(studies: list[dict[str, Any]]) -> str:
     """The whole page."""
     forms = "".join("\n" + section(study) for study in studies)
-    return (
-        INTRODUCTION
-        + forms
-        + "\n"
-        + summary(studies)
-        + "\n"
-        + OTHERS
-        + "".join("\n" + others(study) for study in studies)
-    )
+    return INTRODUCTION + forms + "\n" + summary(studies) + OTHERS + "".join("\n" + others(study) for study in studies)
 
 
 def title(study: dict[str, Any]) -> str:
@@ -191,7 +187,7 @@ def sentences(study: dict[str, Any]) -> str:
     """What the rows say of each form, seed by seed for conflicts and by intervals for recommendations."""
     said = []
     for variant, of in study["differences"].items():
-        parts = [f"conflicts {counted(study, variant, modality)} ({modality})" for modality in ("text", "image")]
+        parts = [f"{modality} conflicts {counted(study, variant, modality)}" for modality in ("text", "image")]
         for protocol, found in of.items():
             word = verdict(found)
             parts.append(
@@ -241,7 +237,8 @@ def main() -> None:
     for argument in sys.argv[2:]:
         name, _, dataset = argument.partition("=")
         study = measured(name, dataset, Path(sys.argv[1]) / name.replace(" ", "_"))
-        studies = [other for other in studies if other["name"] != name] + [study]
+        by_name = {other["name"]: other for other in studies} | {name: study}
+        studies = list(by_name.values())
         DATA.write_text(json.dumps(studies, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(studies), encoding="utf-8")
 

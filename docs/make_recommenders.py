@@ -155,23 +155,23 @@ def section(study: dict[str, Any]) -> str:
         if "steps" in rows.columns:
             parts += ["Training effort:", markdown(effort_table(rows))]
     if ablation := study.get("ablation"):
-        parts.append(ablation_section(ablation, study))
+        parts.append(ablation_section(ablation))
     for earlier in study.get("earlier", []):
         table = pl.DataFrame(earlier["rows"], schema=earlier["columns"], orient="row")
         parts += [f"Measured at {earlier['commit']}: {earlier['about']}", markdown(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def ablation_section(ablation: dict[str, Any], study: dict[str, Any]) -> str:
+def ablation_section(ablation: dict[str, Any]) -> str:
     """What each term gives: the rows, and what the intervals say of each variant."""
     rows = pl.DataFrame(ablation["rows"], infer_schema_length=None)
-    steps = sorted(set(rows["steps"].drop_nulls().to_list()))
+    steps, full = sorted(set(rows["steps"].drop_nulls().to_list())), ablation["reference"]
     said = [
-        f"- {protocol}, against {study['reference']} with all terms: {verdicts(differences)}."
+        f"- {protocol}, against {full} with all terms: {verdicts(differences)}."
         for protocol, differences in ablation["differences"].items()
     ]
     made = f"{' or '.join(f'{count:,}' for count in steps)} optimizer steps each; measured at {ablation['commit']}."
-    table = markdown(ablation_table(rows, study["reference"], [METRIC, *masked([METRIC])]))
+    table = markdown(ablation_table(rows, full, [METRIC, *masked([METRIC])]))
     return "\n\n".join([f"### What each term gives\n\n{ablation['about']} {made}", table, "\n".join(said)])
 
 
@@ -180,7 +180,8 @@ def replace_ablation(study: dict[str, Any], folder: Path) -> None:
     recorded, commit = recorded_in(folder)
     about = study.get("ablation", {}).get("about", "")
     study["ablation"] = {
-        "about": about, "commit": commit, "rows": recorded["ablation"], "differences": recorded["ablation_differences"],
+        "about": about, "commit": commit, "reference": recorded["reference"],
+        "rows": recorded["ablation"], "differences": recorded["ablation_differences"],
     }  # fmt: skip
 
 
@@ -203,8 +204,12 @@ def main() -> None:
     for argument in sys.argv[1:]:
         name, _, folder = argument.partition("=")
         name, _, part = name.partition(":")
-        study = next(study for study in studies if study["name"] == name)
-        (replace_ablation if part == "ablation" else replace_rows)(study, Path(folder))
+        named = {study["name"]: study for study in studies}
+        if name not in named or part not in ("", "ablation"):
+            sys.exit(
+                f"There is no study {argument.partition('=')[0]}; name one of {', '.join(named)}, or NAME:ablation."
+            )
+        (replace_ablation if part else replace_rows)(named[name], Path(folder))
     DATA.write_text(json.dumps(studies, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(studies), encoding="utf-8")
 

@@ -77,9 +77,9 @@ def test_every_figure_of_the_recommenders_page_comes_from_what_was_measured(monk
                 assert found["difference"] == pytest.approx(own - other, abs=2e-6)
         if ablation := study.get("ablation"):
             for protocol, differences in ablation["differences"].items():
-                assert differences.keys() == {row["system"] for row in ablation["rows"]} - {study["reference"]}
+                assert differences.keys() == {row["system"] for row in ablation["rows"]} - {ablation["reference"]}
                 metric = "NDCG@10" + (" masked" if protocol == "masked" else "")
                 for name, found in differences.items():
-                    own, other = (mean_of(ablation["rows"], system)[metric] for system in (name, study["reference"]))
+                    own, other = (mean_of(ablation["rows"], system)[metric] for system in (name, ablation["reference"]))
                     assert found["difference"] == pytest.approx(own - other, abs=2e-6)
                     assert f"{name} ({found['difference']:+.4f}" in page([study])

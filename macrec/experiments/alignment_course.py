@@ -59,4 +59,4 @@ def presence_in_words(course: Course) -> str:
         shares = [f"{measures[f'recall@10/{kind}']:.1%} of {count:,.0f} {kind}" for kind, count in counts.items()]
         parts.append(f"{direction} {' and '.join(shares)}")
         chance = min(1, 10 / sum(counts.values()))
-    return f"Items found among the 10 nearest after training, {'; '.join(parts)}; by chance {chance:.1%}."
+    return f"Items found among the 10 nearest, after training: {'; '.join(parts)}; by chance {chance:.1%}."

@@ -26,7 +26,6 @@ METRIC = "NDCG@10"
 EXACT_SCORES = 500_000
 """Users times items that are scored one by one: seconds on a CPU."""
 
-
 DEFAULT = "the default"
 """What sentences call the decoder as it is."""
 
@@ -67,7 +66,7 @@ class Fusions:
 
     @property
     def by_group(self) -> dict[str, GroupComparison]:
-        """Group ("all" first) → the default compared with every path alone; empty where there is but one path."""
+        """Group ("all" first) → the default compared with every path alone; empty where it asks but one path."""
         tuned = [ranks for (_, fusion), ranks in self.ranks.items() if fusion == "tuned"]
         if not tuned:
             return {}
@@ -83,7 +82,7 @@ class Fusions:
         """A line on each group of `by_group`, below one that says what the numbers are."""
         head = f"{METRIC} of the default minus that of a path alone, for the same users, with 95% intervals over users:"
         lines = [f"- {standing_in_group(name, found, intervals=True)}" for name, found in self.by_group.items()]
-        return "\n".join([head, *lines]) if lines else "There is one path, so nothing is fused."
+        return "\n".join([head, *lines]) if lines else "The default asks one path, so nothing is fused."
 
     @property
     def groups_record(self) -> dict[str, Any]:

@@ -117,9 +117,9 @@ class SystemComparison:
     def ablate(self, results: Results, wanted: bool = True, without: str = "", progress: bool = False) -> Results:
         """The reference without each of its terms, for the seeds and users of `results`, and the reference itself.
 
-        `without`: which terms, between commas; empty: each, and all of them. Only the reference when it is not
-        `wanted`, or where the reference was replaced. Their `differences` are from the reference. Raises DataError for
-        a term that there is none of.
+        `without`: which terms, between commas, several together joined by "+"; empty: each, and all of them. Only the
+        reference when it is not `wanted`, or where the reference was replaced. Their `differences` are from the
+        reference. Raises DataError for a term that there is none of.
         """
         only = [term.strip() for term in without.split(",") if term.strip()]
         made: list[str] = []

@@ -71,9 +71,9 @@ def variants(
 ) -> dict[str, CodebookSettings]:
     """What notebook 03 compares.
 
-    Independent and cross-modal RQ-VAEs for every λ in `sweep`; the other form of the contrastive term, unless it is
-    that of `settings`; the published code; residual k-means; and every one of `tokenizers` (else "rqvae") with every
-    one of `quantizers` (else as it is).
+    Independent and cross-modal RQ-VAEs for every λ in `sweep`; the form of the contrastive term by prefix, unless
+    `settings` have it, which then holds for every λ; the published code; residual k-means; and every one of
+    `tokenizers` (else "rqvae") with every one of `quantizers` (else as it is).
 
     λ = 0 in the sweep leaves the alignment term on, "independent" has neither. With one modality there is no
     cross-modal variant. Raises DataError for unknown names.

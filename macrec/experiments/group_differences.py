@@ -42,8 +42,8 @@ def group_differences(
 def rivals(
     ranks: Mapping[str, NDArray[np.int64]], group: NDArray[np.bool_], reference: str, metric: str = "NDCG@10"
 ) -> list[str]:
-    """What the reference is compared with: of the systems that count the best in the group, the sequential ones, which
-    know no contents, and the generators over one modality.
+    """What the reference is compared with: the best in the group of the systems that only count, the sequential ones,
+    which know no contents, and the generators over one modality.
 
     The best that counts is chosen on the very users it is measured on, which favors it and not the reference.
     """
@@ -70,8 +70,8 @@ def groups_in_words(results: Results, groups: Mapping[str, GroupComparison]) -> 
         return "No system was compared by group."
     seeds = " and seeds" if len(results.seeds) > 1 else ""
     head = (
-        f"{results.metric} of {results.reference} minus that of others (of those that count, the best in the group) "
-        f"for the same users, with 95% intervals over users{seeds}:"
+        f"{results.metric} of {results.reference} minus that of others (of the systems that only count, the best in "
+        f"the group) for the same users, with 95% intervals over users{seeds}:"
     )
     lines = [f"- {standing_in_group(name, group, intervals=True)}" for name, group in groups.items()]
     return "\n".join([head, *lines])

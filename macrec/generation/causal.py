@@ -37,7 +37,8 @@ class CausalGeneratorConfig:
 
     `dense`: whether there is a head that ranks the items themselves, too (`macrec.models.dense_head`). `item_vectors`:
     whether every item also has a vector of its own, as in SASRec, which is read beside its IDs where all of these are
-    read, and ranked by the dense head. It is learned from events alone: an item without any has one that says nothing.
+    read, and ranked by the dense head. It begins at 0 and is learned from events alone: that of an item without any
+    stays 0, except that a dense head learns that nobody took it.
     """
 
     transformer: CausalConfig = field(default_factory=CausalConfig)
@@ -82,8 +83,7 @@ class CausalGenerator(CodeGenerator):
         for name, vectors in (content or {}).items():
             self.register_buffer(f"content_{name}", vectors, persistent=False)
             self.projections[name] = nn.Parameter(torch.randn(vectors.shape[1], width, generator=generator) * 0.02)
-        own = torch.randn(len(self.codes), width, generator=generator) * 0.02 if config.item_vectors else None
-        self.item_vectors = nn.Parameter(own) if own is not None else None
+        self.item_vectors = nn.Parameter(torch.zeros(len(self.codes), width)) if config.item_vectors else None
         self.input_bias = nn.Parameter(torch.zeros(width))
         self.transformer = CausalTransformer(config.transformer, generator)
         self.heads = CodeHeads(levels, max(self.sizes), width, config.head_units, generator)

@@ -33,7 +33,7 @@ class MACRec(Generative):
         codebooks, generator = context.settings.codebooks, context.settings.generator
         config = codebooks.config
         if "contrastive" in without:
-            config = replace(config, lambda_con=(0.0,) * len(config.lambda_con))
+            config = replace(config, lambda_con=(0.0,) * len(config.lambda_con), contrast="labels")
         if "reconstructed" in without:
             config = replace(config, lambda_align=0.0)
         explicit = "explicit" not in without

@@ -169,7 +169,7 @@ class Entry:
         An entry of `only` may name several terms, "one+two", which are then left out together.
         """
         terms = self.terms_in(context)
-        chosen = [tuple(term.strip() for term in together.split("+")) for together in only or terms]
+        chosen = [tuple(dict.fromkeys(term.strip() for term in together.split("+"))) for together in only or terms]
         without = [*chosen, *([terms] if not only and len(terms) > 1 else [])]
         return dict(chain.from_iterable(self.systems(context, left_out).items() for left_out in without))
 

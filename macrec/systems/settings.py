@@ -224,8 +224,11 @@ class Parameters:
                 raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
 
     def _check_choices(self) -> None:
-        """Raises DataError for a `softmax` or `implicit` that the backbone does not know."""
+        """Raises DataError for a `softmax` or `implicit` that the backbone does not know, and for vectors it lacks."""
         backbone, others = backbone_named(self.backbone), backbones().values()
+        if self.item_vectors and not backbone.reads_content:
+            what = f"the backbone {self.backbone} has no vectors of items"
+            raise DataError(what, field="item_vectors", fix='give False, or backbone="causal"')
         for name, known in backbone.choices.items():
             chosen = getattr(self, name)
             if chosen in ("", *known):

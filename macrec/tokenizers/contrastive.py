@@ -101,7 +101,7 @@ def prefix_repulsion(
     label than every row. `normalize` takes cosines instead of inner products. Without any anchor the loss is 0 with
     zero gradient. Raises ValueError for shapes or a temperature that do not fit.
     """
-    if x.ndim != 2 or codes.shape[:1] != x.shape[:1] or labels.shape != x.shape[:1] or len(x) == 0:
+    if x.ndim != 2 or codes.ndim != 2 or len(codes) != len(x) or labels.shape != x.shape[:1] or len(x) == 0:
         shapes = f"{list(x.shape)}, {list(codes.shape)} and {list(labels.shape)}"
         raise ValueError(f"x must be [B, d], codes [B, l] and labels [B], B >= 1, got {shapes}")
     _check_temperature(temperature)

@@ -27,8 +27,8 @@ class CrossModalConfig:
 
     `lambda_con`: per level, the weight of the contrastive term on the residuals that enter it. `contrast`: its pairs,
     "labels" (as published: items with the same pseudo-label of another modality are drawn together, all others pushed
-    apart) or "prefix" (items with the same codes before are pushed apart where another modality tells them apart;
-    `prefix_repulsion`), which does not know `positives` and `self_in_denominator`. `lambda_align`: of the
+    apart) or "prefix" (items with the same codes before are pushed apart where another modality tells them apart, or
+    is missing: `prefix_repulsion`, where `positives` and `self_in_denominator` have no effect). `lambda_align`: of the
     alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the
     "codebook" or to "both". `temperature`, `normalize`, `positives`, `self_in_denominator`: see
     `supervised_contrastive`.
@@ -58,7 +58,7 @@ class CrossModalConfig:
 
     def independent(self) -> CrossModalConfig:
         """The same RQ-VAEs without any cross-modal term."""
-        return replace(self, lambda_con=(0.0,) * len(self.rqvae.sizes), lambda_align=0.0)
+        return replace(self, lambda_con=(0.0,) * len(self.rqvae.sizes), lambda_align=0.0, contrast="labels")
 
     def with_lambda(self, value: float) -> CrossModalConfig:
         """The same with another contrastive weight, on the levels that have one (the upper half if none has)."""

@@ -35,7 +35,7 @@ def test_items_that_lack_a_picture_are_counted_apart():
         recalls = {"recall@10/with both": 1.0, "recall@10/lacking one": 0.0}
         assert share == recalls | {"items/with both": 30.0, "items/lacking one": 10.0}
     assert presence_in_words(shares) == (
-        "Items found among the 10 nearest after training, text→image 100.0% of 30 with both and 0.0% of 10 lacking "
+        "Items found among the 10 nearest, after training: text→image 100.0% of 30 with both and 0.0% of 10 lacking "
         "one; image→text 100.0% of 30 with both and 0.0% of 10 lacking one; by chance 25.0%."
     )
     embeddings["image"] = embeddings["text"]

@@ -66,5 +66,5 @@ def test_the_default_is_compared_with_every_path_alone_in_every_group():
 
 def test_one_path_is_fused_with_nothing():
     alone = Fusions({("text→text", ""): np.array([1, 2])}, {})
-    assert alone.by_group == {} == alone.groups_record and alone.in_words.startswith("There is one path")
+    assert alone.by_group == {} == alone.groups_record and alone.in_words.startswith("The default asks one path")
     assert "last columns" not in alone.caption and alone.shown.columns == ["paths", "fusion", "HR@10", "NDCG@10"]

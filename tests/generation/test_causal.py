@@ -8,14 +8,15 @@ from macrec.checkpoint import Checkpoint
 from macrec.data import Histories, leave_one_out
 from macrec.generation.batches import CodeTables
 from macrec.generation.beam import beam_search
-from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig, CausalScorer
-from macrec.generation.causal_training import CausalRecipe, CausalTraining
+from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig, CausalScorer, newest_states
+from macrec.generation.causal_training import ITEMS as ITEMS_DRAW
+from macrec.generation.causal_training import VIEWS, CausalRecipe, CausalTraining
 from macrec.generation.exact import leaf_scores
 from macrec.generation.tasks import ITEM, CodeTask, code_tasks
 from macrec.generation.trie import CodeTrie
 from macrec.models.causal import CausalConfig
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.training import drain, train
+from macrec.training import drain, generator_for, train
 
 ITEMS = 30
 SMALL = CausalGeneratorConfig(CausalConfig(width=16, heads=2, layers=2, feed_forward=32, dropout=0.0), head_units=12)
@@ -126,6 +127,65 @@ def test_what_is_not_read_changes_nothing():
         made.get_buffer("content_text").add_(1.0)
     assert torch.equal(CausalScorer(made, by_image, asked).state, before)
     assert not torch.equal(CausalScorer(made, path("text", "text"), asked).state, before)
+
+
+@pytest.mark.parametrize("normalize", ["children", "level"])
+def test_losses_that_are_not_asked_are_zero_and_the_others_as_they_are(normalize):
+    made, generator = model(), torch.Generator().manual_seed(0)
+    states, items = torch.randn(20, 16, generator=generator), torch.randint(ITEMS, (20,), generator=generator)
+    asked = torch.rand(2, 20, generator=generator) < 0.5
+    every = made.losses(states, items, tries(), normalize)
+    torch.testing.assert_close(made.losses(states, items, tries(), normalize, asked), every * asked)
+    assert not torch.equal(asked[0], asked[1])
+
+
+def test_a_loss_is_made_of_its_terms_each_with_its_weight_and_of_the_events_that_follow():
+    made, samples = model(dense=True), split().train.newest(6)
+    sequences = [task for task in code_tasks(("text", "image"), joint=True, dense=True) if task.kind == "sequence"]
+    tasks = (*sequences, CodeTask("text", "image", "item"))
+    recipe = replace(RECIPE, item_weight=0.5, dense_weight=0.25, lambda_implicit=0.0)
+    task = CausalTraining(made, CodeTables(tables(), tasks), samples, recipe)
+    loss, terms = task.losses(3)
+    of_ids = loss - 0.25 * terms[ITEM] - 0.5 * terms["item tasks"]
+    torch.testing.assert_close(of_ids, mean_of_ids(task, made, 3))
+    # From an item of which the text is read to its image ID, and in no other direction.
+    chosen = torch.randperm(ITEMS, generator=generator_for(recipe.seed, ITEMS_DRAW, 3))[: recipe.items]
+    across = made.losses(made.alone(chosen, [0])[0], chosen, tries(), "children")[1]
+    torch.testing.assert_close(terms["item tasks"], across.mean())
+
+
+def mean_of_ids(task, made, step):
+    """The mean over places of the mean loss of the IDs that are written there, by hand."""
+    batch = task.windows.batch(step)
+    drawn = generator_for(task.recipe.seed, VIEWS, step)
+    view = torch.multinomial(task.shares, len(batch.inside), replacement=True, generator=drawn)
+    total, places = 0.0, 0
+    for row, chosen in enumerate(view.tolist()):
+        items = task.windows.events[batch.places[row][batch.inside[row]]].long()
+        inside = torch.ones(1, len(items), dtype=torch.bool)
+        states = made.states(items, inside, task.reads[chosen][None].float())
+        asked = batch.asked[row][batch.inside[row]]
+        following = task.windows.events[batch.places[row][batch.inside[row]][asked] + 1].long()
+        losses = made.losses(states[asked], following, tries(), "children")[task.writes[chosen][:2]]
+        total, places = total + losses.mean(0).sum(), places + int(asked.sum())
+    return total / places
+
+
+def test_the_validation_loss_of_a_path_is_that_of_its_target_alone():
+    made, samples = model(dense=True), split()
+    tasks = code_tasks(("text", "image"), joint=True, dense=True)
+    task = CausalTraining(made, CodeTables(tables(), tasks), samples.train.newest(6), RECIPE)
+    asked = samples.test.newest(6)
+    targets = torch.from_numpy(asked.targets).long()
+    for number, one in enumerate(tasks):
+        if one.kind == "sequence":
+            state = newest_states(made, one, asked)
+            expected = (
+                made.item_losses(state, targets)
+                if one.target == ITEM
+                else made.losses(state, targets, tries(), "children")[made.modalities.index(one.target)]
+            )
+            assert task.loss_of(asked, [number]) == pytest.approx(expected.mean().item(), rel=1e-5)
 
 
 def test_every_target_is_asked_once_per_epoch():

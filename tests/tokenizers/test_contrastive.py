@@ -163,8 +163,9 @@ def test_without_a_code_before_all_rows_share_the_prefix_and_without_a_pair_loss
     loss, share = prefix_repulsion(x, empty, torch.tensor([5, 5, 5, 5]))
     loss.backward()
     assert loss == 0 and share == 0 and (x.grad == 0).all()
-    with pytest.raises(ValueError, match="codes"):
-        prefix_repulsion(x, empty[:3], torch.tensor([0, 1, 2, 3]))
+    for bad in (empty[:3], torch.zeros(4, dtype=torch.int64)):
+        with pytest.raises(ValueError, match="codes"):
+            prefix_repulsion(x, bad, torch.tensor([0, 1, 2, 3]))
 
 
 def test_sampling_gives_the_loss_of_all_positives_on_average():
