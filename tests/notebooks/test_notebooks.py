@@ -13,6 +13,7 @@ from macrec.data.dataset import Dataset, item_table
 from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.images import NoImages
 from macrec.evaluation.by_group import FEWEST
+from macrec.experiments.compare_tokenizers import BY_PREFIX
 from macrec.experiments.results import MASKED, METRICS, masked
 from macrec.systems.registry import entries
 from macrec.systems.settings import Parameters
@@ -137,7 +138,7 @@ def test_03_compares_all_ways_to_train(run):
     found = run.metrics()["03_codebooks"]
     assert not found["stopped"]
     rows = {(row["variant"], row["modality"]): row for row in found["comparison"]}
-    named = ("independent", "cross-modal λ=0.003", "published code", "residual k-means")
+    named = ("independent", "cross-modal λ=0.003", BY_PREFIX, "published code", "residual k-means")
     assert list(rows) == [(variant, modality) for variant in named for modality in ("text", "image")]
     for (variant, _), row in rows.items():
         assert 0 <= row["conflict_rate"] <= 1 and 0 < row["utilization"] <= 1 and 1 <= row["perplexity"] <= 8
