@@ -143,7 +143,7 @@ def test_a_loss_is_made_of_its_terms_each_with_its_weight_and_of_the_events_that
     made, samples = model(dense=True), split().train.newest(6)
     sequences = [task for task in code_tasks(("text", "image"), joint=True, dense=True) if task.kind == "sequence"]
     tasks = (*sequences, CodeTask("text", "image", "item"))
-    recipe = replace(RECIPE, item_weight=0.5, dense_weight=0.25, lambda_implicit=0.0)
+    recipe = replace(RECIPE, item_weight=0.5, dense_weight=0.25, lambda_implicit=0.0, joint_share=0.4)
     task = CausalTraining(made, CodeTables(tables(), tasks), samples, recipe)
     loss, terms = task.losses(3)
     of_ids = loss - 0.25 * terms[ITEM] - 0.5 * terms["item tasks"]
