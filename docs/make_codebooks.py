@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from page import markdown
+from page import interval, markdown, verdict
 
 from macrec.evaluation.evaluate import PROTOCOLS
 from macrec.evaluation.metrics import ranking_metrics
@@ -97,16 +97,11 @@ def measured(name: str, dataset: str, folder: Path) -> dict[str, Any]:
                     key: round(getattr(found, key), 6) for key in ("difference", "low", "high")
                 }
     about = ", ".join(WORDS[key].format(value) for key, value in chosen.items())
-    sizes = settings_of(data.num_items)
+    sizes = list(Parameters("demo").codebooks(data.num_items).config.rqvae.sizes)
     return {
         "name": name, "options": about, "items": data.num_items, "users": len(split.valid), "sizes": sizes,
         "commit": commit, "rows": rows, "differences": differences,
     }  # fmt: skip
-
-
-def settings_of(items: int) -> list[int]:
-    """Codewords per level of a catalog of so many items."""
-    return list(Parameters("demo").codebooks(items).config.rqvae.sizes)
 
 
 INTRODUCTION = """# Which codebooks serve the generator?
@@ -188,18 +183,9 @@ def sentences(study: dict[str, Any]) -> str:
     said = []
     for variant, of in study["differences"].items():
         parts = [f"{modality} conflicts {counted(study, variant, modality)}" for modality in ("text", "image")]
-        for protocol, found in of.items():
-            word = verdict(found)
-            parts.append(
-                f"{METRIC} {protocol} {word} ({found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}])"
-            )
+        parts += [f"{METRIC} {protocol} {verdict(found)} ({interval(found)})" for protocol, found in of.items()]
         said.append(f"- *{variant}* against {NONE}: {'; '.join(parts)}.")
     return "\n".join(said)
-
-
-def verdict(found: dict[str, float]) -> str:
-    """Above, below, or neither, by the interval."""
-    return "above" if found["low"] > 0 else "below" if found["high"] < 0 else "not clearly different"
 
 
 def counted(study: dict[str, Any], variant: str, modality: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from page import markdown
+from page import interval, markdown, verdict
 
 from macrec.experiments.results import METRICS, masked
 from macrec.viz.efforts import effort_table
@@ -129,10 +129,7 @@ def verdicts(differences: dict[str, dict[str, Any]]) -> str:
     """Group the systems by their intervals: above, below, or not clearly different."""
     words: dict[str, list[str]] = {"above": [], "below": [], "not clearly different": []}
     for name, difference in differences.items():
-        word = "above" if difference["low"] > 0 else "below" if difference["high"] < 0 else "not clearly different"
-        words[word].append(
-            f"{name} ({difference['difference']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}])"
-        )
+        words[verdict(difference)].append(f"{name} ({interval(difference)})")
     return "; ".join(f"{word}: {', '.join(names)}" for word, names in words.items() if names)
 
 
