@@ -113,9 +113,12 @@ def choose(page, menu: str, entry: str) -> None:
 BOARD = ".jp-OutputArea-output svg[role=img]"
 
 
-def photograph(page, path: Path) -> None:
-    """A screenshot with the first board in view."""
-    page.locator(BOARD).first.scroll_into_view_if_needed()
+def photograph(page, board, path: Path) -> None:
+    """A screenshot with a live board in view.
+
+    A board is drawn anew at every step: to wait until it is still, as `scroll_into_view_if_needed` does, can be in vain.
+    """
+    board.evaluate("svg => svg.scrollIntoView({block: 'nearest'})")
     page.screenshot(path=path)
 
 
@@ -208,7 +211,7 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     choose(page, "Run", "Run All Cells")
     page.wait_for_selector(f"{BOARD} >> text=/conflict rate/", timeout=90_000)  # the codebooks have come in
     seen = boards_while_training(page, 4)
-    photograph(page, tmp_path / "training.png")
+    photograph(page, page.locator(BOARD).first, tmp_path / "training.png")
     assert len({curves for _, curves in seen}) == len(seen)  # the lines grow, not only the words
     assert len(page.query_selector_all(BOARD)) == 1  # one output, updated in place
 
@@ -216,7 +219,7 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     wait_for(lambda: "ended early" in page.query_selector(BOARD).text_content(), 30)
     stopped = step_of(page.query_selector(BOARD))
     assert stopped >= seen[-1][0]
-    photograph(page, tmp_path / "interrupted.png")
+    photograph(page, page.locator(BOARD).first, tmp_path / "interrupted.png")
 
     # The interrupt ends one training, not the notebook: the cells below go on with what is there.
     page.wait_for_function(f"document.querySelectorAll('{BOARD}').length >= 2", timeout=60_000)
@@ -230,7 +233,7 @@ def test_the_board_moves_while_codebooks_learn_stops_at_an_interrupt_and_goes_on
     page.click(".jp-CodeCell:has-text('alone = open_tokenizer') .jp-InputArea-editor")
     page.keyboard.press("Control+Enter")
     wait_for(lambda: step_of(page.query_selector(BOARD)) > stopped, 60)
-    photograph(page, tmp_path / "resumed.png")
+    photograph(page, page.locator(BOARD).first, tmp_path / "resumed.png")
     assert not page.problems
 
 
@@ -244,8 +247,7 @@ def test_the_generator_learns_before_ones_eyes_stops_at_an_interrupt_and_goes_on
     assert len({curves for _, curves in seen}) == len(seen)
     cell = page.locator(".jp-CodeCell:has-text('trained = drain')")
     board = cell.locator("svg[role=img]")
-    board.scroll_into_view_if_needed()
-    page.screenshot(path=tmp_path / "generating.png")
+    photograph(page, board, tmp_path / "generating.png")
 
     choose(page, "Kernel", "Interrupt Kernel")
     wait_until_recorded(page)  # the cells below ask the generator as far as it came
