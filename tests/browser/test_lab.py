@@ -116,7 +116,7 @@ BOARD = ".jp-OutputArea-output svg[role=img]"
 def photograph(page, board, path: Path) -> None:
     """A screenshot with a live board in view.
 
-    A board is drawn anew at every step: to wait until it is still, as `scroll_into_view_if_needed` does, can be in vain.
+    A board is drawn anew at every step, so `scroll_into_view_if_needed` may wait in vain until it is still.
     """
     board.evaluate("svg => svg.scrollIntoView({block: 'nearest'})")
     page.screenshot(path=path)
