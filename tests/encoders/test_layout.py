@@ -7,8 +7,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from macrec.encoders.layout import umap_layout
+from macrec.encoders.layout import neighbor_distances, umap_layout
 
 
 @pytest.fixture
@@ -37,6 +40,36 @@ def test_a_map_is_computed_once_for_its_values_and_seed(made, tmp_path):
     umap_layout(VALUES, 1, tmp_path / "new" / "map.npz")
     umap_layout(VALUES * 2, 1, tmp_path / "new" / "map.npz")
     assert len(made) == 3 and [file.name for file in (tmp_path / "new").iterdir()] == ["map.npz"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.float32, st.tuples(st.integers(8, 20), st.integers(1, 5)), elements=st.integers(-3, 3)))
+def test_neighbors_are_those_with_the_greatest_cosine(values):
+    near, distances = neighbor_distances(values, 6)
+    length = np.linalg.norm(values, axis=1).astype(float)
+    cosine = values @ values.T.astype(float) / np.maximum(np.outer(length, length), 1e-12)
+    assert np.array_equal(near[:, 0], np.arange(len(values))) and not distances[:, 0].any()
+    for row, (others, far) in enumerate(zip(near[:, 1:], distances[:, 1:], strict=True)):
+        assert len({row, *others}) == 6
+        best = np.sort(np.delete(cosine[row], row))[::-1][:5]
+        assert np.allclose(cosine[row, others], best, atol=1e-6) and np.allclose(far, 1 - best, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_umap_keeps_together_what_lies_together_and_says_nothing(recwarn):
+    centers = np.repeat(np.eye(3, 16), 30, axis=0)
+    values = (centers + np.random.default_rng(0).normal(0, 0.05, centers.shape)).astype(np.float32)
+    positions = umap_layout(values, 0)
+    assert np.array_equal(positions, umap_layout(values, 0))  # the seed decides
+    kind = np.repeat(np.arange(3), 30)
+    assert (kind[nearest_place(positions)] == kind).all()
+    assert not [str(one.message) for one in recwarn if "precomputed_knn" in str(one.message)]
+
+
+def nearest_place(positions):
+    apart = np.square(positions[:, None] - positions[None]).sum(2)
+    np.fill_diagonal(apart, np.inf)
+    return apart.argmin(1)
 
 
 def keeping(file, **change):
