@@ -7,23 +7,37 @@ microseconds keeps the wake-up cheap on an idle machine and gives the core away 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 """What bounds the spin of GNU's runtime (turns of the loop) and of LLVM's and Intel's (milliseconds)."""
 POLICY = "OMP_WAIT_POLICY"
 """The user's own choice for every runtime; where it is set, nothing is changed."""
 
-ALONE = 150_000
-"""Below so many weights a training step is computed by one thread: waking a second takes longer than it saves."""
+ALONE = 2_000_000
+"""Below so many weights a network is computed by one thread: waking a second takes longer than it saves."""
 
 
 def threads_for(weights: int, most: int) -> int:
-    """How many of at most `most` threads a training step over so many weights is given.
+    """How many of at most `most` threads a network of so many weights is given.
 
     It depends on the size alone, never on a measurement, so that a training is the same whatever else the machine does.
     """
     return 1 if weights < ALONE else most
+
+
+@contextmanager
+def computing(weights: int) -> Iterator[None]:
+    """Compute in the block on as many threads of the CPU as a network of so many weights is given."""
+    import torch  # here, as the command line reads this file before it needs torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_for(weights, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def bounded_spin(environment: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from macrec.generation.exact import BranchingScorer, check_affordable, leaf_scor
 from macrec.generation.fusion import Fusion, best, fuse, shares, table, together
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
+from macrec.threads import computing
 
 RESCORING = ("union_rescore", "logmeanexp")
 """Fusions that need the score of every candidate on every path."""
@@ -78,6 +79,7 @@ class PathDecoder:
             fix = f"choose {' or '.join(model.normalizations)}, or another backbone"
             raise DataError(f'"{options.normalize}" is not known to this generator', field="normalize", fix=fix)
         self.model, self.tables, self.options = model, tables, options
+        self.weights = sum(parameter.numel() for parameter in model.parameters())
         targets = dict.fromkeys(task.target for task in tables.tasks)
         self.tries = {name: CodeTrie.of(tables.table(name), tables.device) for name in targets}
         if options.normalize == "vocabulary":
@@ -106,7 +108,8 @@ class PathDecoder:
         self.model.eval()
         for path in self.paths:
             check_affordable(self._trie(path), len(samples), self.options.normalize)
-        return Ranking.stack([self._exact(part, k, mask_seen) for part in parts(samples, EXACT_USERS)])
+        with computing(self.weights):
+            return Ranking.stack([self._exact(part, k, mask_seen) for part in parts(samples, EXACT_USERS)])
 
     def exact_scores(self, samples: Samples, path: str) -> NDArray[np.float32]:
         """The score `[B, N]` of every item on a path, what `scores` gives for all of them, each prefix scored once.
@@ -122,12 +125,14 @@ class PathDecoder:
                 fix=f"give at most {MOST_SCORES // items:,} users at a time",
             )
         self.model.eval()
-        return np.concatenate([self._exact_scores(part, number) for part in parts(samples, EXACT_USERS)])
+        with computing(self.weights):
+            return np.concatenate([self._exact_scores(part, number) for part in parts(samples, EXACT_USERS)])
 
     def by_path(self, samples: Samples, beams: int, mask_seen: bool = False) -> dict[str, Ranking]:
         """The beam of every path on its own, by the name of its task."""
         self.model.eval()
-        return {self._task(path).name: self._search(path, samples, beams, mask_seen)[0] for path in self.paths}
+        with computing(self.weights):
+            return {self._task(path).name: self._search(path, samples, beams, mask_seen)[0] for path in self.paths}
 
     def trace(self, path: str, samples: Samples, mask_seen: bool = False) -> tuple[Ranking, Trace]:
         """The beam search of one path and every step of it."""
@@ -244,10 +249,11 @@ def rankings_of(decoders: Sequence[PathDecoder], samples: Samples, k: int, mask_
     """A ranking per path of all `decoders`: its own beam or, where the first's fusion needs it, all candidates."""
     options = decoders[0].options
     batches = []
-    for part in parts(samples, options.batch):
-        searched = [path for decoder in decoders for path in decoder.searched(part, mask_seen)]
-        rescored = len(searched) > 1 and options.fusion in RESCORING
-        batches.append(completed(searched) if rescored else [ranking for ranking, _ in searched])
+    with computing(decoders[0].weights):
+        for part in parts(samples, options.batch):
+            searched = [path for decoder in decoders for path in decoder.searched(part, mask_seen)]
+            rescored = len(searched) > 1 and options.fusion in RESCORING
+            batches.append(completed(searched) if rescored else [ranking for ranking, _ in searched])
     widest = max((ranking.k for of_paths in batches for ranking in of_paths), default=k)
     return [
         Ranking.stack([best(ranking.items, ranking.scores, widest) for ranking in of_path])

@@ -8,12 +8,13 @@ from contextlib import nullcontext
 
 from macrec.checkpoint import Checkpoint
 from macrec.lock import Lock
+from macrec.threads import computing
 from macrec.training.events import Event
 from macrec.training.plan import Plan
 from macrec.training.resumption import kept, restore
 from macrec.training.state import Loop
 from macrec.training.task import Task
-from macrec.training.whole_steps import flushing_denormals, threads, whole_steps
+from macrec.training.whole_steps import flushing_denormals, whole_steps
 
 
 def train(
@@ -48,7 +49,7 @@ def _train(
     try:
         yield from list(loop.events)
         while not loop.finished:
-            with whole_steps(), flushing_denormals(), threads(loop.threads):
+            with whole_steps(), flushing_denormals(), computing(loop.weights):
                 event = loop.advance()
             due = loop.finished or time.monotonic() - last_save >= checkpoint_seconds
             if checkpoint is not None and event is not None and due:

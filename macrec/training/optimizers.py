@@ -36,7 +36,7 @@ class Optimizers:
                     for (_, factor, decay), named in mine.items()
                 ]
                 self.parts[kind] = (
-                    torch.optim.AdamW(given, lr=plan.learning_rate, betas=plan.betas)
+                    torch.optim.AdamW(given, lr=plan.learning_rate, betas=plan.betas, fused=True)
                     if kind == "adamw"
                     else Muon(given, lr=plan.muon_rate)
                 )

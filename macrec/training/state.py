@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from macrec.threads import threads_for
 from macrec.training.draws import mixed
 from macrec.training.events import Event, Usage
 from macrec.training.optimizers import Optimizers
@@ -23,8 +22,7 @@ class Loop:
     def __init__(self, task: Task, plan: Plan) -> None:
         self.task, self.plan = task, plan
         self.optimizers = Optimizers(task.module, plan)
-        weights = sum(parameter.numel() for parameter in task.module.parameters())
-        self.threads = threads_for(weights, torch.get_num_threads())
+        self.weights = sum(parameter.numel() for parameter in task.module.parameters())
         self.step, self.samples, self.seconds, self.cpu_seconds, self.finished = 0, 0, 0.0, 0.0, False
         self.events: list[Event] = []
         self.sums: dict[str, Tensor] = {}

@@ -28,17 +28,6 @@ def whole_steps() -> Iterator[None]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute on `count` threads of the CPU in the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def flushing_denormals() -> Iterator[None]:
     """Treat numbers below 1e-38 as zero in a step: a CPU takes many times longer to multiply them."""
     torch.set_flush_denormal(True)
