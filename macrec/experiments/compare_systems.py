@@ -22,7 +22,7 @@ from macrec.experiments.modalities import listed
 from macrec.experiments.results import Results
 from macrec.systems import Generative, LateFusion, System
 from macrec.systems.budget import Budget, effort, matched
-from macrec.systems.registry import Context, entries, entry_of, open_generator, systems
+from macrec.systems.registry import Context, Entry, entries, entry_of, open_generator, systems
 from macrec.systems.settings import profile_named
 from macrec.training import Event, drain
 
@@ -38,10 +38,10 @@ def by_name(*systems: System) -> dict[str, System]:
 class SystemComparison:
     """The registered systems over one dataset with one choice of settings.
 
-    `names`: which, between commas; empty: all whose needs are met. `reference`: the system that the others are compared
-    with, whose terms an ablation leaves out. Every generator may spend what the reference takes for its epochs, counted
-    in units of `budget`. `asked`: to whom they recommend, "test" users or, where settings are to be chosen,
-    "validation" users.
+    `names`: which, between commas; empty: those of `usual` and the reference (no `usual`: all) whose needs are met.
+    `reference`: the system that the others are compared with, whose terms an ablation leaves out. Every generator may
+    spend what the reference takes for its epochs, counted in units of `budget`. `asked`: to whom they recommend, "test"
+    users or, where settings are to be chosen, "validation" users.
     """
 
     context: Context
@@ -49,10 +49,18 @@ class SystemComparison:
     reference: str = "MACRec"
     budget: Budget = "epochs"
     asked: str = "test"
+    usual: tuple[str, ...] = ()
 
     def make(self, seed: int) -> Systems:
         """The systems from this seed, not yet trained."""
-        return systems(self.context.with_seed(seed), self.names)
+        context = self.context
+        usual = [entry for entry in self.usual_entries() if not entry.unmet(context.data, context.modalities)]
+        return systems(context.with_seed(seed), self.names.strip() or ", ".join(entry.name for entry in usual))
+
+    def usual_entries(self) -> list[Entry]:
+        """The entries that are compared where none are named and their needs are met; none where that is all."""
+        found = [*map(entry_of, self.usual), entry_of(self.reference, "reference")] if self.usual else []
+        return list({entry.name: entry for entry in found}.values())
 
     @property
     def against(self) -> str:
@@ -106,11 +114,16 @@ class SystemComparison:
         return results
 
     def say_unmet(self) -> None:
-        """Print which systems are left out because the data lack what they need; those that were named are refused."""
+        """Print which systems are left out because the data lack what they need, or because they are not among the
+        usual ones; those that were named are refused.
+        """
         lacking: dict[str, list[str]] = {}
+        usual = self.usual_entries()
         for name, entry in ({} if self.names.strip() else entries()).items():
             if need := entry.unmet(self.context.data, self.context.modalities):
                 lacking.setdefault(need.name, []).append(name)
+            elif usual and entry not in usual:
+                say_left_out(name, "this profile compares fewer; name it in systems to have it")
         for what, names in lacking.items():
             say_left_out(listed(names), f"{'they need' if len(names) > 1 else 'it needs'} {what}")
 

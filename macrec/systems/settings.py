@@ -37,7 +37,8 @@ class Profile:
     0 is all. `network`: the autoencoder of the codebooks, `codebooks`: how it learns; `t5` and `generator`: the
     same for the generators, and `causal` and `causal_recipe` where these are causal; `validate_users` and
     `measurements`: how a generator is measured meanwhile (0: after every epoch). `sasrec`: the network over item
-    numbers and how it learns. `seeds`: random starts of a comparison, `weights`: the contrastive weights that
+    numbers and how it learns. `systems`: those that are compared where none are named (empty: all), as a table of every
+    system takes longer than a demo may. `seeds`: random starts of a comparison, `weights`: the contrastive weights that
     notebook 03 compares beside its own, `ablation`: whether notebook 08 trains its reference without each of its
     terms.
     """
@@ -55,6 +56,7 @@ class Profile:
     validate_users: int
     measurements: int
     sasrec: SASRecRecipe
+    systems: tuple[str, ...] = ()
     seeds: int = 1
     weights: tuple[float, ...] = ()
     ablation: bool = False
@@ -105,6 +107,10 @@ PROFILES = {
         validate_users=250,
         measurements=6,
         sasrec=SASRecRecipe(),
+        systems=(
+            *("popularity", "Markov-1", "item-kNN", "transition graph", "SASRec"),
+            *("TIGER", "TIGERs fused late", "MQL4GRec", "MACRec"),
+        ),
     ),
     "study": Profile(
         about="hours on a CPU: three seeds and the ablation",

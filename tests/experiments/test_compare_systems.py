@@ -27,8 +27,8 @@ from macrec.experiments.compare_systems import (
 )
 from macrec.experiments.results import MASKED, METRICS, Results, masked
 from macrec.generation.training import GeneratorTraining
-from macrec.systems import Context, Entry, Parameters, registry
-from macrec.systems.registry import entry_of, named_without, systems
+from macrec.systems import PROFILES, Context, Entry, Parameters, registry
+from macrec.systems.registry import entries, entry_of, named_without, systems
 from macrec.systems.sasrec_training import SASRecTraining
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
@@ -217,6 +217,26 @@ def test_systems_that_the_data_do_not_suffice_for_are_named(context, capsys):
     SystemComparison(texts, "popularity").say_unmet()
     SystemComparison(context).say_unmet()
     assert capsys.readouterr().out == ""
+
+
+def test_a_profile_may_compare_fewer_where_none_are_named(context, capsys):
+    usual = ("popularity", "TIGER", "MQL4GRec")
+    named = SystemComparison(context, reference="MACRec", usual=usual).make(0)
+    assert list(named) == ["popularity", "TIGER (text)", "TIGER (image)", "MQL4GRec", "MACRec"]
+    SystemComparison(context, usual=usual).say_unmet()
+    said = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("Left out: MACRec with dense head") for line in said)
+    assert not [line for line in said if "TIGER (" in line or "popularity" in line]
+    texts = replace(context, embeddings={"text": context.embeddings["text"]})
+    assert list(SystemComparison(texts, usual=usual).make(0)) == ["popularity", "TIGER (text)"]
+    assert list(SystemComparison(context, "SASRec", usual=usual).make(0)) == ["SASRec"]
+    with pytest.raises(DataError, match="Oracle"):
+        SystemComparison(context, reference="Oracle", usual=usual).make(0)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+def test_the_systems_of_a_profile_are_registered(profile):
+    assert set(profile.systems) <= set(entries())
 
 
 def test_differences_from_who_was_not_evaluated_are_refused(data, split):
