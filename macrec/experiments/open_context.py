@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from macrec.data.dataset import Dataset
@@ -15,11 +15,11 @@ from macrec.quantization.semantic_ids import SemanticIds, load_semantic_ids
 from macrec.systems.registry import Context
 from macrec.systems.settings import Parameters
 from macrec.tokenizers import GivenIds
+from macrec.tokenizers.kinds import check_tokenizer
+from macrec.tokenizers.kinds.kind import BETWEEN
 
-TOKENIZING = ("tokenizer", "quantizer", "conflicts", "levels", "codewords", "lambda_con", "contrast", "lambda_align")
+TOKENIZING = ("tokenizer", "quantizer", "conflicts", "levels", "codewords", *BETWEEN)
 """Parameters that say how semantic IDs are made."""
-BETWEEN = ("lambda_con", "contrast", "lambda_align")
-"""Those of them that are about terms between modalities whose IDs are made."""
 
 
 def open_context(
@@ -42,10 +42,7 @@ def open_context(
     settings = parameters.settings(data.num_items)
     embeddings: dict[str, Embeddings] = {}
     if given := given_ids(files or {}, data, split):
-        idle = BETWEEN if parameters.collaborative else TOKENIZING
-        unused = [name for name in idle if getattr(parameters, name) != getattr(Parameters, name)]
-        if unused:
-            say_left_out(", ".join(unused), "the semantic IDs come from files")
+        say_idle(BETWEEN if parameters.collaborative else TOKENIZING, parameters, "the semantic IDs come from files")
     elif encoders or not parameters.collaborative:
         embeddings = encode_modalities(data, encoders, progress, least - parameters.collaborative)
     if parameters.collaborative:
@@ -53,7 +50,16 @@ def open_context(
             what = f'the modality "{COLLABORATIVE}" is there twice'
             raise DataError(what, field="modalities", fix="give another name, or set collaborative=False")
         embeddings |= {COLLABORATIVE: collaborative_vectors(split, data.num_items)}
+    if embeddings:
+        name = parameters.tokenizer
+        say_idle(check_tokenizer(name).idle, parameters, f"the tokenizer {name} does not use them")
     return Context(folder, data, split, embeddings, settings, given)
+
+
+def say_idle(names: Sequence[str], parameters: Parameters, why: str) -> None:
+    """Print which of the parameters `names` were set to other than they are by default, and change nothing."""
+    if idle := [name for name in names if getattr(parameters, name) != getattr(Parameters, name)]:
+        say_left_out(", ".join(idle), why)
 
 
 def given_ids(files: Mapping[str, str], data: Dataset, split: Split) -> dict[str, SemanticIds]:

@@ -174,12 +174,11 @@ class CausalGenerator(CodeGenerator):
         for number, trie in enumerate(tries):
             nodes = trie.ancestors(trie.leaf[items].long())
             total = states.new_zeros(len(states), dtype=torch.float32)
+            asked_here = torch.ones_like(items, dtype=torch.bool) if asked is None else asked[number]
             prefix = None
             for level, slot in enumerate(range(*self.slots(number).indices(len(self.sizes)))):
-                wanted = torch.ones_like(items, dtype=torch.bool) if asked is None else asked[number]
-                if normalize == "children":
-                    wanted = wanted & trie.branches(level, nodes[level])
-                rows = wanted.nonzero()[:, 0]
+                uncertain = trie.branches(level, nodes[level]) if normalize == "children" else True
+                rows = (asked_here & uncertain).nonzero()[:, 0]
                 before = None if prefix is None else prefix[rows]
                 logits = slots[slot].logits(states[rows], before, codebooks[slot]).float()
                 if normalize == "children":

@@ -6,7 +6,7 @@ from macrec.errors import DataError
 from macrec.quantization.product import ProductQuantizer
 from macrec.quantization.specs import number, split_spec
 from macrec.tokenizers.fitted import FittedTokenizer
-from macrec.tokenizers.kinds.kind import Kind
+from macrec.tokenizers.kinds.kind import TRAINED, Kind
 
 
 class OPQ(FittedTokenizer):
@@ -20,4 +20,4 @@ class OPQ(FittedTokenizer):
         return ProductQuantizer(sizes, rotate=bool(rotate), seed=self.settings.recipe.seed)
 
 
-TOKENIZER = Kind("opq", "optimized product quantization of the vectors, without a network", OPQ, ("rotate",))
+TOKENIZER = Kind("opq", "optimized product quantization of the vectors, without a network", OPQ, ("rotate",), TRAINED)

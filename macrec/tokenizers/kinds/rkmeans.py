@@ -8,7 +8,7 @@ from macrec.errors import DataError
 from macrec.quantization.residual_kmeans import Metric, Residual, ResidualKMeans
 from macrec.quantization.specs import split_spec
 from macrec.tokenizers.fitted import FittedTokenizer
-from macrec.tokenizers.kinds.kind import Kind
+from macrec.tokenizers.kinds.kind import TRAINED, Kind
 
 
 class RKMeans(FittedTokenizer):
@@ -35,5 +35,9 @@ class RKMeans(FittedTokenizer):
 
 
 TOKENIZER = Kind(
-    "rkmeans", "residual k-means of the vectors, without a network", RKMeans, ("metric", "residual", "balanced")
+    "rkmeans",
+    "residual k-means of the vectors, without a network",
+    RKMeans,
+    ("metric", "residual", "balanced"),
+    TRAINED,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings
 from macrec.tokenizers.codebooks import Codebooks
-from macrec.tokenizers.kinds.kind import Kind
+from macrec.tokenizers.kinds.kind import BETWEEN, Kind
 from macrec.tokenizers.settings import CodebookSettings
 
 
@@ -26,4 +26,6 @@ def rkmeans_plus(
     return Codebooks(folder, data, embeddings, replace(settings.independent(), recipe=recipe))
 
 
-TOKENIZER = Kind("rkmeans+", "RQ-VAE that starts as residual k-means of principal components", rkmeans_plus)
+TOKENIZER = Kind(
+    "rkmeans+", "RQ-VAE that starts as residual k-means of principal components", rkmeans_plus, idle=BETWEEN
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 from macrec.data.dataset import Dataset
 from macrec.encoders import Embeddings
 from macrec.tokenizers.codebooks import Codebooks
-from macrec.tokenizers.kinds.kind import Kind
+from macrec.tokenizers.kinds.kind import BETWEEN, Kind
 from macrec.tokenizers.settings import CodebookSettings
 
 
@@ -17,4 +17,4 @@ def rqvae(folder: Path, data: Dataset, embeddings: Mapping[str, Embeddings], set
     return Codebooks(folder, data, embeddings, settings.independent())
 
 
-TOKENIZER = Kind("rqvae", "one RQ-VAE per modality, without terms between them", rqvae)
+TOKENIZER = Kind("rqvae", "one RQ-VAE per modality, without terms between them", rqvae, idle=BETWEEN)
