@@ -101,6 +101,13 @@ PARTS = {
     "union_rescore": "fusion by rescoring the union",
     "mean_floor": "fusion by means with a floor",
     "logmeanexp": "fusion by log-mean-exp",
+    "with both": "items with both modalities",
+    "lacking one": "items without one modality",
+    "head": "popular targets",
+    "tail": "rare targets",
+    "cold": "targets without training events",
+    "short history": "users with a short history",
+    "long history": "users with a long history",
 }
 """Parts that say what was measured."""
 
@@ -144,6 +151,8 @@ def metric_words(key: str) -> str:
     'conflict rate of text, cross-modal codebooks'
     >>> metric_words("06_generation.measured.NDCG@10/validation"), metric_words("my.own_score")
     ('NDCG@10, validation users', 'own score')
+    >>> metric_words("08_evaluation.groups.unmasked.without picture.scores.MACRec")
+    'score of MACRec, those without picture, unmasked, by group of users'
     """
     _, parts = _divided(key)
     place = next((place for place in reversed(range(len(parts))) if _measure(parts[place])), len(parts) - 1)
@@ -201,6 +210,8 @@ def _part(part: str) -> str:
     weight = re.fullmatch(rf"{OWN_WEIGHT}=(.+)", part)
     if weight:
         return f"cross-modal codebooks at λ = {weight[1]}"
+    if part not in PARTS and part.startswith(("with ", "without ")):
+        return f"those {_plain(part)}"
     return PARTS.get(part) or _plain(part)
 
 

@@ -21,11 +21,11 @@ WORDS = {
         "lower end of the 95% interval of the difference of SASRec, unmasked, from the reference"
     ),
     "08_evaluation.groups.unmasked.tail.differences.SASRec.difference": (
-        "difference of SASRec, tail, unmasked, by group of users"
+        "difference of SASRec, rare targets, unmasked, by group of users"
     ),
-    "08_evaluation.groups.unmasked.tail.scores.SASRec": "score of SASRec, tail, unmasked, by group of users",
-    "03_codebooks.shared_ids.without image.sharing": "items that share an ID with another of without image",
-    "07_alignment.by_presence.text→image.recall@10/lacking one": "recall@10 of lacking one, text→image",
+    "08_evaluation.groups.unmasked.tail.scores.SASRec": "score of SASRec, rare targets, unmasked, by group of users",
+    "03_codebooks.shared_ids.without image.sharing": "items that share an ID with another of those without image",
+    "07_alignment.by_presence.text→image.recall@10/lacking one": "recall@10 of items without one modality, text→image",
     "my.own_score": "own score",
     "lonely": "lonely",
 }
