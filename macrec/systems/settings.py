@@ -99,7 +99,7 @@ PROFILES = {
         most_users=5_000,
         most_events=50_000,
         network=WIDE,
-        codebooks=CodebookRecipe(epochs=60, batch=256, learning_rate=3e-3),
+        codebooks=CodebookRecipe(epochs=30, batch=256, learning_rate=3e-3),
         t5=SMALL,
         generator=replace(SHORT, epochs=3),
         causal=CausalGeneratorConfig(),
