@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
 
 from macrec.evaluation.metrics import gains, hits
 
@@ -118,6 +117,8 @@ def mcnemar(a: ArrayLike, b: ArrayLike, k: int = 10) -> float:
     Only users count whose target one system hits and the other misses; without a difference either is equally likely.
     1 when there are none.
     """
+    from scipy.stats import binomtest  # takes half a second, and not everyone asks
+
     hit_a, hit_b = hits(a, k), hits(b, k)
     if hit_a.shape != hit_b.shape:
         raise ValueError(f"the ranks of the same users are needed, got {hit_a.shape} and {hit_b.shape}")

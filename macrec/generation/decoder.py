@@ -52,7 +52,7 @@ class DecodingOptions:
     fusion: Fusion = "union_rescore"
     weights: tuple[float, ...] | None = None
     normalize: Normalize = "children"
-    batch: int = 64
+    batch: int = 128
     max_history: int = 20
 
     def __post_init__(self) -> None:

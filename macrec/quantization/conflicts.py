@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from macrec.errors import DataError
 
@@ -332,6 +331,8 @@ def _leads(rest: Floats, codebooks: Codebooks) -> Iterator[Floats]:
 
 def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], codebooks: Codebooks) -> Keys:
     """Keys after the minimum-cost assignment of every bucket that holds a shared key and fits in the last level."""
+    from scipy.optimize import linear_sum_assignment  # takes half a second, and not everyone asks
+
     last = codebooks[-1]
     prefixes = keys // len(last)
     crowded = np.unique(shared // len(last))
