@@ -103,7 +103,7 @@ PROFILES = {
         t5=SMALL,
         generator=replace(SHORT, epochs=3),
         causal=CausalGeneratorConfig(),
-        causal_recipe=CausalRecipe(epochs=18),
+        causal_recipe=CausalRecipe(),
         validate_users=250,
         measurements=6,
         sasrec=SASRecRecipe(),
