@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from macrec.data.curio import Curio
+from macrec.data.curio.world import CROWD_FACTORS
 from macrec.data.dataset import Dataset
 from macrec.encoders.neighbors import Neighborhoods, purity
 
@@ -22,7 +23,7 @@ def factors_of(dataset: Dataset) -> dict[str, pl.Series]:
     """
     items = dataset.items
     if isinstance(dataset, Curio):
-        return {name: items[name] for name in CURIO_FACTORS}
+        return {name: items[name] for name in (*CURIO_FACTORS, *CROWD_FACTORS.values()) if name in items.columns}
     factors = {}
     for place in range(int(items["categories"].list.len().max() or 0)):  # type: ignore[arg-type]
         level = items.select(level=pl.col("categories").list.get(place, null_on_oob=True).fill_null(""))["level"]

@@ -33,14 +33,15 @@ def known_ranks(dataset: Dataset, samples: Samples) -> dict[str, NDArray[np.int6
 
     "oracle" uses all rules and the history, which must be uncut: no model scores higher on average. The "text-only
     oracle" lacks the attributes that only pictures show, the "image-only oracle" those that only texts contain; neither
-    learns from other users, so a model of one modality can exceed them.
+    learns from other users, so a model of one modality can exceed them. Where complement rules are hidden, both lack
+    those as well, and the "content-only oracle" lacks nothing else.
     """
     if not isinstance(dataset, Curio):
         return {}
-    return {
-        "oracle": dataset.oracle.ranks(samples),
-        "text-only oracle": dataset.oracle_blind_to("image").ranks(samples),
-        "image-only oracle": dataset.oracle_blind_to("text").ranks(samples),
+    hidden = {"content-only oracle": "crowd"} if dataset.world.settings.hidden else {}
+    blind = {"text-only oracle": "image", "image-only oracle": "text"} | hidden
+    return {"oracle": dataset.oracle.ranks(samples)} | {
+        name: dataset.oracle_blind_to(modality).ranks(samples) for name, modality in blind.items()
     }
 
 

@@ -49,6 +49,9 @@ def affordable(dataset: Dataset, newest: int, most_users: int, most_events: int)
 
 
 def built_in_note(data: Dataset, words: str) -> None:
-    """Show `words`, Markdown, where `data` is the built-in catalog: they need not be true of any other."""
-    if isinstance(data, Curio):
+    """Show `words`, Markdown, where `data` is the built-in catalog: they need not be true of any other.
+
+    Nor of one with hidden rules, as words are of what texts and pictures show.
+    """
+    if isinstance(data, Curio) and not data.world.settings.hidden:
         display(Markdown(words))

@@ -39,6 +39,15 @@ def test_every_ranker_stands_under_its_own_name():
     assert list(found["popularity"]) == ["HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"]
 
 
+def test_where_rules_are_hidden_what_contents_can_tell_is_a_mark_of_its_own():
+    data = curio("tiny", num_users=120, hidden=2)
+    test = leave_one_out(data.histories).test
+    found = ceiling(data)
+    assert list(found) == ["oracle", "text-only oracle", "image-only oracle", "content-only oracle", "popularity"]
+    blind = build(data.world.settings, blind_to="crowd")
+    assert found["content-only oracle"] == ranking_metrics(Oracle(blind).ranks(test))
+
+
 def test_no_more_users_are_measured_than_asked_for():
     data = curio("tiny", num_users=120)
     split = leave_one_out(data.histories)

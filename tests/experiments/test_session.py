@@ -130,6 +130,8 @@ def test_the_modality_that_is_there_is_shown_for_one_that_is_not(data, texts, ca
 def test_words_about_the_built_in_catalog_stand_beside_no_other_data(data, numbers, capsys):
     built_in_note(numbers, "a shop of lamps")
     assert capsys.readouterr().out == ""
+    built_in_note(curio("tiny", hidden=1), "a shop whose pictures tell all that texts do not")
+    assert capsys.readouterr().out == ""
     built_in_note(data, "a shop of lamps")
     assert "Markdown" in capsys.readouterr().out
 

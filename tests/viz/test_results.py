@@ -73,13 +73,18 @@ def test_the_figure_has_every_seed_and_the_mean_with_the_best_system_on_top(rows
 
 def test_marks_are_lines_whose_labels_do_not_overlap(rows):
     close = pl.DataFrame(
-        [("oracle", 0, 0.6), ("text-only oracle", 0, 0.300), ("image-only oracle", 0, 0.301)],
+        [
+            ("oracle", 0, 0.6),
+            ("text-only oracle", 0, 0.300),
+            ("image-only oracle", 0, 0.301),
+            ("content-only oracle", 0, 0.5),
+        ],
         ["system", "seed", "HR@10"],
         orient="row",
     )
     figure, _ = results_figure(pl.concat([rows.select(close.columns)[:7], close]), "HR@10")
     lines = {shape.x0: shape for shape in figure.layout.shapes}
-    assert set(lines) == {0.6, 0.300, 0.301} and all(line.x0 == line.x1 for line in lines.values())
+    assert set(lines) == {0.6, 0.300, 0.301, 0.5} and all(line.x0 == line.x1 for line in lines.values())
     lanes = {label.text.rsplit(" ", 1)[0]: label.yshift for label in figure.layout.annotations}
     assert set(lanes) == set(MARKS)
     assert lanes["text-only oracle"] != lanes["image-only oracle"] and lanes["oracle"] == 0

@@ -19,7 +19,7 @@ from macrec.data.curio.oracle import Oracle
 from macrec.data.curio.pictures import draw
 from macrec.data.curio.shoppers import shop
 from macrec.data.curio.words import describe
-from macrec.data.curio.world import FACTORS, PICTURE_FACTORS, TEXT_FACTORS, Settings, World, build
+from macrec.data.curio.world import CROWD_FACTORS, FACTORS, PICTURE_FACTORS, TEXT_FACTORS, Settings, World, build
 from macrec.data.dataset import Dataset, item_table
 
 __all__ = ["FACTORS", "PICTURE_FACTORS", "SIZES", "TEXT_FACTORS", "Curio", "Oracle", "Settings", "curio"]
@@ -41,7 +41,8 @@ class Curio(Dataset):
     """The built-in catalog. `items` also carries the factor table: one column per factor, and `variant_of`.
 
     The factors `brand`, `material` and `purpose` show only in the text, `shape`, `palette` and `pattern` only in the
-    picture, `category` in both. `world` holds the truth behind the events.
+    picture, `category` in both, and the hidden factors `crowd_1` to `crowd_3`, where there are any, in neither. `world`
+    holds the truth behind the events.
     """
 
     world: World = dataclasses.field(kw_only=True)
@@ -52,7 +53,9 @@ class Curio(Dataset):
         return Oracle(self.world)
 
     def oracle_blind_to(self, modality: str) -> Oracle:
-        """The oracle without the attributes that only one modality ("image" or "text") shows."""
+        """The oracle without the attributes that only one modality ("image" or "text") shows, and without the hidden
+        ones; blind to the "crowd", without the hidden ones alone: all that contents can tell.
+        """
         return Oracle(build(self.world.settings, blind_to=modality))
 
 
@@ -60,8 +63,8 @@ def curio(size: str = "demo", seed: int = 0, picture_size: int = 96, **settings:
     """Generate the catalog of a named size; equal arguments give an equal catalog, byte for byte.
 
     `settings` override fields of `Settings` (num_items, num_users, variants, no_picture, no_description, popularity,
-    liking, complement, mean_length, min_length, max_length). Pictures are drawn when they are opened, at `picture_size`
-    pixels. Raises ValueError for an unknown size or setting.
+    liking, complement, hidden, mean_length, min_length, max_length). Pictures are drawn when they are opened, at
+    `picture_size` pixels. Raises ValueError for an unknown size or setting.
     """
     if size not in SIZES:
         raise ValueError(f"unknown size {size!r}; choose one of {', '.join(SIZES)}")
@@ -98,6 +101,7 @@ def item_frame(world: World) -> pl.DataFrame:
         "shape": vocabulary.SHAPES,
     }
     factors = [pl.Series(name, levels)[world.factors[name]].alias(name) for name, levels in names.items()]
+    factors += [pl.Series(name, world.factors[name]) for name in CROWD_FACTORS.values() if name in world.factors]
     original = pl.Series("variant_of", world.original)
     return (
         words.with_columns(

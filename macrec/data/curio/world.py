@@ -11,8 +11,13 @@ Half of each part is written only in the text and half only in the picture, so t
 | complement | purpose                | palette                   | category     |
 | liking     | brand, material        | shape, pattern            |              |
 
-A *cell* is one combination of category, purpose and palette. A *taste* is a pair (text taste, picture taste). Both are
-few, so that everything is exact: the next-item probabilities, and the posterior over the taste given a history.
+With `hidden` some of the complement rules run over factors that neither shows, `crowd_1` to `crowd_3`: what people do
+tells them, and nothing else. The first takes the place of the palette, the second of the purpose, the third of the
+category.
+
+A *cell* is one combination of the levels that the three rules run over: category, purpose and palette. A *taste* is a
+pair (text taste, picture taste). Both are few, so that everything is exact: the next-item probabilities, and the
+posterior over the taste given a history.
 """
 
 from __future__ import annotations
@@ -39,6 +44,11 @@ Floats = NDArray[np.float64]
 FACTORS = ("category", "brand", "material", "purpose", "shape", "palette", "pattern")
 TEXT_FACTORS = ("brand", "material", "purpose")
 PICTURE_FACTORS = ("shape", "palette", "pattern")
+CROWD_FACTORS = {"palette": "crowd_1", "purpose": "crowd_2", "category": "crowd_3"}
+"""What the rule over each factor runs over instead where it is hidden; `Settings.hidden` hides the first of them."""
+
+RULES = {"category": len(CATEGORIES), "purpose": len(PURPOSES), "palette": len(PALETTES)}
+"""The factors with a complement rule, and their levels."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Settings:
     Shares are of all items: `variants` are near-duplicates of another item, `no_picture` and `no_description` lack one.
     `popularity` is the standard deviation of log-popularity. `liking` is the log-weight that a liked factor level adds,
     `complement` the share of moves that follow the complement rules of one factor (the rest moves anywhere).
+    So many complement rules are `hidden`, 0 to 3: they run over factors that neither text nor picture shows.
     `mean_length` events per user before histories are cut at `max_length`; none is shorter than `min_length`.
     """
 
@@ -60,6 +71,7 @@ class Settings:
     popularity: float = 0.8
     liking: float = 1.2
     complement: float = 0.8
+    hidden: int = 0
     mean_length: float = 8.0
     min_length: int = 4
     max_length: int = 40
@@ -70,6 +82,8 @@ class Settings:
                 raise ValueError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)}")
         if not 0 <= self.complement < 1:
             raise ValueError(f"complement must be from 0 to below 1, got {self.complement}")
+        if self.hidden not in range(len(CROWD_FACTORS) + 1):
+            raise ValueError(f"hidden must be a whole number from 0 to {len(CROWD_FACTORS)}, got {self.hidden}")
         if not 1 <= self.min_length <= self.mean_length < self.max_length:
             raise ValueError("1 <= min_length <= mean_length < max_length must hold")
         if self.num_items < 2 * self.max_length:
@@ -84,9 +98,10 @@ class Settings:
 class World:
     """The model of one catalog: N items, C cells that hold an item, Z tastes.
 
-    `factors`: one int8 `[N]` array per name in `FACTORS`. `original` `[N]` int32: the row itself, or for a
-    near-duplicate the row it repeats; `variant` `[N]` int8: 0, or which variant label it carries. `has_picture`,
-    `has_description` `[N]` bool. `cell` `[N]` int32. `weight` `[Z, N]`: popularity times liking, rows summing to 1.
+    `factors`: one int8 `[N]` array per name in `FACTORS`, and per hidden factor. `original` `[N]` int32: the row
+    itself, or for a near-duplicate the row it repeats; `variant` `[N]` int8: 0, or which variant label it carries.
+    `has_picture`, `has_description` `[N]` bool. `cell` `[N]` int32. `weight` `[Z, N]`: popularity times liking, rows
+    summing to 1.
     `complement` `[C, C]`: weight of a move between cells.
     """
 
@@ -116,13 +131,19 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
     """Draw the catalog of `settings`; equal settings give an equal catalog.
 
     `blind_to` ("text" or "image") gives the same world without the attributes that only this modality
-    shows: the rules and preferences over them are flat. Only an oracle uses it. Raises ValueError for another word.
+    shows, and without the hidden factors: the rules and preferences over them are flat. Blind to the "crowd", only the
+    rules over hidden factors are flat, so text and picture together show the rest. Only an oracle uses it. Raises
+    ValueError for another word.
     """
-    if blind_to not in (None, "text", "image"):
-        raise ValueError(f'one can be blind to "text" or "image", not to {blind_to!r}')
+    if blind_to not in (None, "text", "image", "crowd"):
+        raise ValueError(f'one can be blind to "text", "image" or "crowd", not to {blind_to!r}')
     # One stream per question, so that asking for more variants does not repaint every item.
-    item_rng, gap_rng, taste_rng, rule_rng = np.random.default_rng(settings.seed).spawn(4)
+    item_rng, gap_rng, taste_rng, rule_rng, crowd_rng = np.random.default_rng(settings.seed).spawn(5)
     factors, original, variant = draw_items(settings, item_rng)
+    runs_over = {name: name for name in RULES} | dict(list(CROWD_FACTORS.items())[: settings.hidden])
+    crowds = {name: crowd_rng.integers(RULES[shown], size=settings.num_items) for shown, name in CROWD_FACTORS.items()}
+    # A near-duplicate has a crowd of its own: otherwise its text and picture would tell that of its original.
+    factors |= {name: crowd.astype(np.int8) for name, crowd in crowds.items() if name in runs_over.values()}
     has_picture = gap_rng.random(settings.num_items) >= settings.no_picture
     has_description = gap_rng.random(settings.num_items) >= settings.no_description
     popularity = np.exp(settings.popularity * gap_rng.standard_normal(settings.num_items))
@@ -132,15 +153,12 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
     seen = [liked for name, liked in (("text", text), ("image", picture)) if name != blind_to]
     weight = popularity * np.exp(settings.liking * combine(seen, factors))
 
-    rules = {
-        "category": complement_rule(len(CATEGORIES), settings.complement, rule_rng),
-        "purpose": complement_rule(len(PURPOSES), settings.complement, rule_rng),
-        "palette": complement_rule(len(PALETTES), settings.complement, rule_rng),
-    }
-    blind = {"text": "purpose", "image": "palette"}.get(blind_to or "")
-    if blind:
-        rules[blind] = np.full_like(rules[blind], 1 / len(rules[blind]))
-    levels = np.stack([factors[name] for name in rules], axis=1).astype(np.int64)
+    rules = {name: complement_rule(levels, settings.complement, rule_rng) for name, levels in RULES.items()}
+    unknown = {"text": {"purpose"}, "image": {"palette"}}.get(blind_to or "", set())
+    for name, rule in rules.items():
+        if runs_over[name] in unknown or (blind_to and runs_over[name] in crowds):
+            rules[name] = np.full_like(rule, 1 / len(rule))
+    levels = np.stack([factors[runs_over[name]] for name in rules], axis=1).astype(np.int64)
     used, cell = np.unique(levels, axis=0, return_inverse=True)
     complement = np.ones((len(used), len(used)))
     for column, rule in zip(used.T, rules.values(), strict=True):

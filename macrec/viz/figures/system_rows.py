@@ -31,7 +31,7 @@ from macrec.viz.theme import (
     YELLOW,
 )
 
-MARKS = ("oracle", "text-only oracle", "image-only oracle")
+MARKS = ("oracle", "text-only oracle", "image-only oracle", "content-only oracle")
 """The references of `macrec.evaluation.ceiling` on the built-in catalog, not learned systems."""
 
 COLORS = {
@@ -44,7 +44,12 @@ COLORS = {
     "black": REFERENCE,
 }
 """What registrations call colors; see `macrec.systems.registry.Entry`."""
-MARK_LOOKS = {"oracle": (REFERENCE, "solid"), "text-only oracle": (TEXT, "dash"), "image-only oracle": (IMAGE, "dot")}
+MARK_LOOKS = {
+    "oracle": (REFERENCE, "solid"),
+    "text-only oracle": (TEXT, "dash"),
+    "image-only oracle": (IMAGE, "dot"),
+    "content-only oracle": (FUSED, "dashdot"),
+}
 NARROW = 500
 """Pixels of the plot itself in a narrow notebook: labels that do not overlap there do not overlap anywhere."""
 
