@@ -40,8 +40,9 @@ def known_ranks(dataset: Dataset, samples: Samples) -> dict[str, NDArray[np.int6
         return {}
     hidden = {"content-only oracle": "crowd"} if dataset.world.settings.hidden else {}
     blind = {"text-only oracle": "image", "image-only oracle": "text"} | hidden
-    return {"oracle": dataset.oracle.ranks(samples)} | {
-        name: dataset.oracle_blind_to(modality).ranks(samples) for name, modality in blind.items()
+    last = dataset.last_steps(samples)
+    return {"oracle": dataset.oracle.ranks(samples, last)} | {
+        name: dataset.oracle_blind_to(modality).ranks(samples, last) for name, modality in blind.items()
     }
 
 

@@ -249,7 +249,7 @@ def test_every_taste_likes_as_many_levels_as_stated():
 
 def test_ties_count_against_the_oracle(world, monkeypatch):
     stated = np.array([[0.5, 0.25, 0.25, 0.0], [0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.25, 0.25]])
-    monkeypatch.setattr(Oracle, "probabilities", lambda self, items: stated[: len(items)])
+    monkeypatch.setattr(Oracle, "probabilities", lambda self, items, last: stated[: len(items)])
     samples = leave_one_out(Histories.from_lists([[0, 3, 1], [0, 1, 3], [3, 1, 2]])).test
     assert Oracle(world).ranks(samples).tolist() == [3, 1, 4]
 

@@ -21,6 +21,7 @@ from macrec.data.curio.shoppers import shop
 from macrec.data.curio.words import describe
 from macrec.data.curio.world import CROWD_FACTORS, FACTORS, PICTURE_FACTORS, TEXT_FACTORS, Settings, World, build
 from macrec.data.dataset import Dataset, item_table
+from macrec.data.split import Samples
 
 __all__ = ["FACTORS", "PICTURE_FACTORS", "SIZES", "TEXT_FACTORS", "Curio", "Oracle", "Settings", "curio"]
 
@@ -52,6 +53,10 @@ class Curio(Dataset):
         """The best reachable ranking: see `Oracle`."""
         return Oracle(self.world)
 
+    def last_steps(self, samples: Samples) -> NDArray[np.bool_]:
+        """Which samples of these histories have the last item of their user as target, `[S]`: some may be cold."""
+        return np.isin(samples.target, self.histories.offsets[1:] - 1)
+
     def oracle_blind_to(self, modality: str) -> Oracle:
         """The oracle without the attributes that only one modality ("image" or "text") shows, and without the hidden
         ones; blind to the "crowd", without the hidden ones alone: all that contents can tell.
@@ -63,8 +68,8 @@ def curio(size: str = "demo", seed: int = 0, picture_size: int = 96, **settings:
     """Generate the catalog of a named size; equal arguments give an equal catalog, byte for byte.
 
     `settings` override fields of `Settings` (num_items, num_users, variants, no_picture, no_description, popularity,
-    liking, complement, hidden, mean_length, min_length, max_length). Pictures are drawn when they are opened, at
-    `picture_size` pixels. Raises ValueError for an unknown size or setting.
+    liking, complement, hidden, cold, cold_last, mean_length, min_length, max_length). Pictures are drawn when they are
+    opened, at `picture_size` pixels. Raises ValueError for an unknown size or setting.
     """
     if size not in SIZES:
         raise ValueError(f"unknown size {size!r}; choose one of {', '.join(SIZES)}")

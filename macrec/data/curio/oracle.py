@@ -23,15 +23,20 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.world = world
         self.norm = world.cell_mass @ world.complement.T  # [Z, C]: all that could follow an item of a cell
+        self.last_law = world.last_law
+        self.last_norm = self.last_law.cell_mass @ world.complement.T if self.last_law else None
 
     def steps(self, items: NDArray[np.int32]) -> tuple[Floats, Floats, Floats]:
         """For padded histories `[B, T]` (newest last): the posterior over tastes and two masses, each `[B, Z]`.
 
         The masses are those of the next step: of all items that could follow the last, and of the part already taken.
+        A cold item, which is in no history of the law, says nothing about the taste.
         """
         world = self.world
+        cold = world.cold
         users, longest = items.shape
         real = items != PADDING
+        telling = real & ~cold[np.where(real, items, 0)]
         first = longest - real.sum(1)
         evidence = np.zeros((users, world.num_tastes))
         weight = world.weight[:, np.where(real, items, 0)].transpose(1, 2, 0) * real[..., None]  # [B, T, Z]
@@ -50,32 +55,48 @@ class Oracle:
                 np.where(onward, world.complement[cells[:, step - 1], cells[:, step]], 1.0)[:, None] * weight[:, step]
             )
             chance = chosen / np.where(onward[:, None], everything - taken, 1.0)
-            evidence += np.log(np.where(real[:, step, None], chance, 1.0))
+            evidence += np.log(np.where(telling[:, step, None], chance, 1.0))
         posterior = np.exp(evidence - evidence.max(1, keepdims=True))
         return posterior / posterior.sum(1, keepdims=True), everything, taken
 
-    def probabilities(self, items: NDArray[np.int32]) -> Floats:
-        """True probability of every item to be next, `[B, N]`, given padded complete histories `[B, T]`."""
+    def probabilities(self, items: NDArray[np.int32], last: NDArray[np.bool_] | None = None) -> Floats:
+        """True probability of every item to be next, `[B, N]`, given padded complete histories `[B, T]`.
+
+        `last` `[B]`: whether the next item is the user's last, which makes a difference where there are cold items.
+        None: it is, as test targets are.
+        """
         world = self.world
         posterior, everything, taken = self.steps(items)
         predictive = (posterior / (everything - taken)) @ world.weight
         predictive *= world.complement[world.cell[items[:, -1]]][:, world.cell]
         rows, columns = np.nonzero(items != PADDING)
         predictive[rows, items[rows, columns]] = 0.0
+        if self.last_law is not None and self.last_norm is not None:
+            cells = world.cell[items[:, -1]]
+            cold = (posterior / self.last_norm[:, cells].T) @ self.last_law.weight
+            cold *= world.complement[cells][:, world.cell]
+            share = np.where(np.ones(len(items), bool) if last is None else last, world.settings.cold_last, 0.0)[
+                :, None
+            ]
+            predictive = (1 - share) * predictive + share * cold
         return predictive
 
-    def batches(self, samples: Samples) -> Iterator[tuple[slice, Floats]]:
-        """`probabilities` of all samples in batches that fit in memory, each with its place."""
+    def batches(self, samples: Samples, last: NDArray[np.bool_] | None = None) -> Iterator[tuple[slice, Floats]]:
+        """`probabilities` of all samples in batches that fit in memory, each with its place; `last` as there, `[S]`."""
         # A batch costs B·N·8 bytes, and B·T·Z·8 on the way.
         size = max(1, min(BATCH, 100_000_000 // self.world.settings.num_items))
         for begin in range(0, len(samples), size):
             rows = np.arange(begin, min(begin + size, len(samples)))
-            yield slice(begin, begin + len(rows)), self.probabilities(samples.padded(rows))
+            of_rows = None if last is None else last[rows]
+            yield slice(begin, begin + len(rows)), self.probabilities(samples.padded(rows), of_rows)
 
-    def ranks(self, samples: Samples) -> NDArray[np.int64]:
-        """Rank of every sample's target under the true probabilities, `[S]`, 1 is best; ties count against it."""
+    def ranks(self, samples: Samples, last: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Rank of every sample's target under the true probabilities, `[S]`, 1 is best; ties count against it.
+
+        `last` `[S]`: which targets are the last of their user; None: all, as test targets are.
+        """
         ranks = np.zeros(len(samples), np.int64)
-        for place, predictive in self.batches(samples):
+        for place, predictive in self.batches(samples, last):
             target = samples.targets[place]
             own = predictive[np.arange(len(target)), target]
             ranks[place] = (predictive >= own[:, None] * (1 - 1e-12)).sum(1)  # equal but for rounding is a tie

@@ -22,14 +22,19 @@ def shop(world: World) -> Histories:
     """Draw the history of every user, in which no item repeats. Loops over steps, never over users."""
     settings = world.settings
     streams = np.random.default_rng([settings.seed, 1]).spawn(-(-settings.num_users // CHUNK))
-    walk = Walk(world)
+    walk, last_walk = Walk(world), Walk(world.last_law) if world.last_law else None
     lengths, items = [], []
     for chunk, rng in enumerate(streams):
         users = min(CHUNK, settings.num_users - chunk * CHUNK)
         extra = rng.geometric(1 / (settings.mean_length - settings.min_length + 1), size=users) - 1
         length = np.minimum(settings.min_length + extra, settings.max_length)
         length = length[np.argsort(-length, kind="stable")]  # longest first: those still shopping are a prefix
-        taken = walk.histories(rng.integers(world.num_tastes, size=users), length, rng)
+        taste = rng.integers(world.num_tastes, size=users)
+        taken = walk.histories(taste, length, rng)
+        if last_walk:
+            # The last item is drawn as any other, and then a cold one in its place: no step before takes those.
+            those = np.flatnonzero(rng.random(users) < settings.cold_last)
+            taken[those, length[those] - 1] = last_walk.draw(taste[those], taken[those, length[those] - 2], rng)
         shuffled = rng.permutation(users)
         length, taken = length[shuffled], taken[shuffled]
         lengths.append(length)
@@ -51,7 +56,10 @@ class Walk:
         moves = (world.complement[None] * mass[:, None]).reshape(tastes * cells, cells)
         self.next_cell = rising(moves)
         self.first_cell = rising(mass)
-        self.order = np.argsort(world.cell, kind="stable").astype(np.int32)
+        # What nobody may take stands first in its cell, and cells of it alone are never the last resort: so a draw at
+        # the very end of an interval, where rounding decides, is an item that may be taken.
+        self.last_cell = int(np.flatnonzero(mass[0])[-1])
+        self.order = np.lexsort((world.weight[0] > 0, world.cell)).astype(np.int32)
         self.next_item = rising(world.weight[:, self.order])
         begin = np.zeros(cells + 1, np.int64)
         np.cumsum(np.bincount(world.cell, minlength=cells), out=begin[1:])
@@ -65,7 +73,7 @@ class Walk:
         if last is not None:
             rows, table = taste * self.num_cells + self.cell[last], self.next_cell
         cell = np.searchsorted(table, rows + rng.random(len(rows)), side="right") - rows * self.num_cells
-        cell = np.minimum(cell, self.num_cells - 1)
+        cell = np.minimum(cell, self.last_cell)
         row = taste * len(self.order)
         low = np.where(self.begin[cell] > 0, self.next_item[row + self.begin[cell] - 1], taste)
         high = self.next_item[row + self.end[cell] - 1]

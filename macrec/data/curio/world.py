@@ -15,6 +15,12 @@ With `hidden` some of the complement rules run over factors that neither shows, 
 tells them, and nothing else. The first takes the place of the palette, the second of the purpose, the third of the
 category.
 
+With `cold` a share of the items is taken by a last step only, the test target of leave-one-out:
+
+    p(last | i, z)  =  (1 - cold_last) · p(j | i, z) over the other items  +  cold_last · p(j | i, z) over cold items,
+
+each law normalized over its own. All other steps are over the items that are not cold.
+
 A *cell* is one combination of the levels that the three rules run over: category, purpose and palette. A *taste* is a
 pair (text taste, picture taste). Both are few, so that everything is exact: the next-item probabilities, and the
 posterior over the taste given a history.
@@ -22,7 +28,7 @@ posterior over the taste given a history.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +64,7 @@ class Settings:
     Shares are of all items: `variants` are near-duplicates of another item, `no_picture` and `no_description` lack one.
     `popularity` is the standard deviation of log-popularity. `liking` is the log-weight that a liked factor level adds,
     `complement` the share of moves that follow the complement rules of one factor (the rest moves anywhere).
+    `cold` is the share of items that only a last step may take, and `cold_last` the share of last steps that take one.
     So many complement rules are `hidden`, 0 to 3: they run over factors that neither text nor picture shows.
     `mean_length` events per user before histories are cut at `max_length`; none is shorter than `min_length`.
     """
@@ -72,12 +79,14 @@ class Settings:
     liking: float = 1.2
     complement: float = 0.8
     hidden: int = 0
+    cold: float = 0.0
+    cold_last: float = 0.25
     mean_length: float = 8.0
     min_length: int = 4
     max_length: int = 40
 
     def __post_init__(self) -> None:
-        for name in ("variants", "no_picture", "no_description"):
+        for name in ("variants", "no_picture", "no_description", "cold", "cold_last"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)}")
         if not 0 <= self.complement < 1:
@@ -86,12 +95,20 @@ class Settings:
             raise ValueError(f"hidden must be a whole number from 0 to {len(CROWD_FACTORS)}, got {self.hidden}")
         if not 1 <= self.min_length <= self.mean_length < self.max_length:
             raise ValueError("1 <= min_length <= mean_length < max_length must hold")
-        if self.num_items < 2 * self.max_length:
+        if self.cold and self.min_length < 3:
+            raise ValueError(f"with cold items min_length must be at least 3, as a test needs, got {self.min_length}")
+        if self.num_items - self.num_cold < 2 * self.max_length:
+            but = f" without the {self.num_cold} cold ones" if self.num_cold else ""
             raise ValueError(
-                f"num_items must be at least {2 * self.max_length} (twice max_length), got {self.num_items}"
+                f"num_items must be at least {2 * self.max_length} (twice max_length){but}, got {self.num_items}"
             )
         if self.num_users < 1:
             raise ValueError(f"num_users must be at least 1, got {self.num_users}")
+
+    @property
+    def num_cold(self) -> int:
+        """Cold items: one at least where there is to be a share of them."""
+        return max(1, round(self.cold * self.num_items)) if self.cold else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +117,8 @@ class World:
 
     `factors`: one int8 `[N]` array per name in `FACTORS`, and per hidden factor. `original` `[N]` int32: the row
     itself, or for a near-duplicate the row it repeats; `variant` `[N]` int8: 0, or which variant label it carries.
-    `has_picture`, `has_description` `[N]` bool. `cell` `[N]` int32. `weight` `[Z, N]`: popularity times liking, rows
-    summing to 1.
+    `has_picture`, `has_description` `[N]` bool. `cell` `[N]` int32. `weight` `[Z, N]`: popularity times liking, 0 for
+    cold items, rows summing to 1. `last_weight` `[Z, N]`: the same of cold items, 0 for the others; None without any.
     `complement` `[C, C]`: weight of a move between cells.
     """
 
@@ -114,6 +131,17 @@ class World:
     cell: NDArray[np.int32]
     weight: Floats
     complement: Floats
+    last_weight: Floats | None = None
+
+    @property
+    def cold(self) -> NDArray[np.bool_]:
+        """Which items only a last step may take, `[N]`."""
+        return self.weight[0] == 0
+
+    @property
+    def last_law(self) -> World | None:
+        """The same world with the cold items in place of the others, by whose law `cold_last` of the last steps go."""
+        return None if self.last_weight is None else replace(self, weight=self.last_weight, last_weight=None)
 
     @property
     def num_tastes(self) -> int:
@@ -138,7 +166,7 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
     if blind_to not in (None, "text", "image", "crowd"):
         raise ValueError(f'one can be blind to "text", "image" or "crowd", not to {blind_to!r}')
     # One stream per question, so that asking for more variants does not repaint every item.
-    item_rng, gap_rng, taste_rng, rule_rng, crowd_rng = np.random.default_rng(settings.seed).spawn(5)
+    item_rng, gap_rng, taste_rng, rule_rng, crowd_rng, cold_rng = np.random.default_rng(settings.seed).spawn(6)
     factors, original, variant = draw_items(settings, item_rng)
     runs_over = {name: name for name in RULES} | dict(list(CROWD_FACTORS.items())[: settings.hidden])
     crowds = {name: crowd_rng.integers(RULES[shown], size=settings.num_items) for shown, name in CROWD_FACTORS.items()}
@@ -152,6 +180,13 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
     picture = likings({"shape": (len(SHAPES), 2), "pattern": (len(PATTERNS), 2)}, taste_rng)
     seen = [liked for name, liked in (("text", text), ("image", picture)) if name != blind_to]
     weight = popularity * np.exp(settings.liking * combine(seen, factors))
+    last_weight = None
+    if settings.num_cold:
+        cold = cold_rng.permutation(settings.num_items)[: settings.num_cold]
+        last_weight = np.zeros_like(weight)
+        last_weight[:, cold] = weight[:, cold]
+        last_weight /= last_weight.sum(1, keepdims=True)
+        weight[:, cold] = 0.0
 
     rules = {name: complement_rule(levels, settings.complement, rule_rng) for name, levels in RULES.items()}
     unknown = {"text": {"purpose"}, "image": {"palette"}}.get(blind_to or "", set())
@@ -173,6 +208,7 @@ def build(settings: Settings, blind_to: str | None = None) -> World:
         cell.reshape(-1).astype(np.int32),
         weight / weight.sum(1, keepdims=True),
         complement,
+        last_weight,
     )
 
 
