@@ -15,7 +15,9 @@ from macrec.cli.app import AsJson, app
 
 @app.command()
 def datasets(
-    path: Annotated[str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]].")] = "curio",
+    path: Annotated[
+        str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]][(SETTING=VALUE, …)].")
+    ] = "curio",
     layout: Annotated[
         str | None, typer.Option(help="The layout of the files, where it is not recognized: recbole, s3rec, …")
     ] = None,
@@ -40,7 +42,9 @@ def datasets(
 
 @app.command()
 def diagnose(
-    path: Annotated[str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]].")] = "curio",
+    path: Annotated[
+        str, typer.Argument(help="A folder or file, or curio[:SIZE[:SEED]][(SETTING=VALUE, …)].")
+    ] = "curio",
     layout: Annotated[str | None, typer.Option(help="The layout of the files, where it is not recognized.")] = None,
     as_json: AsJson = False,
 ) -> None:

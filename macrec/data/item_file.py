@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from macrec.data.built_in import is_built_in
 from macrec.data.dataset import Dataset, item_table
 from macrec.data.formats.parquet import EVENT_FILES, in_rows, whole_pictures
 from macrec.data.histories import Histories
@@ -53,7 +54,7 @@ def load_items(path_or_name: Path | str) -> Dataset:
         kind not in TABLES
         or path.is_dir()
         or path.name.endswith(".inter.json")
-        or str(path_or_name).startswith("curio")
+        or is_built_in(str(path_or_name))
         or layout_and_path(str(path_or_name))[0]
     ):
         return load_dataset(path_or_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from macrec.data.built_in import built_in, is_built_in
 from macrec.data.dataset import Dataset
 from macrec.data.formats import Format, known_formats
 from macrec.discovery import OWN_FILE, of_file
@@ -17,12 +18,14 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".bz2", ".xz", ".z
 def load_dataset(path_or_name: Path | str, layout: str | None = None, **options: Any) -> Dataset:
     """Load the built-in catalog ("curio", "curio:tiny", "curio:demo:7": size and seed) or whatever lies at a path.
 
+    Settings of the catalog follow in parentheses: "curio(hidden=2)", "curio:tiny(hidden=1, cold=0.08)".
+
     A path is a folder, a file, or the beginning of the names of several files (`folder/<D>`), and is recognized by the
     names of the files: see `known_formats`. `layout` names one of them instead, as does `"LAYOUT:PATH"`; it may be a
     Python file that holds a `FORMAT` ("mine.py:PATH"). `options` go to the loader. Raises DataError when nothing is
     there, nothing is recognized, or several layouts are.
     """
-    if isinstance(path_or_name, str) and path_or_name.partition(":")[0] == "curio":
+    if isinstance(path_or_name, str) and is_built_in(path_or_name):
         return built_in(path_or_name, options)
     named, place = layout_and_path(str(path_or_name))
     layout = layout or named
@@ -84,14 +87,3 @@ def unknown(path: Path) -> DataError:
     looked = "; ".join(f"{layout.name}: {layout.files}".replace("`", "") for layout in known_formats().values())
     fix = f'rename the files, or name the layout, as in "recbole:{path}" or --layout recbole'
     return DataError(f"no known layout (looked for {looked})", file=path, fix=fix)
-
-
-def built_in(name: str, options: dict[str, Any]) -> Dataset:
-    """The built-in catalog that `curio[:SIZE[:SEED]]` means."""
-    from macrec.data.curio import SIZES, curio
-
-    _, size, seed = (name.split(":") + ["", ""])[:3]
-    if name.count(":") > 2 or size not in (*SIZES, "") or not (seed.isdecimal() or not seed):
-        fix = f"write curio[:SIZE[:SEED]] with SIZE one of {', '.join(SIZES)} and a whole number as SEED"
-        raise DataError(f'there is no built-in catalog "{name}"', fix=fix)
-    return curio(size or "demo", **({"seed": int(seed)} if seed else {}), **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from IPython.display import Markdown, display
 
+from macrec.data.built_in import with_size
 from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.data.load import load_dataset
@@ -27,7 +28,7 @@ def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0,
     0. Raises DataError for an unknown profile and for everything that `load_dataset` and `subsample` refuse.
     """
     chosen = profile_named(profile)
-    data = load_dataset(f"curio:{chosen.catalog}" if dataset == "curio" else dataset)
+    data = load_dataset(with_size(dataset, chosen.catalog))
     if users == AUTO:
         most_users, most_events = (int(SHARE[purpose] * number) for number in (chosen.most_users, chosen.most_events))
         users = affordable(data, newest, most_users, most_events) if chosen.most_users else 0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from macrec.data.built_in import is_built_in
 from macrec.data.load import layout_and_path, recognized
 from macrec.discovery import OWN_FILE
 from macrec.encoders.paths import existing_path
@@ -30,7 +31,7 @@ def locate(name: str, value: Any) -> Any:
     """One parameter as `located` gives it; what names no file stays as it is."""
     if not isinstance(value, str) or not value.strip():
         return value
-    if name == "dataset" and value.partition(":")[0] != "curio":
+    if name == "dataset" and not is_built_in(value):
         return dataset_path(value)
     if name in IDS:
         return existing_path(value, name)

@@ -50,14 +50,17 @@ class Point:
 def split_values(text: str) -> list[str]:
     """Split at the commas that stand neither in brackets nor in quotes; both count where a value begins, or inside one.
 
-    >>> split_values('0, .001,[1, 2],"a, b"')
-    ['0', '.001', '[1, 2]', '"a, b"']
+    A parenthesis that is closed counts everywhere.
+
+    >>> split_values('0, .001,[1, 2],"a, b"'), split_values("curio(hidden=1, cold=.1),curio")
+    (['0', '.001', '[1, 2]', '"a, b"'], ['curio(hidden=1, cold=.1)', 'curio'])
     """
     values, closing = [""], ""  # `closing`: what is still open needs these, the innermost first
-    for letter in text:
+    for place, letter in enumerate(text):
+        opens = not values[-1].strip() or (letter == "(" and ")" in text[place:])
         if closing and letter == closing[0]:
             closing = closing[1:]
-        elif closing[:1] not in ("'", '"') and (closing or not values[-1].strip()) and letter in "'\"([{":
+        elif closing[:1] not in ("'", '"') and (closing or opens) and letter in "'\"([{":
             closing = {"(": ")", "[": "]", "{": "}"}.get(letter, letter) + closing
         elif letter == "," and not closing:
             values.append("")

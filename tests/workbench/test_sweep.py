@@ -58,6 +58,7 @@ def notebook(tmp_path):
         ("[(1, 2), ','],x", ["[(1, 2), ',']", "x"]),
         ("men's,x", ["men's", "x"]),
         ("f(1,x", ["f(1", "x"]),
+        ("curio(hidden=1, cold=.1),curio:tiny", ["curio(hidden=1, cold=.1)", "curio:tiny"]),
     ],
 )
 def test_commas_divide_values_outside_quotes_and_brackets(text, values):

@@ -136,7 +136,8 @@ class World:
     @property
     def cold(self) -> NDArray[np.bool_]:
         """Which items only a last step may take, `[N]`."""
-        return self.weight[0] == 0
+        cold: NDArray[np.bool_] = self.weight[0] == 0
+        return cold
 
     @property
     def last_law(self) -> World | None:
