@@ -24,6 +24,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import NOT_RANKED, Ranking, exact_ranks, top_k
 from macrec.data.split import PADDING, Samples, Split, item_counts
 from macrec.errors import DataError
+from macrec.evaluation.cold import cold_exposure, cold_metrics
 from macrec.evaluation.metrics import mrr, ranking_metrics
 from macrec.evaluation.system import ScoringSystem, System, rankings
 
@@ -61,6 +62,8 @@ class Evaluation:
         catalog that is shown to at least one user; novelty@K, the mean of -log2 of the shown items' share of the
         training events, each item's events counted plus one, in bits (NaN when nothing is shown); unfilled@K, the
         share of places without an item, when a generator has too few valid IDs.
+
+        Where `groups` say that targets are cold, `cold_metrics` and exposure@K, the share of places of cold items.
         """
         largest = max(self.ks)
         places = len(self.ranks) * largest
@@ -70,7 +73,12 @@ class Evaluation:
             f"coverage@{largest}": float((self.shown > 0).mean()),
             f"novelty@{largest}": float(self.shown @ surprise) / filled if filled else float("nan"),
             f"unfilled@{largest}": 1.0 - filled / places,
+            **self._of_cold(largest),
         }
+
+    def _of_cold(self, k: int) -> dict[str, float]:
+        found = cold_metrics(self.ranks, self.groups.get("cold"), k)
+        return found | ({f"exposure@{k}": cold_exposure(self.shown, self.counts)} if found else {})
 
     def by_group(self) -> pl.DataFrame:
         """One row per group, "all" first: `group`, `users`, and HR, NDCG, MRR and missed; null in an empty group."""

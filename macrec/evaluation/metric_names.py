@@ -73,8 +73,8 @@ MEASURES = {
 }
 """Keys of measures, or their families where they end in a modality or level as `macrec.terms` names them."""
 
-RANKING = re.compile(r"([A-Za-z]+@\d+)(?: (masked)|, (beam|exact))?")
-"""Measures of rankings keep their names; behind them may stand the protocol or the search."""
+RANKING = re.compile(r"([A-Za-z]+@\d+)(?: (in-set|cold))?(?: (masked)|, (beam|exact))?")
+"""Measures of rankings keep their names; behind them may stand the kind of targets, and the protocol or the search."""
 
 GROUPS = {
     "independent": "trained independently",
@@ -95,6 +95,7 @@ PARTS = {
     "published code": "codebooks of the published code",
     "published": "the published code",
     "corrected": "the corrected form",
+    "in-set": "targets with training events",
     "true": "true labels",
     "shuffled": "shuffled labels",
     "tuned": "tuned fusion",

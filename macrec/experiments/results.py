@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples
 from macrec.errors import DataError, NotApplicable
+from macrec.evaluation.cold import COLD_METRICS, cold_metrics
 from macrec.evaluation.evaluate import Evaluation
 from macrec.evaluation.metrics import ranking_metrics
 from macrec.evaluation.significance import Comparison, paired_bootstrap
@@ -88,7 +89,7 @@ class Results:
 
     def add_mark(self, name: str, ranks: NDArray[np.int64]) -> None:
         """Note the ranks of an oracle, the same under both protocols: the built-in catalog repeats no item."""
-        metrics = ranking_metrics(ranks)
+        metrics = ranking_metrics(ranks) | cold_metrics(ranks, self.groups.get("cold"))
         masked = {f"{metric}{MASKED}": value for metric, value in metrics.items()}
         self.rows.append({"system": name, "seed": self.seeds[0], **metrics, **masked})
 
@@ -98,13 +99,36 @@ class Results:
         return pl.DataFrame(self.rows, infer_schema_length=None)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The metrics of the table: `HEADLINE` and, where targets are cold, what is measured of them for the figures'
+        protocol.
+        """
+        return (*HEADLINE, *self._measured(masked(COLD_METRICS) if self.mask_seen else COLD_METRICS))
+
+    def _measured(self, metrics: Sequence[str]) -> tuple[str, ...]:
+        """Those of `metrics` that some row has."""
+        return tuple(metric for metric in metrics if any(metric in row for row in self.rows))
+
+    @property
     def caption(self) -> str:
         """What the table is of, in words."""
         users = f"{len(self.samples):,} {self.asked} users"
         runs = len({row["seed"] for row in self.rows})
         seeds = f"mean ± standard deviation over {runs} seeds" if runs > 1 else "one seed"
         over = f"; the {listed(self.given_ids)} IDs are given" if self.given_ids else ""
-        return f"{users}, {seeds}; every item is a candidate; masked: without the items of the history{over}."
+        protocols = f"every item is a candidate; masked: without the items of the history{over}."
+        return f"{users}, {seeds}; {protocols}{self.on_cold}"
+
+    @property
+    def on_cold(self) -> str:
+        """What the columns on cold items are of, in words; empty where there are none."""
+        if self.columns == HEADLINE or not self.evaluations:
+            return ""
+        counts, cold = next(iter(self.evaluations.values())).counts, int(self.groups["cold"].sum())
+        return (
+            f" Cold: the {cold:,} users whose target has no training event; in-set: the others. Exposure: the share of "
+            f"the places shown that cold items take, which are {(counts == 0).mean():.1%} of the catalog."
+        )
 
     @property
     def metric(self) -> str:
@@ -167,7 +191,8 @@ class Results:
         """System → the mean over seeds of HR and NDCG under both protocols, for metrics.json."""
         if not self.rows:  # interrupted before anything was finished
             return {}
-        table = self.table.group_by("system", maintain_order=True).agg(pl.col(*METRICS, *masked(METRICS)).mean())
+        metrics = (*METRICS, *masked(METRICS), *self._measured((*COLD_METRICS, *masked(COLD_METRICS))))
+        table = self.table.group_by("system", maintain_order=True).agg(pl.col(*metrics).mean())
         return {row.pop("system"): row for row in table.to_dicts()}
 
     def informative_users(self, users: int) -> NDArray[np.int64]:

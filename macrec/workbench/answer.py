@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from macrec.evaluation.by_group import GroupComparison
+from macrec.evaluation.cold import COLD_METRICS
 from macrec.evaluation.metric_names import OWN_WEIGHT
 from macrec.evaluation.significance import Comparison
 from macrec.experiments.modalities import listed
@@ -27,7 +28,7 @@ REPORTED_GROUPS = ("tail", "cold", "without picture")
 """The groups of targets where semantic IDs, or a second modality, should help."""
 
 _SCORES = Every(Every(number_or_none))
-_ROWS = [{"system": text, "seed": number, **{f"{metric}?": number_or_none for metric in HEADLINE}}]
+_ROWS = [{"system": text, "seed": number, **{f"{metric}?": number_or_none for metric in (*HEADLINE, *COLD_METRICS)}}]
 _PAIRED = {"metric": text, "difference": number, "low": number, "high": number, "p": number}
 _GROUP = {"users": count, "scores": Every(number), "differ": Every(count), "differences": Every(_PAIRED)}
 SHAPES = {
@@ -83,8 +84,14 @@ class Answer:
 
     @property
     def rows(self) -> pl.DataFrame:
-        """One row per system and seed with the metrics of `HEADLINE`."""
-        return _frame(self.evaluation["rows"], ("system", "seed", *HEADLINE))
+        """One row per system and seed with the `columns`."""
+        return _frame(self.evaluation["rows"], ("system", "seed", *self.columns))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The metrics of the table: `HEADLINE`, and those of cold targets where they were measured."""
+        of_cold = (metric for metric in COLD_METRICS if any(metric in row for row in self.evaluation["rows"]))
+        return (*HEADLINE, *of_cold)
 
     def winners(self) -> list[str]:
         """Who wins by how much under both protocols, and how the reference stands; or why that is not known."""

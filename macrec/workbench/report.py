@@ -11,7 +11,6 @@ import polars as pl
 
 from macrec.errors import DataError
 from macrec.evaluation.metric_names import metric_names
-from macrec.experiments.results import HEADLINE
 from macrec.viz.figures.results import results_table
 from macrec.viz.figures.system_bars import system_bars
 from macrec.viz.page import Page, check_page
@@ -132,7 +131,7 @@ def _answer(page: Page, answer: Answer, missing: Sequence[str]) -> None:
     """The picture and the table of the systems, what each part gave, and what is missing."""
     if record := answer.evaluation:
         page.figure(*system_bars(record["systems"], answer.differences, answer.reference))
-        page.html(table_html(results_table(answer.rows, HEADLINE), record.get("caption", "")))
+        page.html(table_html(results_table(answer.rows, answer.columns), record.get("caption", "")))
     if parts := answer.parts():
         page.heading("What each part gives", 3)
         page.points(*(f"{name}: {sentence}" for name, sentence in parts))

@@ -16,6 +16,7 @@ from macrec.data.ranking import NOT_RANKED, Ranking, top_k
 from macrec.data.split import Samples, item_counts
 from macrec.errors import DataError
 from macrec.evaluation.ceiling import popularity_ranks
+from macrec.evaluation.cold import cold_exposure, cold_metrics
 from macrec.evaluation.evaluate import content_groups, evaluate, target_groups
 from macrec.evaluation.metrics import gains, hit_rate, mrr, ndcg
 from macrec.systems import Popularity, ScoringSystem
@@ -129,6 +130,33 @@ def test_coverage_novelty_and_unfilled_places_by_hand():
     nothing = evaluate(Lists([[-1, -1]] * 2), toy_samples([1, 1]), np.ones(4, int), ks=(1, 2), depth=2).metrics()
     assert nothing["unfilled@2"] == 1.0
     assert math.isnan(nothing["novelty@2"])
+
+
+def test_cold_targets_are_measured_apart_by_hand():
+    # Items 2 and 3 are cold; the users' targets stand at rank 1, 2, 1 and nowhere.
+    lists, counts = [[1, 2], [2, 1], [3, 0], [0, 1]] * 5, np.array([3, 1, 0, 0])
+    samples = toy_samples([1, 1, 3, 2] * 5)
+    cold = counts[samples.targets] == 0
+    found = evaluate(Lists(lists), samples, counts, ks=(1, 2), depth=2, groups={"cold": cold}).metrics()
+    assert found["HR@2 in-set"] == 1.0 and found["HR@2 cold"] == 0.5
+    assert found["NDCG@2 in-set"] == pytest.approx((1 + 1 / math.log2(3)) / 2) and found["NDCG@2 cold"] == 0.5
+    assert found["exposure@2"] == 3 / 8
+    plain = evaluate(Lists(lists), samples, counts, ks=(1, 2), depth=2).metrics()
+    assert {name: value for name, value in found.items() if name in plain} == plain
+    assert set(found) - set(plain) == {"HR@2 in-set", "NDCG@2 in-set", "HR@2 cold", "NDCG@2 cold", "exposure@2"}
+
+
+@pytest.mark.parametrize(
+    ("cold", "users", "measured"),
+    [(0, 300, False), (9, 300, False), (10, 300, True), (10, 1_001, False), (20, 20, False)],
+)
+def test_a_few_cold_targets_and_nothing_else_are_not_measured_apart(cold, users, measured):
+    ranks, mask = np.ones(users, np.int64), np.arange(users) < cold
+    assert bool(cold_metrics(ranks, mask)) == measured and not cold_metrics(ranks, None)
+
+
+def test_where_nothing_is_shown_there_is_no_exposure():
+    assert math.isnan(cold_exposure(np.zeros(3, np.int64), np.array([1, 0, 0])))
 
 
 def test_what_does_not_fit_is_refused():

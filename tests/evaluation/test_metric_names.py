@@ -17,6 +17,9 @@ WORDS = {
     "06_generation.fusions.2 paths.tuned.HR@10": "HR@10 of tuned fusion, 2 paths",
     "07_alignment.alignment.after.recall@10/text→image": "recall@10 of text→image, after training",
     "08_evaluation.systems.TIGER (text).NDCG@10 masked": "NDCG@10 of TIGER (text), masked",
+    "08_evaluation.systems.LIGER.NDCG@10 cold": "NDCG@10 of targets without training events, LIGER",
+    "08_evaluation.systems.LIGER.HR@10 in-set masked": "HR@10 of targets with training events, LIGER, masked",
+    "08_evaluation.systems.LIGER.exposure@10": "exposure@10 of LIGER",
     "08_evaluation.differences.unmasked.SASRec.low": (
         "lower end of the 95% interval of the difference of SASRec, unmasked, from the reference"
     ),

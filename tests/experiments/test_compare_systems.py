@@ -15,8 +15,9 @@ from macrec.data.split import item_counts, leave_one_out
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.ceiling import known_ranks
+from macrec.evaluation.cold import COLD_METRICS
 from macrec.evaluation.evaluate import Evaluation, evaluate
-from macrec.evaluation.metrics import ranking_metrics
+from macrec.evaluation.metrics import hit_rate, ranking_metrics
 from macrec.evaluation.significance import paired_bootstrap
 from macrec.experiments.compare_systems import (
     SystemComparison,
@@ -25,13 +26,14 @@ from macrec.experiments.compare_systems import (
     seconds_of,
     seeds_of,
 )
-from macrec.experiments.results import MASKED, METRICS, Results, masked
+from macrec.experiments.results import HEADLINE, MASKED, METRICS, Results, masked
 from macrec.generation.training import GeneratorTraining
 from macrec.systems import PROFILES, Context, Entry, Parameters, registry
 from macrec.systems.registry import entries, entry_of, named_without, systems
 from macrec.systems.sasrec_training import SASRecTraining
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import Event
+from macrec.viz import results_table
 
 MARKS = ["oracle", "text-only oracle", "image-only oracle"]
 PARAMETERS = Parameters("smoke", backbone="t5", levels=3, codewords=6, clusters=6, codebook_epochs=2, beams=20)
@@ -261,6 +263,31 @@ def test_marks_are_known_on_the_built_in_catalog_alone(data, split, elsewhere):
     results = compared(guesses(elsewhere, []), elsewhere, leave_one_out(elsewhere.histories), [0])
     assert not set(MARKS) & {row["system"] for row in results.rows}
     assert known_ranks(elsewhere, results.samples) == {}
+
+
+@pytest.mark.parametrize("mask_seen", [False, True])
+def test_cold_targets_have_columns_of_their_own_where_there_are_some(mask_seen):
+    known = curio("tiny")
+    plain = compared(guesses(known, []), known, known.split(), [0], mask_seen=mask_seen)
+    assert plain.columns == HEADLINE and "Cold" not in plain.caption
+    assert not any("cold" in name or "exposure" in name for row in plain.rows for name in row)
+    new = curio("tiny", num_items=100, num_users=100, cold=0.1)
+    results = compared(guesses(new, []), new, new.split(), [0], mask_seen=mask_seen)
+    of_cold = masked(COLD_METRICS) if mask_seen else COLD_METRICS
+    assert results.columns == (*HEADLINE, *of_cold)
+    counts = item_counts(new.split(), 100)
+    cold = (counts == 0)[results.samples.targets]
+    ranks = results.evaluations[MAIN].ranks
+    row = next(row for row in results.rows if row["system"] == MAIN)
+    assert row[of_cold[0]] == hit_rate(ranks[~cold], 10) and row[of_cold[2]] == hit_rate(ranks[cold], 10)
+    assert results.by_system()[MAIN][of_cold[4]] == row[of_cold[4]]
+    oracle = next(row for row in results.rows if row["system"] == "oracle")
+    assert oracle[of_cold[2]] == hit_rate(new.oracle.ranks(results.samples)[cold], 10)
+    assert of_cold[4] not in oracle  # nothing is shown by it
+    table = results_table(results.table, results.columns)
+    assert not any("★" in cell for cell in table[of_cold[4]]) and any("★" in cell for cell in table[of_cold[2]])
+    assert f"Cold: the {cold.sum()} users" in results.caption
+    assert f"{(counts == 0).mean():.1%} of the catalog" in results.caption
 
 
 @pytest.mark.parametrize("where", ["training", "ranking"])

@@ -14,20 +14,23 @@ from macrec.viz.theme import empty_figure
 
 BEST = " ★"
 LOWER_IS_BETTER = ("missed", "unfilled")
+NEITHER_IS_BETTER = ("exposure",)
 
 
 def results_table(rows: pl.DataFrame, metrics: Sequence[str], marks: Sequence[str] = MARKS) -> pl.DataFrame:
     """One row per system in order of first appearance, one column per metric: mean ± standard deviation over seeds.
 
     `rows` has the columns system, seed and the metrics, one row per run; one run has no deviation, and a metric that is
-    null or NaN in all of them is a dash. ★ marks the best mean of each metric; the systems in `marks` cannot have it.
-    Raises DataError for a column that is missing and for a seed that a system has twice.
+    null or NaN in all of them is a dash. ★ marks the best mean of each metric that has a best; the systems in `marks`
+    cannot have it. Raises DataError for a column that is missing and for a seed that a system has twice.
     """
     systems = checked(rows, metrics)
     table: dict[str, list[str]] = {"system": systems}
     for metric in metrics:
         values = {name: values_of(rows, name, metric) for name in systems}
         means = {name: of_seeds.mean() for name, of_seeds in values.items() if len(of_seeds) and name not in marks}
+        if metric.startswith(NEITHER_IS_BETTER):
+            means = {}
         best = (min if metric.startswith(LOWER_IS_BETTER) else max)(means.values(), default=None)
         table[metric] = [spread(values[name]) + (BEST if means.get(name, np.nan) == best else "") for name in systems]
     return pl.DataFrame(table)
