@@ -71,6 +71,13 @@ def test_the_figure_has_every_seed_and_the_mean_with_the_best_system_on_top(rows
     assert results_figure(rows, "missed@20")[0].layout.yaxis.ticktext == ("TIGER (text)", "MACRec", "popularity")
 
 
+def test_nobody_is_best_where_all_have_nothing_or_more_is_not_better():
+    metrics = {"HR@10 cold": [0.0, 0.0], "exposure@10": [0.2, 0.1], "NDCG@10 cold": [0.0, 0.1]}
+    table = results_table(pl.DataFrame({"system": ["a", "b"], "seed": [0, 0], **metrics}), list(metrics))
+    stars = {name: ["★" in cell for cell in table[name]] for name in metrics}
+    assert stars == {"HR@10 cold": [False, False], "exposure@10": [False, False], "NDCG@10 cold": [False, True]}
+
+
 def test_marks_are_lines_whose_labels_do_not_overlap(rows):
     close = pl.DataFrame(
         [

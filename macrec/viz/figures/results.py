@@ -29,8 +29,8 @@ def results_table(rows: pl.DataFrame, metrics: Sequence[str], marks: Sequence[st
     for metric in metrics:
         values = {name: values_of(rows, name, metric) for name in systems}
         means = {name: of_seeds.mean() for name, of_seeds in values.items() if len(of_seeds) and name not in marks}
-        if metric.startswith(NEITHER_IS_BETTER):
-            means = {}
+        if metric.startswith(NEITHER_IS_BETTER) or not any(means.values()):
+            means = {}  # nor is anyone best where all have 0, as nobody finds a cold item
         best = (min if metric.startswith(LOWER_IS_BETTER) else max)(means.values(), default=None)
         table[metric] = [spread(values[name]) + (BEST if means.get(name, np.nan) == best else "") for name in systems]
     return pl.DataFrame(table)
