@@ -334,8 +334,7 @@ def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], cod
     from scipy.optimize import linear_sum_assignment  # takes half a second, and not everyone asks
 
     last = codebooks[-1]
-    prefixes = keys // len(last)
-    crowded = np.unique(shared // len(last))
+    prefixes, crowded = keys // len(last), np.unique(shared // len(last))
     order = np.argsort(prefixes, kind="stable")
     begins = np.searchsorted(prefixes[order], crowded)
     ends = np.searchsorted(prefixes[order], crowded, side="right")
