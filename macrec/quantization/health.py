@@ -62,6 +62,16 @@ class CodebookHealth:
     levels: tuple[LevelHealth, ...]
     sizes_from: SizesFrom
 
+    @property
+    def alone(self) -> float:
+        """The share of items with an ID of their own."""
+        return 1.0 - self.conflict_items
+
+    @property
+    def mean_group(self) -> float:
+        """Items per ID, the mean over the IDs that occur."""
+        return self.items / self.distinct
+
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, ready for json.dump."""
         return asdict(self)
@@ -71,12 +81,13 @@ class CodebookHealth:
             f"{self.items:,} items, {self.distinct:,} distinct IDs",
             f"conflict rate {self.conflict_rate:.4%}, {self.conflict_items:.4%} of items involved, "
             f"{self.conflict_pairs:,} pairs, largest group {self.largest_group}",
+            f"{self.alone:.4%} of the items have an ID of their own; {self.mean_group:.4f} items per ID on average",
             "",
             "level  codebook   used / size   utilization  perplexity  entropy (bits)   gini  max load  prefixes"
             "  crowded",
         ]
         if self.duplicate_floor is not None:
-            lines.insert(2, f"exact duplicates among the inputs force a conflict rate of {self.duplicate_floor:.4%}")
+            lines.insert(3, f"exact duplicates among the inputs force a conflict rate of {self.duplicate_floor:.4%}")
         for number, level in enumerate(self.levels):
             lines.append(
                 f"{number:5}  {level.codebook:8} {level.used:6,} / {level.size:<6,} {level.utilization:11.1%} "
