@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,9 @@ class TokenBatch(NamedTuple):
 class CodeTables:
     """The tokens of all items in every modality, and what else turns samples into tokens, on one device.
 
-    `ids`: modality → semantic IDs of the same N items, in the order of the item table; `tasks` decide the prompts.
+    `ids`: modality → semantic IDs of the same N items, in the order of the item table; `tasks` decide the prompts, and
+    which modalities are also read side by side: of a source such as "text+image" an item's tokens are those of its text
+    ID, then those of its image ID.
     """
 
     def __init__(
@@ -49,22 +51,28 @@ class CodeTables:
         if len({len(table) for table in ids.values()}) > 1:
             raise ValueError("the tables must have the same items, got " + ", ".join(map(repr, ids.values())))
         self.vocabulary = Vocabulary.of(ids, {task.name: task.prompt for task in tasks if task.prompt})
-        self.levels = torch.tensor([table.num_levels for table in ids.values()], device=device)
-        longest = int(self.levels.max())
-        tokens = np.full((len(ids), len(next(iter(ids.values()))), longest), PAD, np.int64)
-        for row, table in enumerate(ids.values()):
+        joint = dict.fromkeys(task.source for task in tasks if len(task.sources) > 1)
+        self.read = self.ids | {
+            name: SemanticIds.join(**{part: self.ids[part] for part in name.split("+")}) for name in joint
+        }
+        """What histories can be read in: the modalities, then what tasks join."""
+        self.levels = torch.tensor([table.num_levels for table in self.read.values()], device=device)
+        self.longest = max(table.num_levels for table in ids.values())
+        """Levels of the longest ID that is written."""
+        shape = (len(self.read), len(next(iter(ids.values()))), int(self.levels.max()))
+        tokens = np.full(shape, PAD, np.int64)
+        for row, table in enumerate(self.read.values()):
             tokens[row, :, : table.num_levels] = self.vocabulary.tokens(table)
         self.tokens = torch.from_numpy(tokens).to(device)
-        """`[M, N, L]`: the tokens of every item in every modality."""
+        """`[R, N, S]`: the tokens of every item in all that is read; the modalities come first."""
         prompts = np.full((len(self.tasks), max((task.prompt for task in tasks), default=0)), PAD, np.int64)
         for row, task in enumerate(self.tasks):
             if task.prompt:
                 prompts[row, : task.prompt] = self.vocabulary.prompt(task.name)
         self.prompts = torch.from_numpy(prompts).to(device)
         self.prompt_length = torch.tensor([task.prompt for task in tasks], device=device)
-        # What joins modalities, and `ITEM`, has no table of its own: only a causal generator has tasks with these.
-        sources = [self.modalities.index(task.source) if task.source in ids else -1 for task in tasks]
-        self.source = torch.tensor(sources, device=device)
+        self.source = torch.tensor([list(self.read).index(task.source) for task in tasks], device=device)
+        # `ITEM` has no table: only a causal generator has tasks with it.
         targets = [self.modalities.index(task.target) if task.target in ids else -1 for task in tasks]
         self.target = torch.tensor(targets, device=device)
 
@@ -77,9 +85,29 @@ class CodeTables:
         tokens = pad(self.tokens[modality, items, : int(self.levels[modality])], (0, 1), value=EOS)
         return tokens, torch.ones_like(tokens, dtype=torch.bool)
 
-    def sources(self, task: Tensor, items: Tensor, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens `[B, S]` and their mask for histories `items[start:start + length]`, `[B]` each, of `task` `[B]`."""
-        levels = self.levels[self.source[task]]
+    def columns(self, kept: Collection[str] = ()) -> tuple[Tensor, Tensor]:
+        """Which of an item's tokens are read, `[R, S]` with 0 behind the last, and how many of each table, `[R]`.
+
+        All, or of joined modalities those of `kept`. A table of which nothing is kept is read whole.
+        """
+        chosen = [
+            [level for level, group in enumerate(table.groups) if group in kept] or list(range(table.num_levels))
+            for table in self.read.values()
+        ]
+        columns = torch.zeros(len(chosen), int(self.levels.max()), dtype=torch.int64)
+        for row, levels in enumerate(chosen):
+            columns[row, : len(levels)] = torch.tensor(levels)
+        return columns.to(self.device), torch.tensor([len(levels) for levels in chosen], device=self.device)
+
+    def sources(
+        self, task: Tensor, items: Tensor, start: Tensor, length: Tensor, kept: Collection[str] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens `[B, S]` and their mask for histories `items[start:start + length]`, `[B]` each, of `task` `[B]`.
+
+        `kept`: of joined modalities only these are read (default: all).
+        """
+        columns, count = self.columns(kept)
+        levels = count[self.source[task]]
         prompt = self.prompt_length[task]
         end = prompt + levels * length  # the place of EOS
         place = torch.arange(int(end.max()) + 1, device=self.device) if len(task) else torch.arange(1)
@@ -87,7 +115,8 @@ class CodeTables:
         history = (inside >= 0) & (place < end[:, None])
         which = torch.where(history, inside, 0)
         row = items[start[:, None] + which // levels[:, None]].long()
-        tokens = self.tokens[self.source[task][:, None], row, which % levels[:, None]]
+        source = self.source[task][:, None]
+        tokens = self.tokens[source, row, columns[source, which % levels[:, None]]]
         tokens = torch.where(history, tokens, PAD)
         tokens = torch.where(place == end[:, None], EOS, tokens)
         if self.prompts.shape[1]:
@@ -143,10 +172,11 @@ class TaskSamples:
             batches += [pool[at : at + batch] for at in range(0, len(pool), batch)]
         return [batches[at] for at in rng.permutation(len(batches))]
 
-    def batch(self, rows: NDArray[np.int64]) -> TokenBatch:
-        """The tokens of the samples `rows` `[B]`."""
+    def batch(self, rows: NDArray[np.int64], kept: Collection[str] = ()) -> TokenBatch:
+        """The tokens of the samples `rows` `[B]`; of joined modalities only those of `kept` are read (default: all)."""
         which = torch.from_numpy(rows).to(self.tables.device)
         task = self.task[which]
-        source, mask = self.tables.sources(task, self.items, self.start[which], self.length[which])
+        source, mask = self.tables.sources(task, self.items, self.start[which], self.length[which], kept)
         item = self.items[self.target[which]].long()
-        return TokenBatch(source, mask, self.tables.tokens[self.tables.target[task], item], task, item)
+        target = self.tables.tokens[self.tables.target[task], item, : self.tables.longest]
+        return TokenBatch(source, mask, target, task, item)

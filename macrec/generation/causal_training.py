@@ -17,12 +17,13 @@ from macrec.data.windows import WindowBatches, Windows
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.causal import CausalGenerator, newest_states
+from macrec.generation.modality_masking import kept_modalities
 from macrec.generation.tasks import ITEM, CodeTask
 from macrec.generation.trie import CodeTrie
 from macrec.tokenizers.contrastive import info_nce
 from macrec.training import VALIDATION_LOSS, Keep, Plan, Usage, Watch, generator_for
 
-VIEWS, ITEMS = range(2, 4)
+VIEWS, ITEMS, MASKS = range(2, 5)
 """What a random draw is for; see `generator_for`."""
 
 
@@ -32,12 +33,13 @@ class CausalRecipe:
 
     `epochs` over all training targets, or so many `steps` where these are not 0, in batches of `batch` windows of
     at most `max_history` items. `joint_share` of the windows read all modalities at once, where a task does; the
-    others each read one of the other sources. `dense_weight` weighs the loss of the dense head, where there is one,
-    beside the mean of those of the IDs. `optimizer` "muon" takes Muon for the matrices of the Transformer, at
-    `muon_rate`, and AdamW for everything else. `table_factor`: the learning rate of the codeword tables in units of
-    that of the others. `softmax`: what a code competes with, see `GeneratorRecipe`. `item_weight` weighs the tasks
-    from an item's ID in one modality to that in another, on `items` random items per step, as many as take part in
-    the implicit alignment, which `lambda_implicit` weighs.
+    others each read one of the other sources. `mask_modality`: the probability by which a window leaves out one of the
+    modalities that it would read (`macrec.generation.modality_masking`). `dense_weight` weighs the loss of the dense
+    head, where there is one, beside the mean of those of the IDs. `optimizer` "muon" takes Muon for the matrices of the
+    Transformer, at `muon_rate`, and AdamW for everything else. `table_factor`: the learning rate of the codeword tables
+    in units of that of the others. `softmax`: what a code competes with, see `GeneratorRecipe`. `item_weight` weighs
+    the tasks from an item's ID in one modality to that in another, on `items` random items per step, as many as take
+    part in the implicit alignment, which `lambda_implicit` weighs.
     """
 
     epochs: int = 24
@@ -52,6 +54,7 @@ class CausalRecipe:
     clip: float = 1.0
     max_history: int = 20
     joint_share: float = 0.9
+    mask_modality: float = 0.0
     dense_weight: float = 1.0
     softmax: Literal["children", "level"] = "children"
     item_weight: float = 0.01
@@ -150,7 +153,7 @@ class CausalTraining:
         view = torch.multinomial(
             self.shares, len(batch.inside), replacement=True, generator=generator_for(recipe.seed, VIEWS, step)
         ).to(self.device)
-        states = module.states(events[places].long(), batch.inside, self.reads[view].to(module.codebooks.dtype))[asked]
+        states = module.states(events[places].long(), batch.inside, self.read_in(step, view))[asked]
         targets = events[places[asked] + 1].long()
         count = len(module.modalities)
         chosen, alone = targets[:0], states[:0].expand(count, 0, -1)
@@ -181,6 +184,13 @@ class CausalTraining:
             terms["implicit"] = torch.stack(pairs).sum()
             loss = loss + recipe.lambda_implicit * terms["implicit"]
         return loss, terms
+
+    def read_in(self, step: int, view: Tensor) -> Tensor:
+        """What is read of the windows of `step`, `[B, M]` of 0 and 1: what stays of their `view` `[B]`."""
+        reads, rate = self.reads[view], self.recipe.mask_modality
+        if rate:
+            reads = kept_modalities(reads, rate, generator_for(self.recipe.seed, MASKS, step))
+        return reads.to(self.module.codebooks.dtype)
 
     @torch.no_grad()
     def loss_of(self, samples: Samples, tasks: Sequence[int], batch: int = 256) -> float:

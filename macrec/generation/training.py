@@ -16,6 +16,7 @@ from macrec.data.split import Samples
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.implicit import implicit_alignment, misaligned, pooled
+from macrec.generation.modality_masking import kept_modalities
 from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import CodeTask
 from macrec.generation.trie import CodeTrie
@@ -28,8 +29,8 @@ TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
 LARGEST = 2**23
 """Numbers in one activation, 32 MB of float32."""
 
-ALIGNED = 1
-"""What the draw of the items to align is for, among the uses of a seed."""
+ALIGNED, MASKED = 1, 4
+"""What the draws of the items to align and of the modalities to mask are for, among the uses of a seed."""
 
 IGNORED = -100
 """What `cross_entropy` skips."""
@@ -50,6 +51,8 @@ class GeneratorRecipe:
     with all, and the end of the ID is predicted as well, as published. `lambda_implicit` weighs the implicit alignment
     of `implicit_items` random items per step; `implicit` "published" pairs them as the published code does. `patience`:
     stop after so many measurements in a row with neither a better `monitor` nor a lower validation loss.
+    `mask_modality`: the probability by which a step leaves out one of the modalities that a task joins
+    (`macrec.generation.modality_masking`), for the whole batch, whose sources become shorter.
 
     `weight_decay` is for matrices alone unless `decay` is "all"; see `Plan`.
 
@@ -73,6 +76,7 @@ class GeneratorRecipe:
     lambda_implicit: float = 0.01
     implicit_items: int = 256
     implicit: Implicit = "paired"
+    mask_modality: float = 0.0
     temperature: float = 0.1
     monitor: str = "NDCG@10/validation"
     patience: int | None = 10
@@ -184,7 +188,16 @@ class GeneratorTraining:
 
     def batch(self, step: int) -> TokenBatch:
         """The tokens of the batch of `step`."""
-        return self.samples.batch(self._rows(step))
+        return self.samples.batch(self._rows(step), self.kept(step))
+
+    def kept(self, step: int) -> tuple[str, ...]:
+        """The modalities that are read in `step` where a task joins several; empty for all."""
+        joined = {name for task in self.tables.tasks if len(task.sources) > 1 for name in task.sources}
+        if not (self.recipe.mask_modality and joined):
+            return ()
+        reads = torch.tensor([[name in joined for name in self.tables.modalities]])
+        kept = kept_modalities(reads, self.recipe.mask_modality, generator_for(self.recipe.seed, MASKED, step))[0]
+        return tuple(name for name, stays in zip(self.tables.modalities, kept.tolist(), strict=True) if stays)
 
     def _rows(self, step: int) -> NDArray[np.int64]:
         epoch, part = divmod(step, self.per_epoch)

@@ -31,12 +31,14 @@ MOST_TEXT = 1 << 29
 
 
 class FileContent(NamedTuple):
-    """The content of a file: codes `[N, L]`, and if present the items' ids, the codebooks' names and their sizes."""
+    """The content of a file: codes `[N, L]`, and if present the items' ids, and per level the name of the codebook,
+    its size, and which of several joined tables it is from."""
 
     codes: NDArray[np.int64]
     ids: pl.Series | None = None
     names: tuple[str, ...] | None = None
     sizes: tuple[int, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
 
 def read_ids(path: Path) -> FileContent:
@@ -77,7 +79,8 @@ def read_parquet_ids(path: Path) -> FileContent:
     names = metadata(about, "codebooks", levels, str, path)
     if names is not None:
         check_names(names, path)
-    return content._replace(names=names or content.names, sizes=metadata(about, "sizes", levels, int, path))
+    sizes, groups = metadata(about, "sizes", levels, int, path), metadata(about, "groups", levels, str, path)
+    return content._replace(names=names or content.names, sizes=sizes, groups=groups)
 
 
 def metadata(about: dict[str, str], field: str, levels: int, kind: type, path: Path) -> tuple[Any, ...] | None:

@@ -32,7 +32,8 @@ class SemanticIds:
     `codes` `[N, L]` int32, 0-based inside the codebook of their level; `codebooks` `[L]` names the codebook that each
     level draws from (two levels may share one); `sizes` `[L]` how many codewords it has; `item_ids` `[N]` the items'
     own ids as text. `sizes_from` says where the sizes come from: they were "given", "recorded" in a file, or "assumed"
-    from the largest code of each codebook. Raises ValueError when these do not fit together.
+    from the largest code of each codebook. `groups` `[L]` names the table that each level is from where tables were
+    joined, and is empty otherwise. Raises ValueError when these do not fit together.
     """
 
     codes: Codes
@@ -40,6 +41,7 @@ class SemanticIds:
     sizes: tuple[int, ...]
     item_ids: pl.Series
     sizes_from: SizesFrom = "given"
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.codes.dtype != np.int32:
@@ -50,6 +52,8 @@ class SemanticIds:
                 f"{items} items at {levels} levels need as many item_ids, codebooks and sizes; got "
                 f"{len(self.item_ids)}, {len(self.codebooks)} and {len(self.sizes)}"
             )
+        if len(self.groups) not in (0, levels):
+            raise ValueError(f"{levels} levels need as many groups or none, got {len(self.groups)}")
         for name, size in zip(self.codebooks, self.sizes, strict=True):
             if not 0 < size <= MOST_CODEWORDS:
                 raise ValueError(f"the codebook {name} has {size:,} codewords, and it may have 1 to {MOST_CODEWORDS:,}")
@@ -94,6 +98,29 @@ class SemanticIds:
     def numbers(cls, item_ids: pl.Series) -> SemanticIds:
         """IDs of one code that is the item's row: what a model that knows items by number alone writes."""
         return cls.from_codes(np.arange(len(item_ids))[:, None], ("item",), (len(item_ids),), item_ids)
+
+    @classmethod
+    def join(cls, **tables: SemanticIds) -> SemanticIds:
+        """The IDs of several tables of the same items side by side; codebooks keep their names.
+
+        >>> text = SemanticIds.from_codes([[0, 3]], ("text_a", "text_b"), (4, 4))
+        >>> joined = SemanticIds.join(text=text, image=SemanticIds.from_codes([[2]], ("image_a",), (4,)))
+        >>> joined.codes.tolist(), joined.codebooks, joined.groups
+        ([[0, 3, 2]], ('text_a', 'text_b', 'image_a'), ('text', 'text', 'image'))
+
+        Raises ValueError for no table, and where the items are not the same in the same order.
+        """
+        first, *others = tables.values()
+        if any(not first.item_ids.equals(other.item_ids) for other in others):
+            raise ValueError("the tables must have the same items, got " + ", ".join(map(repr, tables.values())))
+        return cls(
+            np.concatenate([table.codes for table in tables.values()], axis=1),
+            tuple(name for table in tables.values() for name in table.codebooks),
+            tuple(size for table in tables.values() for size in table.sizes),
+            first.item_ids,
+            "assumed" if any(table.sizes_from == "assumed" for table in tables.values()) else "given",
+            tuple(name for name, table in tables.items() for _ in table.sizes),
+        )
 
     @property
     def num_levels(self) -> int:
@@ -140,9 +167,9 @@ class SemanticIds:
     def save(self, path: Path | str) -> None:
         """Write to `.parquet` (everything), or `.json` (`to_json`: all but the sizes of the codebooks).
 
-        `load_semantic_ids` gives back what was written. Raises DataError for another ending, for an item that comes
-        twice, for a codebook whose name is not made of letters, digits and single underscores, and where a file of this
-        name is there that holds anything but semantic IDs.
+        `load_semantic_ids` gives back what was written (from `.json` without groups). Raises DataError for another
+        ending, for an item that comes twice, for a codebook whose name is not made of letters, digits and single
+        underscores, and where a file of this name is there that holds anything but semantic IDs.
         """
         path = Path(path)
         if path.suffix not in (".json", ".parquet"):
@@ -159,6 +186,8 @@ class SemanticIds:
         about = {"codebooks": json.dumps(self.codebooks)}
         if self.sizes_from != "assumed":  # assumed sizes are not recorded
             about["sizes"] = json.dumps(self.sizes)
+        if self.groups:
+            about["groups"] = json.dumps(self.groups)
         with replacing(path) as temporary:
             table.write_parquet(temporary, metadata=about)
 
@@ -218,4 +247,4 @@ def load_semantic_ids(path: Path | str, size: int | None = None) -> SemanticIds:
     except ValueError as error:
         fix = "correct the metadata of the file" if content.sizes else "give a size that holds all codes"
         raise DataError(str(error), file=path, field="sizes", fix=fix) from error
-    return replace(ids, sizes_from="recorded") if content.sizes else ids
+    return replace(ids, sizes_from="recorded" if content.sizes else ids.sizes_from, groups=content.groups or ())

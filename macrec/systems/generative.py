@@ -63,7 +63,7 @@ class GeneratorSettings:
     ) -> tuple[CodeTask, ...]:
         """The tasks within these modalities, and across them for `sequences` and for single `items`.
 
-        With `joint`, and on a backbone that can, all modalities are also read at once.
+        With `joint`, and on a backbone where that costs nothing, all modalities are also read at once.
         """
         backbone = self.backbone
         dense = backbone.dense and getattr(self.config, "dense", False)

@@ -13,7 +13,7 @@ from macrec.quantization.semantic_ids import SemanticIds
 from macrec.quantization.vocabulary import EOS, PAD
 
 
-def tables_of(items, seed=0, levels=(3, 2)):
+def tables_of(items, seed=0, levels=(3, 2), joint=False):
     rng = np.random.default_rng(seed)
     ids = {
         name: SemanticIds.from_codes(
@@ -21,7 +21,7 @@ def tables_of(items, seed=0, levels=(3, 2)):
         )
         for name, depth in zip(("text", "image"), levels, strict=True)
     }
-    return CodeTables(ids, code_tasks(("text", "image")))
+    return CodeTables(ids, code_tasks(("text", "image"), joint=joint))
 
 
 def written(tables, task, history, target):
@@ -29,9 +29,9 @@ def written(tables, task, history, target):
     vocabulary = tables.vocabulary
     source = list(vocabulary.prompt(task.name)) if task.prompt else []
     for item in history:
-        table = tables.ids[task.source]
-        for codebook, code in zip(table.codebooks, table.codes[item], strict=True):
-            source.append(vocabulary.range(codebook).start + code)
+        for table in (tables.ids[name] for name in task.sources):
+            for codebook, code in zip(table.codebooks, table.codes[item], strict=True):
+                source.append(vocabulary.range(codebook).start + code)
     table = tables.ids[task.target]
     wanted = [
         vocabulary.range(name).start + code for name, code in zip(table.codebooks, table.codes[target], strict=True)
@@ -43,9 +43,9 @@ histories = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=9), min_si
 
 
 @settings(max_examples=60)
-@given(histories, st.integers(1, 4), st.integers(1, 7))
-def test_batches_equal_those_written_by_hand(sequences, longest, size):
-    tables = tables_of(9)
+@given(histories, st.integers(1, 4), st.integers(1, 7), st.booleans())
+def test_batches_equal_those_written_by_hand(sequences, longest, size, joint):
+    tables = tables_of(9, joint=joint)
     train = leave_one_out(Histories.from_lists(sequences), longest).train
     samples = TaskSamples(tables, train)
     expected = []

@@ -1,6 +1,7 @@
 """Semantic IDs: the table keeps what it is given, in every format, and refuses what cannot be one."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -67,6 +68,24 @@ def test_parquet_keeps_names_sizes_and_item_ids(tmp_path):
     ids.save(tmp_path / "ids.parquet")
     again = load_semantic_ids(tmp_path / "ids.parquet")
     assert (again.codebooks, again.sizes, again.item_ids.to_list()) == (("root", "leaf"), (16, 64), ["x", "y"])
+
+
+def test_joined_tables_stand_side_by_side_and_know_where_from(tmp_path):
+    names = pl.Series(["x", "y"])
+    text = SemanticIds.from_codes([[1, 2], [0, 3]], ("text_a", "text_b"), (4, 8), names)
+    image = SemanticIds.from_codes([[5], [6]], ("image_a",), (7,), names)
+    joined = SemanticIds.join(**{"text": text, "image": image})
+    assert joined.codes.tolist() == [[1, 2, 5], [0, 3, 6]] and joined.sizes == (4, 8, 7)
+    assert joined.codebooks == ("text_a", "text_b", "image_a") and joined.groups == ("text", "text", "image")
+    assert joined.of_items(pl.Series(["y"])).groups == joined.groups and not text.groups
+    joined.save(tmp_path / "ids.parquet")
+    again = load_semantic_ids(tmp_path / "ids.parquet")
+    assert again.groups == joined.groups and again.codebooks == joined.codebooks
+    assert SemanticIds.join(text=text, image=SemanticIds.from_codes([[5], [6]], item_ids=names)).sizes_from == "assumed"
+    with pytest.raises(ValueError, match="the same items"):
+        SemanticIds.join(text=text, image=image.of_items(pl.Series(["y", "x"])))
+    with pytest.raises(ValueError, match="2 levels need as many groups"):
+        replace(text, groups=("text",))
 
 
 def test_json_is_that_of_the_published_code(tmp_path):

@@ -93,8 +93,9 @@ class Backbone:
     `config` and `recipe`: the classes of its settings. `training` makes a fresh generator and its training, from
     `tables`, the training samples, the settings, and the contents of each modality `[N, d]` where these are read.
     `choices`: parameter → the values that it knows. `prompt`: tokens that begin the tasks across modalities; `joint`:
-    whether it can read all modalities at once; `reads_content`: whether it can read contents beside the codes; `dense`:
-    whether it can have a head that ranks the items themselves, if its `config` says so in a field of this name.
+    whether reading all modalities at once costs no more than reading one; `reads_content`: whether it can read contents
+    beside the codes; `dense`: whether it can have a head that ranks the items themselves, if its `config` says so in a
+    field of this name.
     """
 
     name: str
