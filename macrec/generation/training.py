@@ -23,7 +23,7 @@ from macrec.generation.trie import CodeTrie
 from macrec.quantization.vocabulary import EOS, PAD
 from macrec.training import VALIDATION_LOSS, Decay, Keep, Plan, Usage, Watch, generator_for
 
-TABLES = ("embedding.", "encoder.position_bias.", "decoder.position_bias.")
+TABLES = ("embedding.", "encoder.position_bias.", "encoder.slot_bias.", "decoder.position_bias.")
 """Prefixes of the names of embedding tables."""
 
 LARGEST = 2**23
@@ -105,6 +105,9 @@ class GeneratorTraining:
         measure_with: Callable[[], dict[str, float]] | None = None,
     ) -> None:
         self.module, self.tables, self.recipe = module, tables, recipe
+        one_layout = len({task.source for task in tables.tasks}) == 1 and not any(task.prompt for task in tables.tasks)
+        if module.config.positions != "flat" and not one_layout:
+            raise ValueError("positions of items and slots need tasks that all read one source, without a prompt")
         self.samples = TaskSamples(tables, train)
         if len(self.samples) == 0:
             raise NotApplicable(
@@ -130,7 +133,7 @@ class GeneratorTraining:
             rate_factors=tuple((name, self.recipe.table_factor) for name in TABLES),
             weight_decay=self.recipe.weight_decay,
             decay=self.recipe.decay,
-            tables=("embedding", "position_bias"),
+            tables=("embedding", "position_bias", "slot_bias"),
             warmup=round(self.recipe.warmup * steps),
             clip=self.recipe.clip,
             keep=keep,
@@ -141,13 +144,13 @@ class GeneratorTraining:
 
     def losses(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The generation loss of one batch, nats per token, and the implicit alignment; reported task by task."""
-        batch = self.batch(step)
+        batch, slots = self.batch(step), self.slots(step)
         *before, last = self.slices(batch)
         rows = []
         for part in before:
-            rows.append(self.generation_loss(part))
+            rows.append(self.generation_loss(part, slots))
             (rows[-1].sum() / len(batch.task)).backward()  # type: ignore[no-untyped-call]
-        rows = [*(row_losses.detach() for row_losses in rows), self.generation_loss(last)]
+        rows = [*(row_losses.detach() for row_losses in rows), self.generation_loss(last, slots)]
         per_row = torch.cat(rows)
         loss = per_row.mean()
         terms = {}
@@ -217,11 +220,23 @@ class GeneratorTraining:
             return [batch]
         return [TokenBatch(*parts) for parts in zip(*(torch.split(part, rows) for part in batch), strict=True)]
 
-    def generation_loss(self, batch: TokenBatch) -> Tensor:
-        """-log p of the target's tokens, mean over its levels (and `EOS`, as published), `[B]`."""
+    def slots(self, step: int) -> Tensor | None:
+        """The slots of the tokens that every item has in `step`, `[C]`; None where positions are flat."""
+        if self.module.config.positions == "flat":
+            return None
+        columns, count = self.tables.columns(self.kept(step))
+        source = self.tables.source[0]
+        return columns[source, : int(count[source])]
+
+    def generation_loss(self, batch: TokenBatch, slots: Tensor | None = None) -> Tensor:
+        """-log p of the target's tokens, mean over its levels (and `EOS`, as published), `[B]`.
+
+        `slots` as in `T5.encode`.
+        """
+        memory = self.module.encode(batch.source, batch.mask, slots)
         if self.recipe.softmax == "vocabulary":
-            return self._published_loss(batch)
-        states = self.module.decode(self.module.encode(batch.source, batch.mask), batch.mask, batch.target)
+            return self._published_loss(batch, memory)
+        states = self.module.decode(memory, batch.mask, batch.target)
         modality = self.tables.target[batch.task]
         total = states.new_zeros(len(states), dtype=torch.float32)
         for number, ids in enumerate(self.tables.ids.values()):
@@ -237,11 +252,11 @@ class GeneratorTraining:
                 total = total.index_add(0, rows, logits.logsumexp(1) - own)
         return total / self.tables.levels[modality]
 
-    def _published_loss(self, batch: TokenBatch) -> Tensor:
+    def _published_loss(self, batch: TokenBatch, memory: Tensor) -> Tensor:
         """Every token competes with the whole vocabulary, and the end of the ID is predicted as well."""
         levels = self.tables.levels[self.tables.target[batch.task]]
         target = pad(batch.target, (0, 1), value=PAD).scatter(1, levels[:, None], EOS)
-        logits = self.module(batch.source, batch.mask, target).float()
+        logits = self.module.logits(self.module.decode(memory, batch.mask, target)).float()
         target = target.masked_fill(target == PAD, IGNORED)
         per_token = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORED, reduction="none")
         return per_token.view(target.shape).sum(1) / (levels + 1)

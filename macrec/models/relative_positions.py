@@ -38,6 +38,21 @@ def relative_buckets(distance: Tensor, bidirectional: bool, buckets: int = 32, m
     return offset + torch.where(distance < exact, distance, coarse.clamp(max=buckets - 1))
 
 
+def item_slot_distances(length: int, slots: Tensor) -> tuple[Tensor, Tensor]:
+    """How far keys are from queries, in items and in slots, `[length, length]` each; query rows, key columns.
+
+    `slots` `[C]`: the slots of the C tokens of every item, in their order. What follows the last whole item begins one
+    more.
+
+    >>> items, between = item_slot_distances(5, torch.tensor([0, 3]))
+    >>> items[1].tolist(), between[1].tolist()
+    ([0, 0, 1, 1, 2], [-3, 0, -3, 0, -3])
+    """
+    place = torch.arange(length, device=slots.device)
+    item, slot = place // len(slots), slots[place % len(slots)]
+    return item - item[:, None], slot - slot[:, None]
+
+
 def mask_to_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """`mask` `[B, S]` as an attention bias `[B, 1, 1, S]`: 0 where True, -inf where False."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)[:, None, None]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from macrec.models.dropout import Dropout
-from macrec.models.relative_positions import mask_to_bias, position_buckets
+from macrec.models.relative_positions import item_slot_distances, mask_to_bias, position_buckets, relative_buckets
 from macrec.quantization.vocabulary import PAD
 from macrec.training import generator_for
 
@@ -27,7 +27,9 @@ class T5Config:
 
     `d_model` is the width of the states; each of `num_heads` heads has `d_kv` dimensions and each feed-forward layer
     `d_ff`. With `tie_word_embeddings` the embeddings of the tokens also read the logits off the decoder's states.
-    Raises ValueError for shapes that no model has.
+    `positions`, of the encoder: "flat" as in T5, by the distance in tokens; "item_slot" by the distance in items plus
+    that between the slots, which are the `slots` places of an item's tokens (the dual positions of MSCGRec, whose form
+    is not known: ours). Raises ValueError for shapes that no model has.
     """
 
     d_model: int = 128
@@ -41,6 +43,8 @@ class T5Config:
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
     layer_norm_epsilon: float = 1e-6
+    positions: Literal["flat", "item_slot"] = "flat"
+    slots: int = 1
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -98,9 +102,12 @@ class T5(nn.Module):
         """Logits `[B, T, V]` of `target` `[B, T]`, each token given those before it and `source` `[B, S]`."""
         return self.logits(self.decode(self.encode(source, source_mask), source_mask, target), columns)
 
-    def encode(self, source: Tensor, source_mask: Tensor | None = None) -> Tensor:
-        """The states `[B, S, d_model]` of the tokens `source` `[B, S]`."""
-        states: Tensor = self.encoder(self.embedding(source), source_mask)
+    def encode(self, source: Tensor, source_mask: Tensor | None = None, slots: Tensor | None = None) -> Tensor:
+        """The states `[B, S, d_model]` of the tokens `source` `[B, S]`.
+
+        `slots` `[C]`, for positions of items and slots: the slots of the C tokens that each item has (default: all).
+        """
+        states: Tensor = self.encoder(self.embedding(source), source_mask, slots=slots)
         return states
 
     def decode(self, memory: Tensor, memory_mask: Tensor | None, target: Tensor) -> Tensor:
@@ -127,22 +134,32 @@ class Stack(nn.Module):
         super().__init__()
         self.config, self.is_decoder = config, decoder
         self.position_bias = _embedding(config.relative_attention_num_buckets, config.num_heads)
+        self.slot_bias = None
+        if config.positions == "item_slot" and not decoder:
+            self.slot_bias = _embedding(2 * config.slots - 1, config.num_heads)
         self.layers = nn.ModuleList(Layer(config, decoder) for _ in range(layers))
         self.norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = Dropout(config.dropout_rate)
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw the position bias."""
-        nn.init.normal_(self.position_bias.weight, std=self.config.d_model**-0.5, generator=generator)
+        """Draw the position biases."""
+        for bias in (self.position_bias, self.slot_bias):
+            if bias is not None:
+                nn.init.normal_(bias.weight, std=self.config.d_model**-0.5, generator=generator)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, memory: Tensor | None = None, memory_mask: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        slots: Tensor | None = None,
     ) -> Tensor:
         """States `[B, T, d_model]` of the embeddings `x` `[B, T, d_model]` with `mask` `[B, T]`.
 
-        A decoder also reads `memory` `[B, S, d_model]` with `memory_mask` `[B, S]`.
+        A decoder also reads `memory` `[B, S, d_model]` with `memory_mask` `[B, S]`. `slots` as in `T5.encode`.
         """
-        bias = self.bias(x.shape[1])
+        bias = self.bias(x.shape[1], slots)
         if mask is not None:
             bias = bias + mask_to_bias(mask, bias.dtype)
         memory_bias = None if memory_mask is None else mask_to_bias(memory_mask, bias.dtype)
@@ -152,9 +169,16 @@ class Stack(nn.Module):
         states: Tensor = self.dropout(self.norm(x))
         return states
 
-    def bias(self, length: int) -> Tensor:
+    def bias(self, length: int, slots: Tensor | None = None) -> Tensor:
         """What to add to the attention scores, `[1, H, length, length]`: query rows, key columns."""
         config, weight = self.config, self.position_bias.weight
+        if self.slot_bias is not None:
+            slots = torch.arange(config.slots, device=weight.device) if slots is None else slots
+            items, between = item_slot_distances(length, slots)
+            shape = config.relative_attention_num_buckets, config.relative_attention_max_distance
+            of_items = self.position_bias(relative_buckets(items, True, *shape))
+            dual: Tensor = of_items + self.slot_bias(between + config.slots - 1)
+            return dual.permute(2, 0, 1)[None]
         shape = config.relative_attention_num_buckets, config.relative_attention_max_distance
         bias: Tensor = self.position_bias(position_buckets(length, not self.is_decoder, *shape, weight.device))
         bias = bias.permute(2, 0, 1)[None]

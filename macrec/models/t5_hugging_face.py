@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -27,7 +28,7 @@ def load_hugging_face(model: T5, weights: nn.Module | Mapping[str, Tensor]) -> N
     """
     fix = "give the config that belongs to the weights"
     if isinstance(weights, nn.Module):
-        for name, mine in asdict(model.config).items():
+        for name, mine in shape_of(model.config).items():
             value = getattr(weights.config, name)
             if value != mine and name not in ("dropout_rate", "tie_word_embeddings"):  # the weights tell of ties
                 raise DataError(f"{name} is {value} there and {mine} here", fix=fix)
@@ -59,7 +60,7 @@ def to_hugging_face(model: T5, folder: Path | str) -> None:
     for name, theirs in counterparts(model.config).items():
         for their, part in zip(theirs, model.state_dict()[name].chunk(len(theirs)), strict=True):
             weights[their] = part.contiguous()
-    about = asdict(model.config) | {
+    about = shape_of(model.config) | {
         "architectures": ["T5ForConditionalGeneration"],
         "model_type": "t5",
         "feed_forward_proj": "relu",
@@ -74,8 +75,19 @@ def to_hugging_face(model: T5, folder: Path | str) -> None:
         write_json(temporary / "config.json", about)
 
 
+def shape_of(config: T5Config) -> dict[str, Any]:
+    """What a config says at Hugging Face. Raises DataError for positions that are not known there."""
+    about = asdict(config)
+    if about.pop("positions") != "flat":
+        what = "Hugging Face's T5 has no positions of items and slots"
+        raise DataError(what, field="positions", fix='train a model with positions "flat"')
+    del about["slots"]
+    return about
+
+
 def counterparts(config: T5Config) -> dict[str, tuple[str, ...]]:
     """The name of every weight → its names at Hugging Face; where there are several, they stand one below the other."""
+    shape_of(config)  # refuses positions that are not known there
     names: dict[str, tuple[str, ...]] = {"embedding.weight": ("shared.weight",)}
     if not config.tie_word_embeddings:
         names["head.weight"] = ("lm_head.weight",)

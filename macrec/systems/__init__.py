@@ -7,6 +7,7 @@ from macrec.systems.late_fusion import LateFusion
 from macrec.systems.macrec import MACRec
 from macrec.systems.markov import Markov
 from macrec.systems.mql4grec import MQL4GRec
+from macrec.systems.mscgrec import MSCGRec
 from macrec.systems.popularity import Popularity
 from macrec.systems.registry import Context, Entry, Need, entries, open_generator
 from macrec.systems.sasrec import SASRec
@@ -27,6 +28,7 @@ __all__ = [
     "LateFusion",
     "MACRec",
     "MQL4GRec",
+    "MSCGRec",
     "Markov",
     "Need",
     "Parameters",

@@ -141,13 +141,18 @@ class Generative:
             more = validation_users(split, WEIGHING_USERS, settings.recipe.seed)
             decoder.options = replace(settings.decoding, weights=tuned_weights(decoder, more))
 
+    def contents(self, data: Dataset, split: Split) -> Mapping[str, Embeddings]:
+        """The vectors that are read beside the codes, by modality; none where the settings say so."""
+        return self.embeddings
+
     def new_training(self, data: Dataset, split: Split) -> GeneratorTask:
         """A fresh generator and its samples, over the IDs that the first stage has given."""
         tables = CodeTables(self.ids.tables(data, split), self.tasks, best_device())
+        vectors = self.contents(data, split)
         contents = {
-            name: torch.from_numpy(principal_components(self.embeddings[name], self.settings.content))
+            name: torch.from_numpy(principal_components(vectors[name], self.settings.content))
             for name in tables.modalities
-            if name in self.embeddings
+            if name in vectors
         }
         settings, train = self.settings, split.train.newest(self.settings.decoding.max_history)
         return settings.backbone.training(tables, train, settings.config, settings.recipe, contents)
@@ -205,7 +210,7 @@ class Generative:
             "ids": {name: digest(table) for name, table in ids.items()},
             "samples": [digest_of_samples(samples) for samples in read],
             "max_history": longest,
-            "content": {name: vectors_digest(vectors) for name, vectors in self.embeddings.items()},
+            "content": {name: vectors_digest(vectors) for name, vectors in self.contents(data, split).items()},
             "tasks": self.about["tasks"],
             "settings": {name: value for name, value in self.about["settings"].items() if name != "decoding"},
         }

@@ -111,7 +111,8 @@ class Entry:
     `family`: a key of `FAMILIES`. `idea`: the system in a line. `make` gives the system for a context, and without
     the terms named; several where there is one per modality, named "NAME (MODALITY)". `terms`: what can be left out,
     each with what it is; an ablation trains the system without each of them. `of_ids`: those terms that are about how
-    IDs are learned, and are not there where IDs are given. `otherwise`: the entry that replaces this one where its
+    IDs are learned, and are not there where IDs are given; `there` says of a term whether a context has it at all.
+    `otherwise`: the entry that replaces this one where its
     needs are not met. `dense`: whether its generator has a dense head, which not every backbone can have. `place`
     orders the entries of a family in tables; `color`: its color in figures (green, purple, orange, sky, yellow, grey
     or black; empty: one that is left).
@@ -127,6 +128,7 @@ class Entry:
     needs: tuple[Need, ...] = ()
     terms: Mapping[str, str] = field(default_factory=dict)
     of_ids: tuple[str, ...] = ()
+    there: Callable[[Context, str], bool] = lambda context, term: True
     otherwise: str = ""
     dense: bool = False
     place: int = 100
@@ -161,7 +163,8 @@ class Entry:
 
     def terms_in(self, context: Context) -> tuple[str, ...]:
         """The terms that can be left out: over given IDs, not those that are about how IDs are learned."""
-        return tuple(term for term in self.terms if not (context.given and term in self.of_ids))
+        here = (term for term in self.terms if self.there(context, term))
+        return tuple(term for term in here if not (context.given and term in self.of_ids))
 
     def ablations(self, context: Context, only: Collection[str] = ()) -> dict[str, System]:
         """The system without each of its terms (default: of all), and without all of them where there are several.

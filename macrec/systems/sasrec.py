@@ -17,6 +17,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from macrec.checkpoint import Checkpoint
@@ -86,6 +87,11 @@ class SASRec(ScoringSystem):
     def num_items(self) -> int:
         """N."""
         return learned(self._network, self.name).embedding.num_embeddings
+
+    def item_table(self) -> NDArray[np.float32]:
+        """The vectors of all items, `[N, width]`."""
+        table: NDArray[np.float32] = learned(self._network, self.name).embedding.weight.detach().float().cpu().numpy()
+        return table
 
     @torch.no_grad()
     def scores(self, samples: Samples) -> Scores:

@@ -167,7 +167,8 @@ class Parameters:
     unknown name and for a number that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads
     `content` principal components of each modality beside the codes (0: codes alone), and with `item_vectors` a vector
     per item that is learned from events. `collaborative`: whether what people do is a further modality
-    (`macrec.encoders.collaborative`).
+    (`macrec.encoders.collaborative`). `decode` and `teacher`: of MSCGRec, the modality whose IDs it writes and where
+    its collaborative vectors are from (`macrec.systems.collaborative_ids`).
     """
 
     profile: str = "demo"
@@ -193,6 +194,8 @@ class Parameters:
     softmax: str = ""
     implicit: str = "paired"
     beams: int = 20
+    decode: str = "collaborative"
+    teacher: str = "ppmi"
     seed: int = 0
 
     @classmethod
@@ -284,7 +287,8 @@ class Parameters:
 
     def settings(self, items: int = 2_000) -> Settings:
         """All of these together."""
-        return Settings(PROFILES[self.profile], self.codebooks(items), self.generator(), self.sasrec())
+        parts = self.codebooks(items), self.generator(), self.sasrec()
+        return Settings(PROFILES[self.profile], *parts, self.decode, self.teacher)
 
 
 @dataclass(frozen=True)
@@ -298,6 +302,8 @@ class Settings:
     codebooks: CodebookSettings
     generator: GeneratorSettings
     sasrec: SASRecRecipe
+    decode: str = "collaborative"
+    teacher: str = "ppmi"
 
     @property
     def seed(self) -> int:

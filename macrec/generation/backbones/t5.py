@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import get_args
 
 from torch import Tensor
@@ -20,6 +21,8 @@ def training(
     tables: CodeTables, train: Samples, config: T5Config, recipe: GeneratorRecipe, contents: Mapping[str, Tensor]
 ) -> GeneratorTraining:
     """A fresh T5 over the tokens of `tables`, and its training; `contents` are not read."""
+    if config.positions == "item_slot":
+        config = replace(config, slots=int(tables.levels[tables.source[0]]))
     module = T5Generator(len(tables.vocabulary), config, recipe.seed).to(tables.device)
     return GeneratorTraining(module, tables, train, recipe)
 

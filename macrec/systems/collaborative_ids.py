@@ -1,0 +1,101 @@
+"""Semantic IDs of what people do: of vectors that are made of the training histories, and of nothing later."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from macrec.data.dataset import Dataset
+from macrec.data.split import Split, item_counts
+from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
+from macrec.encoders.embeddings import Embeddings, statistics
+from macrec.encoders.filled import filled
+from macrec.errors import DataError
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.systems.sasrec import SASRec
+from macrec.systems.sasrec_network import SASRecRecipe
+from macrec.tokenizers.ids import LearnedIds
+from macrec.tokenizers.settings import CodebookSettings
+from macrec.training import Event
+
+TEACHERS = ("ppmi", "sasrec")
+"""Whose vectors are quantized: see `CollaborativeIds`."""
+
+
+class CollaborativeIds:
+    """The `Ids` of the modality "collaborative", kept in `folder`.
+
+    `teacher` "ppmi": vectors by how often items follow each other (`macrec.encoders.collaborative`); "sasrec": the item
+    table of a SASRec, which learns by `recipe` without looking at a validation user. An item without training events
+    gets the vector that `content` predicts (`macrec.encoders.filled`), and so an ID that says something. Raises
+    DataError for an unknown teacher.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: CodebookSettings,
+        content: Mapping[str, Embeddings],
+        teacher: str = "ppmi",
+        recipe: SASRecRecipe | None = None,
+    ) -> None:
+        if teacher not in TEACHERS:
+            fix = f"choose one of {', '.join(TEACHERS)}"
+            raise DataError(f'there is no teacher "{teacher}"', field="teacher", fix=fix)
+        self.folder, self.settings, self.content = folder, settings, dict(content)
+        self.sasrec = SASRec(recipe, folder / "sasrec") if teacher == "sasrec" else None
+        self._split: Split | None = None
+        self._vectors: Embeddings | None = None
+        self._ids: LearnedIds | None = None
+
+    def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
+        """The training of the teacher, where it is trained, then that of the tokenizer."""
+        if self._vectors is None or self._split is not split:
+            if self.sasrec is None:
+                vectors = collaborative_vectors(split, data.num_items)
+            else:
+                yield from self.sasrec.fit(data, training_part(split))
+                vectors = item_table(self.sasrec, split)
+            self._split, self._vectors = split, filled(vectors, list(self.content.values()))
+            self._ids = LearnedIds(self.folder / "codebooks", {COLLABORATIVE: self._vectors}, self.settings)
+        assert self._ids is not None
+        yield from self._ids.learn(data, split)
+
+    def vectors(self, data: Dataset, split: Split) -> Embeddings:
+        """The vectors that are quantized; where nothing was learned of `split` yet, it is now."""
+        if self._vectors is None or self._split is not split:
+            for _ in self.learn(data, split):
+                pass
+        assert self._vectors is not None
+        return self._vectors
+
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
+        """The IDs of all items; where nothing was learned of `split` yet, it is now."""
+        self.vectors(data, split)
+        assert self._ids is not None
+        return self._ids.tables(data, split)
+
+    def known(self, data: Dataset) -> bool:
+        """Whether both trainings were seen to their end: the vectors depend on a split, so never before `learn`."""
+        return self._ids is not None and self._ids.known(data)
+
+
+def training_part(split: Split) -> Split:
+    """The split without its validation users: on them a SASRec would choose which of its epochs to keep."""
+    return split._replace(valid=split.valid.take(np.zeros(0, np.int64)))
+
+
+def item_table(sasrec: SASRec, split: Split) -> Embeddings:
+    """The vectors of a trained SASRec's items, mean-centred at use, with one deviation for all dimensions.
+
+    An item without training events is absent: its vector is where it was drawn. Half precision, as in
+    `collaborative_vectors`.
+    """
+    table = sasrec.item_table().astype(np.float16)
+    present = item_counts(split, len(table)) > 0
+    values = np.where(present[:, None], table, np.float16(0))
+    mean, std = statistics(values, present)
+    one = np.full_like(std, np.sqrt(np.mean(np.square(std))))
+    return Embeddings(COLLABORATIVE, "sasrec", values, present, mean, one)

@@ -1,0 +1,196 @@
+"""MSCGRec on both backbones: what is read and written, the terms, and collaborative IDs of training events alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from macrec.data import load_dataset
+from macrec.data.split import item_counts
+from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
+from macrec.errors import DataError
+from macrec.experiments import encode_modalities
+from macrec.quantization.semantic_ids import SemanticIds
+from macrec.systems import Context, Parameters
+from macrec.systems.collaborative_ids import CollaborativeIds
+from macrec.systems.registry import entry_of, systems
+from macrec.training import drain
+
+NAMES = ("text", "image", COLLABORATIVE)
+EVERY = "+".join(NAMES)
+on_both = pytest.mark.parametrize("backbone", ["causal", "t5"])
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset("curio:tiny")
+
+
+@pytest.fixture(scope="module")
+def embeddings(data):
+    return encode_modalities(data, {"text": "tfidf", "image": "hog-color"})
+
+
+@pytest.fixture(scope="module")
+def split(data):
+    return data.split()
+
+
+@pytest.fixture(scope="module")
+def opened(data, split, embeddings, tmp_path_factory):
+    """Makes contexts of short trainings; what is trained is found again by every test."""
+    folder = tmp_path_factory.mktemp("mscgrec")
+
+    def make(backbone="causal", **given) -> Context:
+        parameters = Parameters("smoke", backbone=backbone, content=8, codewords=8, codebook_epochs=2, **given)
+        settings = parameters.settings(data.num_items)
+        usual = settings.generator
+        short = replace(usual, recipe=replace(usual.recipe, steps=6), validate_users=20, measurements=1)
+        return Context(folder, data, split, embeddings, replace(settings, generator=short))
+
+    return make
+
+
+def made(context, without=()):
+    (system,) = entry_of("MSCGRec").systems(context, without).values()
+    return system
+
+
+def fitted(context, without=()):
+    system = made(context, without)
+    drain(system.fit(context.data, context.split))
+    return system
+
+
+@on_both
+@pytest.mark.parametrize("decode", NAMES)
+def test_all_ids_are_read_and_that_of_one_modality_is_written(opened, split, backbone, decode):
+    system = fitted(opened(backbone, decode=decode))
+    assert [task.name for task in system.tasks] == [f"{EVERY}→{decode}, sequence"]
+    decoder = system.decoder
+    assert decoder.paths == [0] and [*decoder.tries] == [decode] and [*decoder.tables.ids] == [*NAMES]
+    few = split.test.take(np.arange(10))
+    ranking = decoder.recommend(few, 10)
+    assert all(len(set(row)) == 10 for row in ranking.items.tolist())
+    # Every item has an ID of its own in what is written, and its probability is that of the training.
+    assert len(np.unique(decoder.tables.ids[decode].codes, axis=0)) == len(decoder.tables.ids[decode])
+    scores = decoder.exact_scores(few, system.tasks[0].name)
+    np.testing.assert_allclose(np.exp(scores.astype(np.float64)).sum(1), 1, atol=1e-4)
+    if backbone == "causal":
+        assert set(decoder.model.projections) == set(NAMES)  # contents are read beside the codes
+    else:
+        levels = sum(table.num_levels for table in decoder.tables.ids.values())
+        assert decoder.model.config.slots == levels and decoder.model.config.positions == "item_slot"
+
+
+@on_both
+def test_each_term_changes_what_it_says(opened, backbone):
+    context = opened(backbone)
+    whole, terms = made(context), entry_of("MSCGRec").terms_in(context)
+    assert ("positions" in terms) == (backbone == "t5")
+    for name in NAMES:
+        left = made(context, (name,))
+        others = [other for other in NAMES if other != name]
+        assert left.tasks[0].source == "+".join(others) and left.tasks[0].target == COLLABORATIVE
+        assert left.name == f"MSCGRec w/o {name}"
+    recipe = whole.settings.recipe
+    assert (recipe.softmax, recipe.mask_modality, recipe.lambda_implicit) == ("children", 0.25, 0.0)
+    assert made(context, ("constrained",)).settings.recipe == replace(recipe, softmax="level")
+    assert made(context, ("masking",)).settings.recipe == replace(recipe, mask_modality=0.0)
+    alone = made(context, terms)
+    assert alone.name == "MSCGRec w/o any term" and alone.tasks[0].source == COLLABORATIVE
+    if backbone == "t5":
+        assert made(context, ("positions",)).settings.config.positions == "flat" == alone.settings.config.positions
+
+
+def test_without_reading_what_is_written_it_still_learns(opened, split):
+    system = fitted(opened(), (COLLABORATIVE,))
+    assert system.training.module.modalities == NAMES
+    assert (system.recommend(split.test.take(np.arange(5)), 10).items >= 0).all()
+
+
+def test_without_pictures_there_is_no_term_about_them(opened, embeddings):
+    context = replace(opened(), embeddings={"text": embeddings["text"]})
+    assert [*entry_of("MSCGRec").terms_in(context)] == ["text", COLLABORATIVE, "constrained", "masking"]
+    assert made(context).tasks[0].source == f"text+{COLLABORATIVE}"
+    with pytest.raises(DataError, match='no modality "sound" to be written; choose one of text, collaborative'):
+        made(replace(context, settings=replace(context.settings, decode="sound")))
+
+
+def test_ids_and_contents_of_the_other_modalities_are_those_of_tiger(opened, data, split):
+    context = opened()
+    mine = made(context).ids.tables(data, split)
+    for name, tiger in systems(context, "TIGER").items():
+        (table,) = tiger.ids.tables(data, split).values()
+        assert np.array_equal(table.codes, mine[name[7:-1]].codes)
+
+
+def test_given_collaborative_ids_are_taken(opened, data, split):
+    codes = np.stack(np.divmod(np.arange(data.num_items), 20), 1)
+    given = SemanticIds.from_codes(codes, item_ids=data.items["item_id"])
+    system = made(replace(opened(), given={COLLABORATIVE: given}))
+    assert np.array_equal(system.ids.tables(data, split)[COLLABORATIVE].codes, codes)
+    assert COLLABORATIVE not in system.contents(data, split)
+
+
+def later(data, split):
+    """The same users with other validation and test targets: the training part of the histories is as it was."""
+    rng = np.random.default_rng(0)
+    parts = {}
+    for name in ("valid", "test"):
+        samples = getattr(split, name)
+        items = samples.items.copy()
+        items[split.valid.target] = rng.integers(0, data.num_items, len(split.valid))
+        items[split.test.target] = rng.integers(0, data.num_items, len(split.test))
+        parts[name] = replace(samples, items=items)
+    return split._replace(train=replace(split.train, items=parts["test"].items), **parts)
+
+
+@pytest.mark.parametrize("teacher", ["ppmi", "sasrec"])
+def test_validation_and_test_events_change_no_code(data, split, embeddings, tmp_path, teacher):
+    parameters = Parameters("smoke", codewords=8, codebook_epochs=2, tokenizer="rkmeans")
+    settings = parameters.settings(data.num_items)
+    other = later(data, split)
+    assert not np.array_equal(other.test.targets, split.test.targets)
+    vectors, tables = [], []
+    for folder, part in (("one", split), ("other", other)):
+        recipe = replace(settings.sasrec, epochs=1)
+        ids = CollaborativeIds(tmp_path / folder, settings.codebooks, embeddings, teacher, recipe)
+        vectors.append(ids.vectors(data, part))
+        tables.append(ids.tables(data, part)[COLLABORATIVE])
+        assert ids.known(data) and vectors[-1].present.all()
+    assert vectors[0].values.tobytes() == vectors[1].values.tobytes()
+    assert np.array_equal(tables[0].codes, tables[1].codes)
+    fewer = split._replace(train=split.train.take(np.arange(len(split.train) // 2)))
+    again = CollaborativeIds(
+        tmp_path / "fewer", settings.codebooks, embeddings, teacher, replace(settings.sasrec, epochs=1)
+    )
+    assert again.vectors(data, fewer).values.tobytes() != vectors[0].values.tobytes()
+
+
+def test_items_without_events_have_ids_by_their_contents(data, split, embeddings, tmp_path):
+    settings = Parameters("smoke", codewords=8, codebook_epochs=2).settings(data.num_items)
+    cold = item_counts(split, data.num_items) == 0
+    raw = collaborative_vectors(split, data.num_items)
+    assert cold.any() and not raw.present[cold].any()
+    ids = CollaborativeIds(tmp_path, settings.codebooks, embeddings)
+    vectors = ids.vectors(data, split)
+    assert vectors.present.all() and len(np.unique(vectors.values[cold], axis=0)) == cold.sum()
+    assert vectors.values[raw.present].tobytes() == raw.values[raw.present].tobytes()
+    without = CollaborativeIds(tmp_path, settings.codebooks, {})
+    assert not without.vectors(data, split).present[cold].any()
+
+
+def test_an_unknown_teacher_is_refused(tmp_path):
+    with pytest.raises(DataError, match='no teacher "word2vec"; choose one of ppmi, sasrec'):
+        CollaborativeIds(tmp_path, Parameters("smoke").settings().codebooks, {}, "word2vec")
+
+
+def test_states_of_items_can_be_looked_at(opened, data):
+    for backbone in ("causal", "t5"):
+        states = fitted(opened(backbone)).states()["after"]
+        assert set(states) == set(NAMES) and len(states["text"]) == data.num_items
+        assert torch.isfinite(torch.from_numpy(states["image"])).all()
