@@ -165,7 +165,7 @@ def test_ids_alone_are_evaluated_and_published_ids_add_generators(numbers, tmp_p
     context = opened(numbers, tmp_path, files)
     assert not context.embeddings and context.modalities == ("text", "image")
     generators = ["TIGER (text)", "TIGER (image)", "TIGERs fused late", "MQL4GRec", "MACRec"]
-    assert [*systems(context)] == [*SIMPLE, *generators, "MACRec with dense head"]
+    assert [*systems(context)] == [*SIMPLE, *generators, "MACRec with dense head", "MSCGRec"]
     assert open_generator(context, "MACRec").ids.ids == context.given
     one = opened(numbers, tmp_path, files | {"image": ""})
-    assert [*systems(one)] == [*SIMPLE, "TIGER (text)"]
+    assert [*systems(one)] == [*SIMPLE, "TIGER (text)", "MSCGRec"]
