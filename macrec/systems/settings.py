@@ -160,13 +160,13 @@ class Parameters:
     """The flat parameters of a notebook that decide what is trained, one field each, and the settings they mean.
 
     `tokenizer`: see `macrec.tokenizers.kinds`; `quantizer`: of an RQ-VAE, see `macrec.quantization.quantizers`;
-    `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` (empty: the backbone's own) and
-    `implicit`: see `GeneratorRecipe`.
-    `lambda_con` holds on the upper half of the levels, as in the paper; `contrast`: see `CrossModalConfig`. `network`
-    and `size` take the codebooks' network (and how it learns) and the T5 of another profile. Raises DataError for an
-    unknown name and for a number that cannot be used. `backbone`: see `macrec.generation.backbones`; a causal one reads
-    `content` principal components of each modality beside the codes (0: codes alone), and with `item_vectors` a vector
-    per item that is learned from events. `collaborative`: whether what people do is a further modality
+    `conflicts`: see `macrec.quantization.conflict_policies`; `softmax` (empty: the backbone's own) and `implicit`: see
+    `GeneratorRecipe`. `lambda_con` holds on the upper half of the levels, as in the paper; `contrast` and `lambda_cf`:
+    see `CrossModalConfig`. `network` and `size` take the codebooks' network (and how it learns) and the T5 of another
+    profile. Raises DataError for an unknown name and for a number that cannot be used. `backbone`: see
+    `macrec.generation.backbones`; a causal one reads `content` principal components of each modality beside the codes
+    (0: codes alone), and with `item_vectors` a vector per item that is learned from events. `collaborative`: whether
+    what people do is a further modality
     (`macrec.encoders.collaborative`). `decode` and `teacher`: of MSCGRec, the modality whose IDs it writes and where
     its collaborative vectors are from (`macrec.systems.collaborative_ids`).
     """
@@ -182,6 +182,7 @@ class Parameters:
     lambda_con: float = 0.003
     contrast: Contrast = "labels"
     lambda_align: float = 0.001
+    lambda_cf: float = 0.0
     clusters: int = 512
     codebook_epochs: int = 0
     network: str = ""
@@ -227,7 +228,7 @@ class Parameters:
             if not least <= count <= most:
                 fix = f"give a number from {least} to {most:,}{otherwise}"
                 raise DataError(f"{count} cannot be used", field=name, fix=fix)
-        for name in ("lambda_con", "lambda_align", "lambda_implicit"):
+        for name in ("lambda_con", "lambda_align", "lambda_cf", "lambda_implicit"):
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise DataError(f"{weight} is no weight", field=name, fix="give a number of 0 or more")
@@ -256,6 +257,7 @@ class Parameters:
             lambda_con=upper_half(self.lambda_con, levels),
             contrast=self.contrast,
             lambda_align=self.lambda_align,
+            lambda_cf=self.lambda_cf,
         )
         epochs = self.codebook_epochs or profile.codebooks.epochs
         recipe = replace(profile.codebooks, epochs=epochs, seed=self.seed)

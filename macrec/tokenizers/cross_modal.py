@@ -10,10 +10,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from macrec.encoders.collaborative import COLLABORATIVE
 from macrec.errors import DataError
 from macrec.tokenizers.autoencoder import RQVAE, RQVAEConfig, RQVAEOutput
 from macrec.tokenizers.contrastive import Positives, info_nce, prefix_repulsion, supervised_contrastive
 from macrec.tokenizers.loss_terms import LossTerm
+from macrec.training import generator_for
+
+GUIDED = 9
+"""What the draw of the maps to collaborative vectors is for, among the uses of a seed."""
 
 AlignOn = Literal["both", "encoder", "codebook"]
 Contrast = Literal["labels", "prefix"]
@@ -30,8 +35,10 @@ class CrossModalConfig:
     apart) or "prefix" (items with the same codes before are pushed apart where another modality tells them apart, or
     is missing: `prefix_repulsion`, where `positives` and `self_in_denominator` have no effect). `lambda_align`: of the
     alignment of the reconstructed latents, whose gradient `align_on` sends to the "encoder" (straight through), to the
-    "codebook" or to "both". `temperature`, `normalize`, `positives`, `self_in_denominator`: see
-    `supervised_contrastive`.
+    "codebook" or to "both". `lambda_cf`: of LETTER's collaborative alignment (arXiv 2405.07314), where the modality
+    "collaborative" is among those that learn: in the branch of every other one the reconstructed latent of an item,
+    by a linear map, is drawn to its collaborative vector, which is given and does not move. `temperature`,
+    `normalize`, `positives`, `self_in_denominator`: see `supervised_contrastive`.
     """
 
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
@@ -39,6 +46,7 @@ class CrossModalConfig:
     contrast: Contrast = "labels"
     lambda_align: float = 0.001
     align_on: AlignOn = "both"
+    lambda_cf: float = 0.0
     temperature: float = 0.1
     normalize: bool = True
     positives: Positives = "all"
@@ -51,6 +59,8 @@ class CrossModalConfig:
                 f"lambda_con needs {levels} weights of 0 or more and lambda_align one, got {self.lambda_con} and "
                 f"{self.lambda_align}"
             )
+        if self.lambda_cf < 0:
+            raise ValueError(f"lambda_cf must be 0 or more, got {self.lambda_cf}")
         if self.align_on not in get_args(AlignOn):
             raise ValueError(f"align_on must be one of {get_args(AlignOn)}, got {self.align_on!r}")
         if self.contrast not in get_args(Contrast):
@@ -58,7 +68,8 @@ class CrossModalConfig:
 
     def independent(self) -> CrossModalConfig:
         """The same RQ-VAEs without any cross-modal term."""
-        return replace(self, lambda_con=(0.0,) * len(self.rqvae.sizes), lambda_align=0.0, contrast="labels")
+        levels = len(self.rqvae.sizes)
+        return replace(self, lambda_con=(0.0,) * levels, lambda_align=0.0, lambda_cf=0.0, contrast="labels")
 
     def with_lambda(self, value: float) -> CrossModalConfig:
         """The same with another contrastive weight, on the levels that have one (the upper half if none has)."""
@@ -79,6 +90,7 @@ class CrossModalConfig:
             contrast="labels",
             lambda_align=0.001,
             align_on="encoder",
+            lambda_cf=0.0,
             temperature=0.1,
             normalize=True,
             positives="self",
@@ -116,6 +128,12 @@ class CrossModalRQVAE(nn.Module):
         self.branches = nn.ModuleDict(
             {name: RQVAE(dim, config.rqvae, seed + 1000 * number) for number, (name, dim) in enumerate(dims.items())}
         )
+        guided = [name for name in dims if name != COLLABORATIVE] if config.lambda_cf and COLLABORATIVE in dims else []
+        shape, generator = (config.rqvae.width, dims.get(COLLABORATIVE, 0)), generator_for(seed, GUIDED)
+        self.guides = nn.ParameterDict(
+            {name: torch.randn(shape, generator=generator) / shape[0] ** 0.5 for name in guided}
+        )
+        """Per modality the map `[width, d]` from its reconstructed latents to the collaborative vectors."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -145,12 +163,13 @@ class CrossModalRQVAE(nn.Module):
         outputs: Mapping[str, RQVAEOutput],
         labels: Mapping[str, Tensor],
         generator: torch.Generator | None = None,
+        collaborative: Tensor | None = None,
     ) -> dict[LossTerm, Tensor]:
         """The terms of the loss, unweighted; a term whose weight is zero is not computed.
 
         `outputs` are those of a pass over the same `labels`: modality → pseudo-labels `[B]`, -1 for an item that lacks
-        the modality. Outputs of a pass without codebooks have only their reconstruction. Raises ValueError when rows
-        and labels do not fit.
+        the modality. `collaborative` `[B, d]`: the vectors that `lambda_cf` draws to. Outputs of a pass without
+        codebooks have only their reconstruction. Raises ValueError when rows and labels do not fit.
         """
         for name, output in outputs.items():
             if len(output.latent) != (labelled := int((labels[name] >= 0).sum())):
@@ -168,6 +187,8 @@ class CrossModalRQVAE(nn.Module):
             for level, weight in enumerate(self.config.lambda_con):
                 if weight and others:
                     terms[LossTerm("contrastive", name, level)] = self._contrast(output, others, level, generator)
+            if name in self.guides and collaborative is not None:
+                terms[LossTerm("alignment", name)] = self._guide(output, labels, name, collaborative)
         pairs = list(combinations(outputs, 2))
         if pairs and self.config.lambda_align:
             terms[LossTerm("alignment")] = torch.stack(
@@ -182,6 +203,7 @@ class CrossModalRQVAE(nn.Module):
             weights |= {LossTerm("reconstruction", name): 1.0, LossTerm("quantization", name): 1.0}
             for level, weight in enumerate(self.config.lambda_con):
                 weights[LossTerm("contrastive", name, level)] = cross_modal * weight
+        weights |= {LossTerm("alignment", name): cross_modal * self.config.lambda_cf for name in self.guides}
         return weights | {LossTerm("alignment"): cross_modal * self.config.lambda_align}
 
     def _contrast(
@@ -214,6 +236,14 @@ class CrossModalRQVAE(nn.Module):
             return outputs[one].latent.sum() * 0
         first, second = (self._aligned(outputs[name])[both[labels[name] >= 0]] for name in (one, two))
         return info_nce(first, second, self.config.temperature, self.config.normalize)
+
+    def _guide(self, output: RQVAEOutput, labels: Mapping[str, Tensor], name: str, collaborative: Tensor) -> Tensor:
+        """InfoNCE between the mapped latents of a modality and the collaborative vectors, over the items with both."""
+        both = (labels[name] >= 0) & (labels[COLLABORATIVE] >= 0)
+        if not both.any():
+            return output.latent.sum() * 0
+        mapped = self._aligned(output)[both[labels[name] >= 0]] @ self.guides[name]
+        return info_nce(mapped, collaborative[both], self.config.temperature, self.config.normalize)
 
     def _aligned(self, output: RQVAEOutput) -> Tensor:
         """Σ e `[B, width]`, with the gradient that `align_on` defines."""

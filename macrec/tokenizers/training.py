@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrec.encoders.collaborative import COLLABORATIVE
 from macrec.encoders.embeddings import Embeddings
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds, level_names
@@ -151,8 +152,9 @@ class CodebookTask:
         if quantize:
             self._start_codebooks(rows)
         labels = {name: label[rows] for name, label in self.labels.items()}
-        outputs = self.module({name: x[rows] for name, x in self.x.items()}, labels, quantize)
-        terms = self.module.losses(outputs, labels, generator_for(self.recipe.seed, POSITIVES, step))
+        x = {name: vectors[rows] for name, vectors in self.x.items()}
+        outputs, draws = self.module(x, labels, quantize), generator_for(self.recipe.seed, POSITIVES, step)
+        terms = self.module.losses(outputs, labels, draws, x.get(COLLABORATIVE))
         weights = self.module.weights(self.ramp(step))
         loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
         self._latents = {}

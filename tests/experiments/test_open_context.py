@@ -31,7 +31,7 @@ def test_parameters_that_files_of_ids_make_idle_are_named(data, tmp_path, capsys
 
 @pytest.mark.parametrize("kind", tokenizers().values(), ids=tokenizers().keys())
 def test_parameters_that_a_tokenizer_does_not_use_are_named(kind, data, tmp_path, capsys):
-    changed = {"quantizer": "ema", "lambda_con": 0.5, "contrast": "prefix", "lambda_align": 0.5}
+    changed = {"quantizer": "ema", "lambda_con": 0.5, "contrast": "prefix", "lambda_align": 0.5, "lambda_cf": 0.5}
     if kind.name == "ids":
         return  # needs files, and is said above
     encoders = {"text": "tfidf", "image": "hog-color"}

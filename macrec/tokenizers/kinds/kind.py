@@ -26,7 +26,7 @@ class Kind:
     idle: tuple[str, ...] = ()
 
 
-BETWEEN = ("lambda_con", "contrast", "lambda_align")
+BETWEEN = ("lambda_con", "contrast", "lambda_align", "lambda_cf")
 """Parameters of terms between modalities."""
 TRAINED = ("quantizer", *BETWEEN)
 """Those, and the parameters of a quantizer that a network is trained with."""
