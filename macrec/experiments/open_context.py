@@ -50,6 +50,8 @@ def open_context(
             what = f'the modality "{COLLABORATIVE}" is there twice'
             raise DataError(what, field="modalities", fix="give another name, or set collaborative=False")
         embeddings |= {COLLABORATIVE: collaborative_vectors(split, data.num_items)}
+    if not parameters.collaborative:
+        say_idle(("lambda_cf",), parameters, "collaborative=False gives no vectors to draw to")
     if embeddings:
         name = parameters.tokenizer
         say_idle(check_tokenizer(name).idle, parameters, f"the tokenizer {name} does not use them")
