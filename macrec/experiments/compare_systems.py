@@ -54,7 +54,7 @@ class SystemComparison:
     def make(self, seed: int) -> Systems:
         """The systems from this seed, not yet trained."""
         context = self.context
-        usual = [entry for entry in self.usual_entries() if not entry.unmet(context.data, context.modalities)]
+        usual = [entry for entry in self.usual_entries() if not entry.unmet_in(context)]
         return systems(context.with_seed(seed), self.names.strip() or ", ".join(entry.name for entry in usual))
 
     def usual_entries(self) -> list[Entry]:
@@ -72,7 +72,7 @@ class SystemComparison:
         """What the table of efforts is of, in words."""
         what = "What each training took, codebooks and measurements left out"
         context, entry = self.context, entry_of(self.reference, "reference")
-        if entry.family != "generative" or entry.unmet(context.data, context.modalities, context.settings):
+        if entry.family != "generative" or entry.unmet_in(context):
             return f"{what}; every generator was trained for the epochs of the profile."
         unit = {"epochs": "epochs", "steps": "optimizer steps", "seconds": "seconds of CPU time"}[self.budget]
         return f"{what}; generators were given as many {unit} as {self.against}."
@@ -83,7 +83,7 @@ class SystemComparison:
             parts = [cast(Generative, self.within_budget(part, report)) for part in system.parts]
             return LateFusion(parts, system.name)
         context, entry = self.context, entry_of(self.reference)
-        unmet = entry.unmet(context.data, context.modalities, context.settings)
+        unmet = entry.unmet_in(context)
         if not isinstance(system, Generative) or self.budget == "epochs" or unmet:
             return system
         reference = open_generator(context.with_seed(system.settings.recipe.seed), self.reference)
@@ -114,13 +114,13 @@ class SystemComparison:
         return results
 
     def say_unmet(self) -> None:
-        """Print which systems are left out because the data lack what they need, or because they are not among the
-        usual ones; those that were named are refused.
+        """Print which systems are left out because data or settings lack what they need, or because they are not among
+        the usual ones; those that were named are refused.
         """
         lacking: dict[str, list[str]] = {}
         usual = self.usual_entries()
         for name, entry in ({} if self.names.strip() else entries()).items():
-            if need := entry.unmet(self.context.data, self.context.modalities):
+            if need := entry.unmet_in(self.context):
                 lacking.setdefault(need.name, []).append(name)
             elif usual and entry not in usual:
                 say_left_out(name, "this profile compares fewer; name it in systems to have it")

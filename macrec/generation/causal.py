@@ -26,7 +26,7 @@ from macrec.generation.tasks import ITEM, CodeTask
 from macrec.generation.trie import CodeTrie
 from macrec.models.causal import CausalConfig, CausalTransformer
 from macrec.models.code_heads import CodeHeads
-from macrec.models.dense_head import DenseHead
+from macrec.models.dense_head import CosineConfig, CosineHead, DenseHead
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import generator_for
 
@@ -35,15 +35,16 @@ from macrec.training import generator_for
 class CausalGeneratorConfig:
     """The Transformer that reads items, and the hidden units of the heads that write codes.
 
-    `dense`: whether there is a head that ranks the items themselves, too (`macrec.models.dense_head`). `item_vectors`:
-    whether every item also has a vector of its own, as in SASRec, which is read beside its IDs where all of these are
-    read, and ranked by the dense head. It begins at 0 and is learned from events alone: that of an item without any
-    stays 0, except that a dense head learns that nobody took it.
+    `dense`: whether there is a head that ranks the items themselves, too (`macrec.models.dense_head`): by their codes
+    and contents where it is True, or, given a `CosineConfig`, by their contents alone. `item_vectors`: whether every
+    item also has a vector of its own, as in SASRec, which is read beside its IDs where all of these are read, and which
+    the first of these two heads ranks by, too. It begins at 0 and is learned from events alone: that of an item without
+    any stays 0, except that this head learns that nobody took it.
     """
 
     transformer: CausalConfig = field(default_factory=CausalConfig)
     head_units: int = 128
-    dense: bool = False
+    dense: bool | CosineConfig = False
     item_vectors: bool = False
 
 
@@ -52,7 +53,7 @@ class CausalGenerator(CodeGenerator):
 
     `ids`: modality → the IDs of the same N items. `content`: modality → vectors `[N, d]` that are read beside the codes
     of that modality; empty where codes alone are read, as published. The codeword tables are shared between reading and
-    writing.
+    writing. Raises ValueError where a head is to rank by contents and there are none.
     """
 
     normalizations = ("children", "level")
@@ -87,7 +88,14 @@ class CausalGenerator(CodeGenerator):
         self.input_bias = nn.Parameter(torch.zeros(width))
         self.transformer = CausalTransformer(config.transformer, generator)
         self.heads = CodeHeads(levels, max(self.sizes), width, config.head_units, generator)
-        self.dense = DenseHead(len(self.codes), width, content or {}, generator) if config.dense else None
+        self.reads_content = True
+        self.dense: DenseHead | CosineHead | None = None
+        if isinstance(config.dense, CosineConfig):
+            if not content:
+                raise ValueError("a head that ranks by contents needs some")
+            self.reads_content, self.dense = config.dense.read, CosineHead(config.dense.temperature)
+        elif config.dense:
+            self.dense = DenseHead(len(self.codes), width, content or {}, generator)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -110,13 +118,18 @@ class CausalGenerator(CodeGenerator):
             self.codes[items, slots] + number * self.codebooks.shape[1], self.codebooks.flatten(0, 1), mode="sum"
         )
 
+    def projected(self, name: str, items: Tensor | slice = slice(None)) -> Tensor:
+        """The contents in a modality of `items` `[P]` (default: all) as they are read, `[P, width]`."""
+        projected: Tensor = self.get_buffer(f"content_{name}")[items] @ self.projections[name]
+        return projected
+
     def inputs(self, items: Tensor, read: Tensor | None = None) -> Tensor:
         """What enters for `items` `[P]`: `[P, width]`. `read` `[P, M]`: the modalities that are read of each."""
         parts = []
         for number, name in enumerate(self.modalities):
             part = self.words(items, self.slots(number))
-            if name in self.projections:
-                part = part + self.get_buffer(f"content_{name}")[items] @ self.projections[name]
+            if self.reads_content and name in self.projections:
+                part = part + self.projected(name, items)
             parts.append(part if read is None else part * read[:, number, None])
         if self.item_vectors is not None:
             own = self.item_vectors[items]
@@ -150,8 +163,12 @@ class CausalGenerator(CodeGenerator):
         """Logits `[R, N]` of all items after `states` `[R, width]` by the dense head. Raises ValueError without one."""
         if self.dense is None:
             raise ValueError("the generator has no dense head")
-        table = self.words(torch.arange(len(self.codes), device=states.device))
-        logits: Tensor = self.dense(states, table if self.item_vectors is None else table + self.item_vectors)
+        if isinstance(self.dense, CosineHead):
+            table = torch.stack([self.projected(name) for name in self.projections]).sum(0)
+        else:
+            table = self.words(torch.arange(len(self.codes), device=states.device))
+            table = table if self.item_vectors is None else table + self.item_vectors
+        logits: Tensor = self.dense(states, table)
         return logits
 
     def losses(
@@ -190,9 +207,14 @@ class CausalGenerator(CodeGenerator):
             found.append(total)
         return torch.stack(found)
 
-    def item_losses(self, states: Tensor, items: Tensor) -> Tensor:
-        """-log p of each of `items` `[R]` by the dense head, `[R]`, in nats. Raises ValueError without one."""
-        return cross_entropy(self.item_logits(states).float(), items, reduction="none")
+    def item_losses(self, states: Tensor, items: Tensor, among: Tensor | None = None) -> Tensor:
+        """-log p of each of `items` `[R]` by the dense head, `[R]`, in nats. Raises ValueError without one.
+
+        `among` `[N]`: the items that compete (default: all), which those asked for must be among.
+        """
+        logits = self.item_logits(states).float()
+        logits = logits if among is None else logits.masked_fill(~among, -torch.inf)
+        return cross_entropy(logits, items, reduction="none")
 
     def scorer(
         self, tables: CodeTables, task: int, samples: Samples, normalize: Normalize

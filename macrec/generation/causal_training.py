@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrec.data.split import Samples
+from macrec.data.split import Samples, training_places
 from macrec.data.windows import WindowBatches, Windows
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples
@@ -109,6 +109,12 @@ class CausalTraining:
             [[(source, name) in paths for name in module.targets] for source in sources], device=self.device
         )
         """`[V, M]` or, with a dense head, `[V, M + 1]`: the targets that are asked for under each view."""
+        self.among: Tensor | None = None
+        """`[N]`: the items that compete in the loss of the dense head, where these are not all."""
+        if module.dense is not None and module.dense.seen_only:
+            seen = np.zeros(len(module.codes), bool)
+            seen[train.items[training_places(train)[0]]] = True
+            self.among = torch.from_numpy(seen).to(self.device)
         self.across = torch.zeros(len(names), len(names), dtype=torch.bool, device=self.device)
         """`[M, M]`: which modality's ID is asked for after an item of which one is read (columns)."""
         for task in tasks if recipe.item_weight else ():
@@ -167,14 +173,15 @@ class CausalTraining:
         wanted = torch.cat([written[:count], self.across.repeat_interleave(len(chosen), 1)], 1)
         every = module.losses(*asked_of, self.tries, recipe.softmax, wanted)
         per_id, of_items = every[:, : len(states)], every[:, len(states) :].view(count, count, -1)
-        loss = (per_id * written[:count]).sum(0).div(written[:count].sum(0)).mean()
+        # Where a dense head learns alone, no ID is written and the sum is 0.
+        loss = (per_id * written[:count]).sum(0).div(written[:count].sum(0).clamp(min=1)).mean()
         terms = {
             name: per_id[number][written[number]].mean()
             for number, name in enumerate(module.modalities)
             if written[number].any()
         }
         if module.dense is not None and written[count].any():
-            terms[ITEM] = module.item_losses(states[written[count]], targets[written[count]]).mean()
+            terms[ITEM] = module.item_losses(states[written[count]], targets[written[count]], self.among).mean()
             loss = loss + recipe.dense_weight * terms[ITEM]
         if self.across.any() and len(chosen):
             terms["item tasks"] = of_items[self.across].mean()

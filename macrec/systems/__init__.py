@@ -4,6 +4,7 @@ from macrec.evaluation.system import ScoringSystem, System
 from macrec.systems.generative import Generative, GeneratorSettings
 from macrec.systems.item_knn import ItemKNN
 from macrec.systems.late_fusion import LateFusion
+from macrec.systems.liger import LIGER
 from macrec.systems.macrec import MACRec
 from macrec.systems.markov import Markov
 from macrec.systems.mql4grec import MQL4GRec
@@ -18,6 +19,7 @@ from macrec.systems.tiger import TIGER
 from macrec.systems.transition_graph import TransitionGraph
 
 __all__ = [
+    "LIGER",
     "PROFILES",
     "TIGER",
     "Context",

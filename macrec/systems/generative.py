@@ -30,6 +30,7 @@ from macrec.generation.fusion_weights import WEIGHING_USERS, tuned_weights
 from macrec.generation.states import StateSnapshots, item_states
 from macrec.generation.tasks import CodeTask, code_tasks
 from macrec.generation.training import GeneratorRecipe
+from macrec.models.dense_head import CosineConfig
 from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.ids import Ids
@@ -66,18 +67,18 @@ class GeneratorSettings:
         With `joint`, and on a backbone where that costs nothing, all modalities are also read at once.
         """
         backbone = self.backbone
-        dense = backbone.dense and getattr(self.config, "dense", False)
+        dense = backbone.dense and bool(getattr(self.config, "dense", False))
         return code_tasks(modalities, sequences, items, backbone.prompt, joint and backbone.joint, dense)
 
     def with_seed(self, seed: int) -> GeneratorSettings:
         """The same from another random start."""
         return replace(self, recipe=replace(self.recipe, seed=seed))
 
-    def with_dense_head(self) -> GeneratorSettings:
+    def with_dense_head(self, head: bool | CosineConfig = True) -> GeneratorSettings:
         """The same with a head that ranks the items themselves. Raises ValueError where the backbone has none."""
         if not self.backbone.dense:
             raise ValueError(f"the backbone {self.backbone.name} has no dense head")
-        return replace(self, config=replace(cast(Any, self.config), dense=True))
+        return replace(self, config=replace(cast(Any, self.config), dense=head))
 
     def without_implicit(self) -> GeneratorSettings:
         """The same without implicit alignment."""
@@ -88,8 +89,11 @@ class Generative:
     """A generative recommender: `ids`, the `tasks` its generator learns, and the settings of that generator.
 
     A `System`. What it learns lies in `folder`, one folder per training, and is found again. `embeddings`: the contents
-    that the generator reads beside the codes, where its settings say so.
+    that the generator reads beside the codes, where its settings say so. `measured_paths`: the tasks, by name, that are
+    decoded to measure it while it learns (empty: the usual ones).
     """
+
+    measured_paths: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -124,7 +128,7 @@ class Generative:
         training = self.new_training(data, split)
         asked = self._asked(split)
         # Measured in one way however it will be asked, so that another way of asking finds the same training.
-        usual = DecodingOptions(max_history=settings.decoding.max_history)
+        usual = DecodingOptions(paths=self.measured_paths, max_history=settings.decoding.max_history)
         if len(asked):
             usual_decoder = PathDecoder(training.module, training.tables, usual)
             training.measure_with = partial(_measured, training, usual_decoder, asked)

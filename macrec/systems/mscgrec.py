@@ -108,5 +108,5 @@ SYSTEM = Entry(
     needs=(A_MODALITY,),
     terms=TERMS,
     there=there,
-    place=6,
+    place=7,
 )

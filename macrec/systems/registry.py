@@ -99,8 +99,13 @@ TWO_MODALITIES = Need(
 
 DENSE_HEAD = Need(
     "a backbone that can have a dense head",
-    lambda data, modalities: False,  # the settings say so, in `Entry.unmet`
+    lambda data, modalities: False,  # the settings say so, in `Entry.unmet_in`
     'choose backbone="causal"',
+)
+CONTENTS = Need(
+    "contents of the items",
+    lambda data, modalities: False,  # the context says so, in `Entry.unmet_in`
+    "choose content=64, and let semantic IDs be learned in place of those from files",
 )
 
 
@@ -112,10 +117,11 @@ class Entry:
     the terms named; several where there is one per modality, named "NAME (MODALITY)". `terms`: what can be left out,
     each with what it is; an ablation trains the system without each of them. `of_ids`: those terms that are about how
     IDs are learned, and are not there where IDs are given; `there` says of a term whether a context has it at all.
-    `otherwise`: the entry that replaces this one where its
-    needs are not met. `dense`: whether its generator has a dense head, which not every backbone can have. `place`
-    orders the entries of a family in tables; `color`: its color in figures (green, purple, orange, sky, yellow, grey
-    or black; empty: one that is left).
+    `otherwise`: the entry that replaces this one where its needs are not met. `least`: the terms that an ablation also
+    leaves out together, where these are not all. `dense`: whether its generator has a dense head, which not every
+    backbone can have; `contents`: whether it needs the contents of items, which are not there where all IDs are given.
+    `place` orders the entries of a family in tables; `color`: its color in figures (green, purple, orange, sky, yellow,
+    grey or black; empty: one that is left).
 
     Raises ValueError for an unknown family.
     """
@@ -130,7 +136,9 @@ class Entry:
     of_ids: tuple[str, ...] = ()
     there: Callable[[Context, str], bool] = lambda context, term: True
     otherwise: str = ""
+    least: tuple[str, ...] = ()
     dense: bool = False
+    contents: bool = False
     place: int = 100
     color: str = ""
 
@@ -143,15 +151,22 @@ class Entry:
         """Whether it only counts: not trained, without a seed."""
         return self.family == "counting"
 
-    def unmet(self, data: Dataset, modalities: Collection[str], settings: Settings | None = None) -> Need | None:
-        """The first need that is not met: by a dataset with these modalities, or by `settings`."""
-        if self.dense and settings is not None and not settings.generator.backbone.dense:
-            return DENSE_HEAD
+    def unmet(self, data: Dataset, modalities: Collection[str]) -> Need | None:
+        """The first need that a dataset with these modalities does not meet."""
         return next((need for need in self.needs if not need.met(data, modalities)), None)
+
+    def unmet_in(self, context: Context) -> Need | None:
+        """The first need that is not met: by the dataset and its modalities, by the settings, or by what is given."""
+        generator = context.settings.generator
+        if need := self.unmet(context.data, context.modalities):
+            return need
+        if self.dense and not generator.backbone.dense:
+            return DENSE_HEAD
+        return CONTENTS if self.contents and not (generator.content and context.embeddings) else None
 
     def systems(self, context: Context, without: tuple[str, ...] = ()) -> dict[str, System]:
         """Name → untrained system. Raises NotApplicable where a need is not met, DataError for an unknown term."""
-        if need := self.unmet(context.data, context.modalities, context.settings):
+        if need := self.unmet_in(context):
             there = f"the modalities are {', '.join(context.modalities) or 'none'}"
             raise NotApplicable(f"{self.name} needs {need.name} ({there})", file=context.data.name, fix=need.fix)
         for term in without:
@@ -167,13 +182,14 @@ class Entry:
         return tuple(term for term in here if not (context.given and term in self.of_ids))
 
     def ablations(self, context: Context, only: Collection[str] = ()) -> dict[str, System]:
-        """The system without each of its terms (default: of all), and without all of them where there are several.
+        """The system without each of its terms (default: of all), and without all of them, or `least`, where there are
+        several.
 
         An entry of `only` may name several terms, "one+two", which are then left out together.
         """
         terms = self.terms_in(context)
         chosen = [tuple(dict.fromkeys(term.strip() for term in together.split("+"))) for together in only or terms]
-        without = [*chosen, *([terms] if not only and len(terms) > 1 else [])]
+        without = [*chosen, *([self.least or terms] if not only and len(terms) > 1 else [])]
         return dict(chain.from_iterable(self.systems(context, left_out).items() for left_out in without))
 
 
@@ -248,11 +264,7 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
     of your own ("FILE.py"). Raises DataError for an unknown name, NotApplicable for one whose needs are not met.
     """
     if not names.strip():
-        met = [
-            entry
-            for entry in entries().values()
-            if entry.unmet(context.data, context.modalities, context.settings) is None
-        ]
+        met = [entry for entry in entries().values() if entry.unmet_in(context) is None]
         return dict(chain.from_iterable(entry.systems(context).items() for entry in met))
     chosen: set[str] = set()
     made: dict[str, System] = {}
@@ -276,7 +288,7 @@ def fitting_entry(name: str, context: Context) -> Entry:
     Raises DataError for an unknown name, NotApplicable where nothing fits.
     """
     entry = entry_of(name)
-    while need := entry.unmet(context.data, context.modalities, context.settings):
+    while need := entry.unmet_in(context):
         if not entry.otherwise:
             raise NotApplicable(f"{entry.name} needs {need.name}", file=context.data.name, fix=need.fix)
         say_left_out(entry.name, f"it needs {need.name}; {entry.otherwise} replaces it")

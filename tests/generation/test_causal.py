@@ -15,6 +15,7 @@ from macrec.generation.exact import leaf_scores
 from macrec.generation.tasks import ITEM, CodeTask, code_tasks
 from macrec.generation.trie import CodeTrie
 from macrec.models.causal import CausalConfig
+from macrec.models.dense_head import CosineConfig
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import drain, generator_for, train
 
@@ -99,6 +100,79 @@ def test_the_dense_head_adds_codewords_and_contents_of_every_item():
         torch.testing.assert_close(logits[:, item], expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="no dense head"):
         model().item_logits(states)
+
+
+def test_the_cosine_head_ranks_by_what_is_read_of_contents():
+    made, items = model(content=True, dense=CosineConfig(0.5)), torch.arange(ITEMS)
+    states = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    vectors = made.get_buffer("content_text") @ made.projections["text"]
+    expected = torch.nn.functional.cosine_similarity(states[:, None], vectors, dim=2) / 0.5
+    torch.testing.assert_close(made.item_logits(states), expected, rtol=1e-4, atol=1e-4)
+    # The vector that ranks an item is also what is read of it beside its codes, unless only codes are read.
+    codes = torch.stack([made.words(items, made.slots(number)) for number in range(2)]).sum(0) + made.input_bias
+    torch.testing.assert_close(made.inputs(items), codes + vectors)
+    unread = model(content=True, dense=CosineConfig(0.5, read=False))
+    torch.testing.assert_close(unread.inputs(items), codes)
+    assert torch.equal(unread.item_logits(states), made.item_logits(states))
+    with pytest.raises(ValueError, match="by contents needs some"):
+        model(dense=CosineConfig())
+
+
+def test_known_cosines_give_known_losses():
+    """The state (3, 4) and the items (1, 0), (0, 1) and (4, 3): cosines .6, .8 and .96."""
+    codes = {"text": SemanticIds.from_codes(np.arange(3)[:, None], ("text_a",), (3,))}
+    contents = {"text": torch.tensor([[1.0, 0.0], [0.0, 1.0], [4.0, 3.0]])}
+    config = CausalGeneratorConfig(CausalConfig(width=2, heads=1), head_units=2, dense=CosineConfig())
+    made = CausalGenerator(codes, contents, config)
+    with torch.no_grad():
+        made.projections["text"].copy_(torch.eye(2))
+    state, item = torch.tensor([[3.0, 4.0]]), torch.tensor([1])
+    torch.testing.assert_close(made.item_logits(state) * 0.07, torch.tensor([[0.6, 0.8, 0.96]]))
+    assert made.item_losses(state, item).item() == pytest.approx(2.387858, abs=1e-5)
+    among = torch.tensor([True, True, False])
+    assert made.item_losses(state, item, among).item() == pytest.approx(0.055844, abs=1e-6)
+
+
+def liger_training(recipe=RECIPE, dense=CosineConfig(), tasks=("text", ITEM)):  # noqa: B008 - it is frozen
+    """A training of which the last items are never part, and which of the items these are."""
+    sequences = [(np.random.default_rng(user).integers(0, ITEMS - 5, 9)).tolist() for user in range(12)]
+    train = leave_one_out(Histories.from_lists(sequences)).train
+    ids, asked = {"text": tables()["text"]}, [CodeTask("text", target, "sequence") for target in tasks]
+    contents = {"text": torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(2))}
+    made = CausalGenerator(ids, contents, replace(SMALL, dense=dense))
+    cold = ~torch.isin(torch.arange(ITEMS), torch.from_numpy(train.items[train.target].astype(np.int64)))
+    cold &= ~torch.isin(torch.arange(ITEMS), torch.from_numpy(train.items[train.start].astype(np.int64)))
+    return CausalTraining(made, CodeTables(ids, asked), train, replace(recipe, lambda_implicit=0.0)), cold
+
+
+def test_items_without_training_events_are_not_learned_to_be_unlikely():
+    (one, cold), (other, _) = liger_training(), liger_training()
+    assert cold.sum() >= 5 and torch.equal(one.among, ~cold)
+    with torch.no_grad():
+        other.module.get_buffer("content_text")[cold] += 3.0
+    state = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    moved = (one.module.item_logits(state) != other.module.item_logits(state)).all(0)
+    assert torch.equal(moved, cold)
+    losses = [task.losses(0)[0] for task in (one, other)]
+    assert torch.equal(*losses)
+    for loss in losses:
+        loss.backward()
+    for name, parameter in one.module.named_parameters():
+        assert torch.equal(parameter.grad, dict(other.module.named_parameters())[name].grad), name
+
+
+def test_a_cosine_head_of_weight_0_leaves_the_generator_as_it_is():
+    (alone, _) = liger_training(dense=False, tasks=("text",))
+    (beside, _) = liger_training(replace(RECIPE, dense_weight=0.0))
+    assert list(alone.module.state_dict()) == list(beside.module.state_dict())
+    assert all(torch.equal(*pair) for pair in zip(alone.module.parameters(), beside.module.parameters(), strict=True))
+    assert torch.equal(alone.losses(0)[0], beside.losses(0)[0])
+
+
+def test_a_dense_head_can_learn_alone():
+    task, _ = liger_training(tasks=(ITEM,))
+    loss, terms = task.losses(0)
+    assert set(terms) == {ITEM} and torch.equal(loss, terms[ITEM])
 
 
 def test_vectors_of_items_are_read_where_all_modalities_are_and_ranked_by_the_dense_head():

@@ -171,7 +171,7 @@ MUTANTS = [
         "tests/generation/test_causal.py",
         ("part * read[:, number, None]", "part"),
         ("own * read.all(1)[:, None]", "own"),
-        ("table + self.item_vectors)", "table)"),
+        ("else table + self.item_vectors", "else table"),
         ("word if prefix is None else prefix + word", "word"),
         ("~trie.allowed(level, nodes[level][rows])", "trie.allowed(level, nodes[level][rows])"),
         ("if asked is None else asked[number]", "if asked is None else asked[0]"),
@@ -204,6 +204,14 @@ MUTANTS = [
         "tests/generation/test_causal.py",
         (".T + self.bias", ".T"),
         ("table + self.get_buffer", "table - self.get_buffer"),
+        ("seen_only: ClassVar[bool] = True", "seen_only: ClassVar[bool] = False"),
+        ("normalize(states, dim=1)", "states"),
+    ),
+    *mutants(
+        "macrec/systems/liger.py",
+        "tests/systems/test_liger.py",
+        ("candidates |= learned(self._cold, self.name)", "candidates |= ~learned(self._cold, self.name)"),
+        ("samples.padded() if mask_seen else None", "None"),
     ),
     # --- training -----------------------------------------------------------------------------------------------------
     *mutants(

@@ -233,7 +233,7 @@ def test_08_names_every_system_and_the_oracle(run):
     found = run.metrics()["08_evaluation"]
     marks = ["oracle", "text-only oracle", "image-only oracle"]
     learned = ["SASRec", "TIGER (text)", "TIGER (image)", "TIGERs fused late", "MQL4GRec", "MACRec"]
-    learned += ["MACRec with dense head", "MSCGRec"]
+    learned += ["MACRec with dense head", "LIGER", "MSCGRec"]
     assert list(found["systems"]) == [*SIMPLE, *learned, *marks]
     for metrics in found["systems"].values():
         assert set(metrics) == {*METRICS, *masked(METRICS)}
