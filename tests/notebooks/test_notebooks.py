@@ -251,16 +251,17 @@ def test_08_names_every_system_and_the_oracle(run):
         paired = {name for name, users in group["differ"].items() if users >= FEWEST}
         assert counting in SIMPLE and set(group["differences"]) == paired
     assert found["ablation_differences"] == {"unmasked": {}, "masked": {}}
-    # What notebooks 06 and 07 have trained is not trained again: two TIGERs, MQL4GRec, two MACRecs, and the tour's.
+    # What notebooks 06 and 07 have trained is not trained again: two TIGERs, MQL4GRec, two MACRecs, LIGER, MSCGRec, and
+    # the tour's.
     trained = {row["system"]: row["seconds"] for row in found["rows"] if "seconds" in row}
-    assert len(trainings(run, "generators")) == 6 and trained["MACRec"] > 0
+    assert len(trainings(run, "generators")) == 8 and trained["MACRec"] > 0
 
 
 @pytest.mark.notebook
 def test_08_is_complete_for_a_catalog_without_pictures(texts, tmp_path):
     parameters = {"profile": "smoke", "codewords": 8, "dataset": str(texts), "sample_users": 200, "mask_seen": True}
     found = run_notebooks(find_notebooks(["08"]), tmp_path, parameters, progress=False).metrics()["08_evaluation"]
-    assert list(found["systems"]) == [*SIMPLE, "SASRec", "TIGER (text)"]
+    assert list(found["systems"]) == [*SIMPLE, "SASRec", "TIGER (text)", "LIGER", "MSCGRec"]
 
 
 @pytest.fixture(scope="module")
