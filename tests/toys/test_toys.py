@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_paths_of_toys_are_meant_from_where_the_command_is_typed(triples, monkey
     assert locate("dataset", f"triples.py:{triples}") == f"{HERE / 'triples.py'}:{triples}"
     with pytest.raises(DataError, match=r'field "text_encoder": there is no such file'):
         locate("text_encoder", "gone.py")
+
+
+def test_a_file_changed_within_a_second_to_one_as_long_is_run_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "mine.py"
+    for number in (1, 2):
+        file.write_text(f"ENCODER = {number}")
+        os.utime(file, ns=(10**18 + number, 10**18 + number))
+        assert of_file(file, "ENCODER") == number
 
 
 def test_a_file_that_is_no_toy_is_named(tmp_path):
