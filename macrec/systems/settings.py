@@ -166,9 +166,8 @@ class Parameters:
     profile. Raises DataError for an unknown name and for a number that cannot be used. `backbone`: see
     `macrec.generation.backbones`; a causal one reads `content` principal components of each modality beside the codes
     (0: codes alone), and with `item_vectors` a vector per item that is learned from events. `collaborative`: whether
-    what people do is a further modality
-    (`macrec.encoders.collaborative`). `decode` and `teacher`: of MSCGRec, the modality whose IDs it writes and where
-    its collaborative vectors are from (`macrec.systems.collaborative_ids`).
+    what people do is a further modality (`macrec.encoders.collaborative`). `decode` and `teacher`: of MSCGRec, the
+    modality whose IDs it writes and where its collaborative vectors are from (`macrec.systems.collaborative_ids`).
     """
 
     profile: str = "demo"

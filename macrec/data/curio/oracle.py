@@ -75,9 +75,7 @@ class Oracle:
             cells = world.cell[items[:, -1]]
             cold = (posterior / self.last_norm[:, cells].T) @ self.last_law.weight
             cold *= world.complement[cells][:, world.cell]
-            share = np.where(np.ones(len(items), bool) if last is None else last, world.settings.cold_last, 0.0)[
-                :, None
-            ]
+            share = world.settings.cold_last * (1.0 if last is None else last[:, None])
             predictive = (1 - share) * predictive + share * cold
         return predictive
 
