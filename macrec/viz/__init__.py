@@ -15,6 +15,7 @@ from macrec.viz.figures.data import card_figure, ceiling_figure
 from macrec.viz.figures.differences import differences_figure
 from macrec.viz.figures.embeddings import agreement_figure, modality_map, purity_figure
 from macrec.viz.figures.groups import groups_figure
+from macrec.viz.figures.next_code import next_code_figure
 from macrec.viz.figures.results import results_figure, results_table
 from macrec.viz.figures.training import training_figure
 from macrec.viz.linked.explorers import ItemExplorer, LinkedItems, explore
@@ -71,6 +72,7 @@ __all__ = [
     "nearest_code_centroids",
     "nearest_codewords",
     "neighbor_strips",
+    "next_code_figure",
     "personas",
     "picture_grid",
     "positives_figure",

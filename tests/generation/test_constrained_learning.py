@@ -10,6 +10,7 @@ from macrec.data import Histories, leave_one_out
 from macrec.generation.batches import CodeTables, TokenBatch
 from macrec.generation.beam import beam_search
 from macrec.generation.causal import CausalGenerator, CausalGeneratorConfig
+from macrec.generation.next_code import branching
 from macrec.generation.t5 import T5Generator
 from macrec.generation.tasks import CodeTask
 from macrec.generation.training import GeneratorRecipe, GeneratorTraining
@@ -142,3 +143,8 @@ def test_the_trie_of_counted_items_and_its_losses_at_zero_logits():  # T3
     np.testing.assert_allclose(constrained, expected, atol=2e-6)
     assert float((-constrained).exp().sum()) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(losses_of_causal(zeros, "level", ids), np.full(7, 3 * math.log(4) + math.log(3)))
+    found = branching(trie)
+    assert found.nats == pytest.approx(np.mean(expected), abs=1e-6)
+    assert found.level_nats == pytest.approx(5.257495, abs=1e-6)
+    # Steps with one child: the last of the third and fourth item, and after 0 2, after 3 and after 3 1.
+    assert found.forced == pytest.approx((0 + 0 + 1 + 2 + 2 + 2 + 2) / 28)

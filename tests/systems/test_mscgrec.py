@@ -11,8 +11,10 @@ import torch
 from macrec.data import load_dataset
 from macrec.data.split import item_counts
 from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
-from macrec.errors import DataError
+from macrec.errors import DataError, NotApplicable
 from macrec.experiments import encode_modalities
+from macrec.experiments.modality_subsets import modality_subsets
+from macrec.generation.next_code import next_codes
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import Context, Parameters
 from macrec.systems.collaborative_ids import CollaborativeIds
@@ -194,3 +196,52 @@ def test_states_of_items_can_be_looked_at(opened, data):
         states = fitted(opened(backbone)).states()["after"]
         assert set(states) == set(NAMES) and len(states["text"]) == data.num_items
         assert torch.isfinite(torch.from_numpy(states["image"])).all()
+
+
+def test_a_trained_generator_reads_some_modalities_only(opened, split):
+    context = opened()
+    system = fitted(context)
+    subsets = modality_subsets(system)
+    assert len(subsets) == 7 and list(subsets)[-1] == "text + image + collaborative"
+    few = split.test.take(np.arange(20))
+    whole = system.recommend(few, 10)
+    np.testing.assert_array_equal(subsets["text + image + collaborative"].recommend(few, 10).items, whole.items)
+    by_text = subsets["text"].recommend(few, 10)
+    assert (by_text.items != whole.items).any()
+    # What is not read cannot matter: neither the codes of pictures nor what they show.
+    model = system.decoder.model
+    text_levels = system.decoder.tables.ids["text"].num_levels
+    model.codes[:, text_levels : text_levels + system.decoder.tables.ids["image"].num_levels] = 0
+    model.content_image.zero_()
+    np.testing.assert_array_equal(by_text.scores, subsets["text"].recommend(few, 10).scores)
+    assert (subsets["image"].recommend(few, 10).scores != whole.scores).any()
+
+
+def test_an_encoder_decoder_does_not_read_some_modalities_only(opened):
+    with pytest.raises(NotApplicable, match=r"the backbone t5 cannot leave out modalities.*backbone=causal"):
+        modality_subsets(fitted(opened("t5")))
+
+
+@on_both
+def test_the_next_codes_of_a_target_are_those_of_its_score(opened, split, backbone):
+    decoder = fitted(opened(backbone)).decoder
+    one = split.test.take(np.array([3]))
+    steps = next_codes(decoder, one)
+    codes = decoder.tables.ids[COLLABORATIVE].codes
+    target = int(one.targets[0])
+    assert [step.code for step in steps] == codes[target].tolist()
+    score = np.prod([step.children[step.code] for step in steps])
+    name = decoder.tables.tasks[0].name
+    assert score == pytest.approx(np.exp(decoder.exact_scores(one, name)[0, target].astype(np.float64)), rel=1e-4)
+    for depth, step in enumerate(steps):
+        below = (codes[:, :depth] == codes[target, :depth]).all(1)
+        assert sorted(np.flatnonzero(step.exists)) == sorted(set(codes[below, depth].tolist()))
+        assert step.level.sum() == pytest.approx(1) and step.children.sum() == pytest.approx(1)
+        # Among the codes that can follow all are as probable as before, in proportion.
+        kept = step.level[step.exists]
+        np.testing.assert_allclose(step.children[step.exists], kept / (1 - step.lost), rtol=1e-6)
+        items = step.item[step.exists]
+        assert (codes[items, depth] == np.flatnonzero(step.exists)).all() and below[items].all()
+        assert (step.item[~step.exists] == -1).all()
+    with pytest.raises(ValueError, match="one history"):
+        next_codes(decoder, split.test.take(np.arange(2)))
