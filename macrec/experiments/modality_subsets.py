@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 
 from macrec.data.dataset import Dataset
@@ -17,19 +17,11 @@ from macrec.systems import Generative
 from macrec.training import Event
 
 
-class ReadsOnly:
-    """A trained generator as a `System` that reads histories in the modalities `read`, and is not trained again.
+class Decoded:
+    """What a decoder of a trained generator recommends, as a `System` that is not trained again."""
 
-    What it writes stays: the ID that its first task writes.
-    """
-
-    def __init__(self, system: Generative, read: Sequence[str]) -> None:
-        decoder, task = system.decoder, system.tasks[0]
-        self.name = " + ".join(read)
-        tables = CodeTables(
-            decoder.tables.ids, [CodeTask("+".join(read), task.target, "sequence")], decoder.tables.device
-        )
-        self.decoder = PathDecoder(decoder.model, tables, system.settings.decoding)
+    def __init__(self, name: str, decoder: PathDecoder) -> None:
+        self.name, self.decoder = name, decoder
 
     def fit(self, data: Dataset, split: Split) -> Iterator[Event]:
         """Nothing."""
@@ -40,15 +32,21 @@ class ReadsOnly:
         return self.decoder.recommend(samples, k, mask_seen)
 
 
-def modality_subsets(system: Generative) -> dict[str, ReadsOnly]:
+def modality_subsets(system: Generative) -> dict[str, Decoded]:
     """The trained `system` reading each subset of the modalities that it has learned to read, the largest last.
 
-    Raises NotApplicable for an encoder-decoder, whose positions of an item's codes are those of all its modalities.
+    What it writes stays: the ID that its first task writes. Raises NotApplicable for an encoder-decoder, whose
+    positions of an item's codes are those of all its modalities.
     """
-    if not isinstance(system.decoder.model, CausalGenerator):
+    decoder, task = system.decoder, system.tasks[0]
+    if not isinstance(decoder.model, CausalGenerator):
         what = f"the backbone {system.settings.backbone.name} cannot leave out modalities after its training"
         raise NotApplicable(what, field="backbone", fix="choose backbone=causal")
-    modalities = system.tasks[0].sources
-    subsets = [part for size in range(1, len(modalities) + 1) for part in combinations(modalities, size)]
-    made = [ReadsOnly(system, part) for part in subsets]
-    return {one.name: one for one in made}
+    made = {}
+    for size in range(1, len(task.sources) + 1):
+        for read in combinations(task.sources, size):
+            reading = [CodeTask("+".join(read), task.target, "sequence")]
+            tables = CodeTables(decoder.tables.ids, reading, decoder.tables.device)
+            name = " + ".join(read)
+            made[name] = Decoded(name, PathDecoder(decoder.model, tables, system.settings.decoding))
+    return made

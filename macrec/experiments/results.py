@@ -57,7 +57,7 @@ class Results:
     the first seed by name, and their `evaluations` under the protocol `mask_seen`, which figures show; `samples`:
     the users ("test" or "validation" ones, says `asked`), and `groups` they belong to; `stopped` by an interrupt;
     `against`: the system that the others are compared with (empty: the last); `given_ids`: the modalities whose
-    semantic IDs come from files.
+    semantic IDs come from files; `marks`: oracle → ranks `[U]`.
     """
 
     samples: Samples
@@ -72,6 +72,7 @@ class Results:
     asked: str = "test"
     against: str = ""
     given_ids: tuple[str, ...] = ()
+    marks: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def add(self, seed: int, system: System, evaluations: Sequence[Evaluation], **training: Any) -> None:
         """Note what `system` from `seed` reached under both `PROTOCOLS`, and what its `training` took."""
@@ -89,6 +90,7 @@ class Results:
 
     def add_mark(self, name: str, ranks: NDArray[np.int64]) -> None:
         """Note the ranks of an oracle, the same under both protocols: the built-in catalog repeats no item."""
+        self.marks[name] = ranks
         metrics = ranking_metrics(ranks) | cold_metrics(ranks, self.groups.get("cold"))
         masked = {f"{metric}{MASKED}": value for metric, value in metrics.items()}
         self.rows.append({"system": name, "seed": self.seeds[0], **metrics, **masked})

@@ -23,20 +23,22 @@ def save_ranks(file: Path, *parts: Results) -> None:
 
     Columns: `system`, `seed`, `masked` (whether items of the history were no candidates), `user` (its number in the
     dataset), `rank` of its target (1 is best, 0 where it was not ranked), and one boolean column per group of users.
-    A system that is in several parts is written once.
+    A system that is in several parts is written once. An oracle is a system, the same under both protocols.
     """
     tables, known = [], set[str]()
     for results in parts:
         groups = {f"group {name}": mask for name, mask in results.groups.items()}
+        oracles = {name: {results.seeds[0]: ranks} for name, ranks in results.marks.items()}
         for masked, of_protocol in results.ranks.items():
-            for system in [name for name in of_protocol if name not in known]:
-                for seed, ranks in of_protocol[system].items():
+            ranked = {**of_protocol, **oracles}
+            for system in [name for name in ranked if name not in known]:
+                for seed, ranks in ranked[system].items():
                     about = {"system": system, "seed": seed, "masked": masked}
                     of_users = {"user": results.samples.user, "rank": ranks, **groups}
                     tables.append(
                         pl.DataFrame(of_users).select(*(pl.lit(v).alias(k) for k, v in about.items()), pl.all())
                     )
-        known |= {name for of_protocol in results.ranks.values() for name in of_protocol}
+        known |= {name for of_protocol in results.ranks.values() for name in of_protocol} | oracles.keys()
     if tables:
         with replacing(file) as temporary:
             pl.concat(tables).with_columns(pl.col("user", "rank", "seed").cast(pl.Int32)).write_parquet(temporary)

@@ -41,6 +41,9 @@ def results_of(names, seed=0):
 
 def test_the_file_gives_back_what_was_measured(tmp_path):
     whole, ablated = results_of(["a", "b"]), results_of(["a", "b w/o c"], seed=1)
+    oracle = np.arange(USERS) % 7
+    for part in (whole, ablated):
+        part.add_mark("oracle", oracle)
     save_ranks(tmp_path / "ranks.parquet", whole, ablated)
     saved = SavedRanks.load(tmp_path / "ranks.parquet")
     cold = whole.groups["cold"]
@@ -54,6 +57,8 @@ def test_the_file_gives_back_what_was_measured(tmp_path):
         assert saved.difference("b", "a", "HR@10", masked, "cold") == of_cold
     assert saved.mean("a") == pytest.approx(np.mean([row["NDCG@10"] for row in whole.rows if row["system"] == "a"]))
     assert saved.of("b w/o c").shape == (2, USERS)
+    np.testing.assert_array_equal(saved.of("oracle", masked=True), [oracle])  # it has no seed
+    assert saved.difference("a", "oracle").difference == pytest.approx(saved.mean("a") - saved.mean("oracle"))
 
 
 def test_what_is_not_there_is_named(tmp_path):
