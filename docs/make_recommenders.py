@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from page import interval, markdown, verdict
+from page import interval, markdown, recorded_in, verdict
 
 from macrec.experiments.results import METRICS, masked
 from macrec.viz.efforts import effort_table
@@ -180,13 +180,6 @@ def replace_ablation(study: dict[str, Any], folder: Path) -> None:
         "about": about, "commit": commit, "reference": recorded["reference"],
         "rows": recorded["ablation"], "differences": recorded["ablation_differences"],
     }  # fmt: skip
-
-
-def recorded_in(folder: Path) -> tuple[dict[str, Any], str]:
-    """What notebook 08 recorded in a run, and the commit that it ran at."""
-    run = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return run["08_evaluation"], made["environment"].get("commit", "")[:7] or "an unknown commit"
 
 
 def replace_rows(study: dict[str, Any], folder: Path) -> None:

@@ -86,6 +86,8 @@ GROUPS = {
     "ablation_differences": "ablation",
     "lead": "between the best two",
     "against": "the other system",
+    "subsets": "reading these modalities only",
+    "new_items": "steps of LIGER",
 }
 """First parts that say where in a notebook it was measured."""
 

@@ -12,20 +12,23 @@ from macrec.evaluation.system import System
 from macrec.experiments.modality_subsets import Decoded
 from macrec.experiments.results import Results
 from macrec.systems.liger import LIGER
-from macrec.systems.registry import Context, entry_of
+from macrec.systems.registry import Context
 
-BEAM = "beam of IDs"
+BEAM, RANKED = "beam of IDs", "beam, ranked by the dense head"
+"""What the steps before LIGER's answer are called."""
 
 
 def steps_of_liger(system: System, context: Context) -> dict[str, System]:
     """What a trained LIGER recommends after each step, from one training: the beam of IDs by itself, the same items in
     the order of the dense head, and LIGER, whose candidates are also the items without training events.
 
-    Raises DataError for another system.
+    The checkpoint of `system` is read for the second. Raises DataError for another system.
     """
     if not isinstance(system, LIGER) or system.name != "LIGER":
         raise DataError(f"{system.name} is not LIGER with all its terms", field="system", fix="give LIGER")
-    return {BEAM: Decoded(BEAM, system.decoder), **entry_of("LIGER").systems(context, ("union",)), "LIGER": system}
+    ranked = LIGER(context, without=("union",))
+    ranked.name = RANKED
+    return {BEAM: Decoded(BEAM, system.decoder), RANKED: ranked, "LIGER": system}
 
 
 def new_item_examples(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from macrec.errors import DataError
 from macrec.evaluation.metrics import ranking_metrics
-from macrec.evaluation.significance import Comparison, paired_bootstrap
 from macrec.experiments.results import Results
 from macrec.files import replacing
 
@@ -66,8 +65,9 @@ class SavedRanks:
     def of(self, system: str, masked: bool = False, group: str = "") -> NDArray[np.int64]:
         """The ranks `[R, U]` of R seeds under one protocol, of the users of a group (default: of all).
 
-        Raises DataError for a system or a group that there is none of.
+        "not GROUP" are the others. Raises DataError for a system or a group that there is none of.
         """
+        others, group = group.startswith("not "), group.removeprefix("not ")
         column = f"group {group}"
         if group and column not in self.table.columns:
             known = ", ".join(name.removeprefix("group ") for name in self.table.columns if name.startswith("group "))
@@ -76,17 +76,17 @@ class SavedRanks:
         if mine.is_empty():
             known = ", ".join(self.table["system"].unique(maintain_order=True))
             raise DataError(f'there is no system "{system}"', file=self.file, fix=f"choose one of {known}")
-        mine = mine.filter(pl.col(column)) if group else mine
+        mine = mine.filter(pl.col(column) != others) if group else mine
         seeds = mine.partition_by("seed", maintain_order=True)
         return np.stack([part["rank"].to_numpy().astype(np.int64) for part in seeds])
 
-    def difference(
-        self, system: str, against: str, metric: str = "NDCG@10", masked: bool = False, group: str = ""
-    ) -> Comparison:
-        """By how much `system` exceeds `against` for the same users, over all seeds (`paired_bootstrap`)."""
-        return paired_bootstrap(self.of(system, masked, group), self.of(against, masked, group), metric)
+    @property
+    def users(self) -> int:
+        """How many users, or samples where a published split has several of one."""
+        system, _, masked = self.table.row(0)[:3]
+        return len(self.of(system, masked)[0])
 
-    def mean(self, system: str, metric: str = "NDCG@10", masked: bool = False, group: str = "") -> float:
-        """A metric of a system, the mean over its seeds."""
+    def by_seed(self, system: str, metric: str = "NDCG@10", masked: bool = False, group: str = "") -> list[float]:
+        """A metric of a system, seed by seed."""
         k = int(metric.partition("@")[2])
-        return float(np.mean([ranking_metrics(ranks, (k,))[metric] for ranks in self.of(system, masked, group)]))
+        return [ranking_metrics(ranks, (k,))[metric] for ranks in self.of(system, masked, group)]

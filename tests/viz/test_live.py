@@ -248,6 +248,17 @@ def test_a_training_that_went_back_to_a_checkpoint_is_drawn_once():
         np.testing.assert_array_equal(again.measured[name].arrays(), series.arrays())
 
 
+def test_a_training_after_another_has_the_board_for_itself():
+    counts = np.array([1, 2])
+    first = [
+        Event(step, 2, step, {"loss": 1, "a/text": 1}, {"conflict_rate/text": 0.1}, {"text": (counts,)})
+        for step in (1, 2)
+    ]
+    second = Event(1, 2, 1, {"loss": 1, "a/image": 1}, {}, {})
+    both = Curves([*first, second])
+    assert both.losses.keys() == second.losses.keys() and not both.measured and not both.usage
+
+
 def test_values_that_cannot_be_drawn_do_not_stop_the_board():
     events = [
         Event(1, 3, 0, {"loss": 0.0, "a/text": float("nan")}, {"conflict_rate/text": 0.0}),

@@ -74,6 +74,10 @@ class Curves:
         if self.last is not None and event.step <= self.last.step:
             for series in (*self.losses.values(), *self.measured.values(), self.seconds):
                 series.forget(event.step)
+            # What nothing is left of belongs to a training before this one, such as that of other modalities.
+            self.losses = {name: series for name, series in self.losses.items() if len(series.arrays()[0])}
+            self.measured = {name: series for name, series in self.measured.items() if len(series.arrays()[0])}
+            self.usage = self.usage if self.losses else {}
         for name, value in event.losses.items():  # what each contributes to the sum
             self.losses.setdefault(name, Series()).add(event.step, float(value) * event.weights.get(name, 1.0))
         for name, value in event.measured.items():
