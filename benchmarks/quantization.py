@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import peak
 from macrec.published.conflicts import resolve_published
-from macrec.quantization.conflicts import pack, resolve_conflicts
+from macrec.quantization.conflicts import resolve_conflicts
 from macrec.quantization.nearest import chunks
 from macrec.quantization.residual_kmeans import ResidualKMeans
+from macrec.quantization.tuples import pack
 from macrec.tokenizers.contrastive import sample_positives, supervised_contrastive
 
 DIM, SIZES, ITERATIONS = 768, (256, 256, 256), 10

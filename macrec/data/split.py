@@ -200,6 +200,13 @@ def training_places(train: Samples) -> tuple[NDArray[np.int64], NDArray[np.int32
     return place, train.user[order[np.searchsorted(train.target[order], place)]]
 
 
+def seen_items(train: Samples, num_items: int) -> NDArray[np.bool_]:
+    """Which items `[N]` have an event in a sample of `train`. The others are cold, and nothing is fitted to them."""
+    seen = np.zeros(num_items, bool)
+    seen[train.items[training_places(train)[0]]] = True
+    return seen
+
+
 def item_counts(split: Split, num_items: int) -> NDArray[np.int64]:
     """Training events of every item, `[N]`: its popularity. An item with none is cold."""
     return np.bincount(training_events(split)[1], minlength=num_items)

@@ -40,7 +40,7 @@ def open_trained(out: str | Path = "") -> Opened:
     if not (folder / "artifacts").is_dir():
         raise untrained(folder)
     data, split, macrec = system_of(folder)
-    if not macrec.ids.known(data):
+    if not macrec.ids.known(data, split):
         raise untrained(folder)
     drain(macrec.learn_ids(data, split))
     if not macrec.checkpoint(data, split, macrec.ids.tables(data, split)).finished():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple, Self
@@ -45,6 +45,9 @@ class Embeddings:
     rows of the others are zero. `mean` and `std` `[d]` float32 are taken over the present rows; a dimension that does
     not vary has std 1. Build one with `from_values` or `from_npy`, which check the contents, or let an
     `EmbeddingStore` make it.
+
+    `seen` `[N]`: the items that may be learned from, where these are not all (`learned_from`). Whatever is fitted to
+    the vectors, from mean and deviation to codebooks, is fitted to these; the others are encoded with it afterwards.
     """
 
     modality: str
@@ -53,6 +56,7 @@ class Embeddings:
     present: NDArray[np.bool_]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    seen: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype not in (np.float16, np.float32):
@@ -63,6 +67,8 @@ class Embeddings:
             array = getattr(self, name)
             if array.shape != self.values.shape[1:] or array.dtype != np.float32:
                 raise TypeError(f"{name} must be [{self.dim}] float32, got {array.shape} {array.dtype}")
+        if self.seen is not None and (self.seen.shape != self.present.shape or self.seen.dtype != np.bool_):
+            raise TypeError(f"seen must be [{len(self.values)}] bool, got {self.seen.shape} {self.seen.dtype}")
 
     @classmethod
     def from_values(
@@ -118,6 +124,28 @@ class Embeddings:
     def dim(self) -> int:
         """d."""
         return int(self.values.shape[1])
+
+    @property
+    def learnable(self) -> NDArray[np.bool_]:
+        """Which rows `[N]` have a vector that may be learned from."""
+        return self.present if self.seen is None else self.present & self.seen
+
+    def learned_from(self, seen: NDArray[np.bool_]) -> Embeddings:
+        """The same vectors, of which only the items `seen` `[N]` are learned from, as those with training events are.
+
+        Mean and deviation are then those of the present ones among them; where all present rows are, they stay what
+        they are, and so does everything where all items are seen. The values are not touched: a trained encoder, and
+        the weights of words by which "tfidf" counts them, are given with the catalog and know all its texts.
+        """
+        if self.seen is not None:
+            seen = seen & self.seen
+        if seen.all():
+            return self
+        learnable = self.present & seen
+        if np.array_equal(learnable, self.learnable):
+            return replace(self, seen=seen)
+        mean, std = statistics(self.values, learnable)
+        return replace(self, mean=mean, std=std, seen=seen)
 
     def standardized(self, rows: ArrayLike | None = None) -> NDArray[np.float32]:
         """`(x - mean) / std` as float32 `[n, d]`, of `rows` `[n]` (default: all N); absent rows become 0, the mean."""

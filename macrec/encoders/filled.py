@@ -19,13 +19,13 @@ def filled(target: Embeddings, sources: Sequence[Embeddings], ridge: float = 10.
     """`target` with vectors for the rows that it lacks and that one of `sources` at least has.
 
     They are predicted by ridge regression from the standardized `sources` side by side, learned on the rows that
-    `target` has. What it has stays as it is, to the bit, and so do its mean and deviation. Raises ValueError for a
-    `ridge` that is not above 0.
+    `target` has. What it has stays as it is, to the bit, and so do its mean and deviation; what was predicted is not
+    learned from afterwards (`Embeddings.seen`). Raises ValueError for a `ridge` that is not above 0.
     """
     if ridge <= 0:
         raise ValueError(f"ridge must be above 0, got {ridge}")
     known = np.logical_or.reduce([np.zeros(len(target), bool), *(source.present for source in sources)])
-    learned, missing = np.flatnonzero(target.present & known), np.flatnonzero(~target.present & known)
+    learned, missing = np.flatnonzero(target.learnable & known), np.flatnonzero(~target.present & known)
     if not len(missing) or not len(learned):
         return target
     x, y = beside(sources, learned), target.standardized(learned).astype(np.float64)
@@ -34,7 +34,7 @@ def filled(target: Embeddings, sources: Sequence[Embeddings], ridge: float = 10.
     values, present = target.values.copy(), target.present.copy()
     values[missing] = ((beside(sources, missing) - mean_x) @ weights + mean_y) * target.std + target.mean
     present[missing] = True
-    return replace(target, encoder=f"{target.encoder}, filled", values=values, present=present)
+    return replace(target, encoder=f"{target.encoder}, filled", values=values, present=present, seen=target.learnable)
 
 
 def beside(sources: Sequence[Embeddings], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -128,21 +128,24 @@ class CodeTables:
 class TaskSamples:
     """The training samples of all tasks: every sequence task has the samples of the split, every item task all items.
 
+    `seen` `[N]`: of an item task only these items are samples, where they are not all.
+
     Sample number i belongs to the task whose range it falls in. `order` shuffles them so that batches hold sources of
     about one length, and `batch` turns numbers into tokens.
     """
 
-    def __init__(self, tables: CodeTables, train: Samples) -> None:
+    def __init__(self, tables: CodeTables, train: Samples, seen: NDArray[np.bool_] | None = None) -> None:
         self.tables = tables
         items = len(next(iter(tables.ids.values())))
         # One flat array of items: the events, then every item once, so that an item task is a history of one.
         flat = np.concatenate([train.items, np.arange(items, dtype=np.int32)])
         single = np.arange(len(train.items), len(flat), dtype=np.int64)
+        single = single if seen is None else single[seen]
         starts, lengths, targets, tasks = [], [], [], []
         for number, task in enumerate(tables.tasks):
             sequence = task.kind == "sequence"
             starts.append(train.start if sequence else single)
-            lengths.append(train.lengths if sequence else np.ones(items, np.int64))
+            lengths.append(train.lengths if sequence else np.ones(len(single), np.int64))
             targets.append(train.target if sequence else single)
             tasks.append(np.full(len(starts[-1]), number, np.int64))
         levels, prompts = tables.levels.cpu().numpy(), tables.prompt_length.cpu().numpy()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrec.data.split import Samples, training_places
+from macrec.data.split import Samples, seen_items
 from macrec.data.windows import WindowBatches, Windows
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples
@@ -76,7 +76,9 @@ class CausalTraining:
     The tasks of `tables` say what is read and written. A "sequence" task reads the histories in its source
     modalities and writes the ID of the next item, at every place, in its target; every window draws one of the
     sources per step and learns all targets of that source. An "item" task reads one item in one modality and writes
-    its ID in another. Raises NotApplicable where there is nothing to train on.
+    its ID in another. Items without training events teach nothing: they are none of the single items, and among the
+    "children" their codes do not compete; of the dense heads see `seen_only`. Raises NotApplicable where there is
+    nothing to train on.
     """
 
     def __init__(
@@ -90,7 +92,11 @@ class CausalTraining:
         if len(train) == 0:
             raise NotApplicable("there is nothing to train on", fix="give users with 4 events or more")
         self.module, self.tables, self.recipe, self.measure_with = module, tables, recipe, measure_with
+        seen = seen_items(train, len(module.codes))
+        self.seen = torch.from_numpy(np.flatnonzero(seen))
+        """The rows of the items with training events."""
         self.tries = [CodeTrie.of(ids, tables.device) for ids in tables.ids.values()]
+        self.seen_tries = [CodeTrie.of(ids, tables.device, seen) for ids in tables.ids.values()]
         tasks = tables.tasks
         self.device = module.codes.device
         self.train_samples = train
@@ -112,8 +118,6 @@ class CausalTraining:
         self.among: Tensor | None = None
         """`[N]`: the items that compete in the loss of the dense head, where these are not all."""
         if module.dense is not None and module.dense.seen_only:
-            seen = np.zeros(len(module.codes), bool)
-            seen[train.items[training_places(train)[0]]] = True
             self.among = torch.from_numpy(seen).to(self.device)
         self.across = torch.zeros(len(names), len(names), dtype=torch.bool, device=self.device)
         """`[M, M]`: which modality's ID is asked for after an item of which one is read (columns)."""
@@ -124,7 +128,8 @@ class CausalTraining:
     @cached_property
     def samples(self) -> TaskSamples:
         """The same samples task by task, for looking at them; the training reads windows."""
-        return TaskSamples(self.tables, self.train_samples.newest(self.recipe.max_history))
+        seen = np.isin(np.arange(len(self.module.codes)), self.seen)
+        return TaskSamples(self.tables, self.train_samples.newest(self.recipe.max_history), seen)
 
     def plan(self, reports: int = 200, measurements: int = 0) -> Plan:
         """The plan of this training, with about so many events and measurements (0: one per epoch)."""
@@ -165,13 +170,13 @@ class CausalTraining:
         chosen, alone = targets[:0], states[:0].expand(count, 0, -1)
         if count > 1 and (self.across.any() or recipe.lambda_implicit):
             random = generator_for(recipe.seed, ITEMS, step)
-            chosen = torch.randperm(len(module.codes), generator=random)[: recipe.items].to(self.device)
+            chosen = self.seen[torch.randperm(len(self.seen), generator=random)[: recipe.items]].to(self.device)
             alone = module.alone(chosen, range(count))
         # The heads are asked once, for the places of the histories and for the single items.
         asked_of = torch.cat([states, alone.flatten(0, 1)]), torch.cat([targets, chosen.repeat(count)])
         written = self.writes[view][:, None].expand(*batch.asked.shape, -1)[batch.asked].T
         wanted = torch.cat([written[:count], self.across.repeat_interleave(len(chosen), 1)], 1)
-        every = module.losses(*asked_of, self.tries, recipe.softmax, wanted)
+        every = module.losses(*asked_of, self.seen_tries, recipe.softmax, wanted)
         per_id, of_items = every[:, : len(states)], every[:, len(states) :].view(count, count, -1)
         # Where a dense head learns alone, no ID is written and the sum is 0.
         loss = (per_id * written[:count]).sum(0).div(written[:count].sum(0).clamp(min=1)).mean()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from macrec.data.split import Samples
+from macrec.data.split import Samples, seen_items
 from macrec.errors import NotApplicable
 from macrec.generation.batches import CodeTables, TaskSamples, TokenBatch
 from macrec.generation.implicit import implicit_alignment, misaligned, pooled
@@ -93,7 +93,9 @@ class GeneratorRecipe:
 class GeneratorTraining:
     """A `Task` for `macrec.training.train`: a T5, the tokens of a catalog, and the training samples of its tasks.
 
-    `measure_with` gives the numbers of a measurement: the recipe's `monitor`, and `VALIDATION_LOSS` by `loss_of`.
+    Items without training events teach it nothing: no item task asks for them, they are not aligned, and among the
+    "children" their codes do not compete. `measure_with` gives the numbers of a measurement: the recipe's `monitor`,
+    and `VALIDATION_LOSS` by `loss_of`.
     """
 
     def __init__(
@@ -108,12 +110,15 @@ class GeneratorTraining:
         one_layout = len({task.source for task in tables.tasks}) == 1 and not any(task.prompt for task in tables.tasks)
         if module.config.positions != "flat" and not one_layout:
             raise ValueError("positions of items and slots need tasks that all read one source, without a prompt")
-        self.samples = TaskSamples(tables, train)
+        seen = seen_items(train, len(next(iter(tables.ids.values()))))
+        self.samples = TaskSamples(tables, train, seen)
         if len(self.samples) == 0:
             raise NotApplicable(
                 "there is nothing to train on", fix="give users with 4 events or more, or two modalities"
             )
+        self._seen = torch.from_numpy(np.flatnonzero(seen))
         self._tries = [CodeTrie.of(ids, tables.device) for ids in tables.ids.values()]
+        self._seen_tries = [CodeTrie.of(ids, tables.device, seen) for ids in tables.ids.values()]
         self.per_epoch = len(self.samples.order(recipe.batch, 0))
         self.measure_with = measure_with
         self._epoch: tuple[int, list[NDArray[np.int64]]] | None = None
@@ -148,9 +153,9 @@ class GeneratorTraining:
         *before, last = self.slices(batch)
         rows = []
         for part in before:
-            rows.append(self.generation_loss(part, slots))
+            rows.append(self.generation_loss(part, slots, self._seen_tries))
             (rows[-1].sum() / len(batch.task)).backward()  # type: ignore[no-untyped-call]
-        rows = [*(row_losses.detach() for row_losses in rows), self.generation_loss(last, slots)]
+        rows = [*(row_losses.detach() for row_losses in rows), self.generation_loss(last, slots, self._seen_tries)]
         per_row = torch.cat(rows)
         loss = per_row.mean()
         terms = {}
@@ -228,11 +233,12 @@ class GeneratorTraining:
         source = self.tables.source[0]
         return columns[source, : int(count[source])]
 
-    def generation_loss(self, batch: TokenBatch, slots: Tensor | None = None) -> Tensor:
+    def generation_loss(self, batch: TokenBatch, slots: Tensor | None = None, tries: Sequence[CodeTrie] = ()) -> Tensor:
         """-log p of the target's tokens, mean over its levels (and `EOS`, as published), `[B]`.
 
-        `slots` as in `T5.encode`.
+        `slots` as in `T5.encode`; `tries`: which codes are "children" (default: those of all items).
         """
+        tries = tries or self._tries
         memory = self.module.encode(batch.source, batch.mask, slots)
         if self.recipe.softmax == "vocabulary":
             return self._published_loss(batch, memory)
@@ -241,13 +247,13 @@ class GeneratorTraining:
         total = states.new_zeros(len(states), dtype=torch.float32)
         for number, ids in enumerate(self.tables.ids.values()):
             rows = (modality == number).nonzero().flatten()
-            nodes = self._tries[number].ancestors(self._tries[number].leaf[batch.item[rows]].long())
+            nodes = tries[number].ancestors(tries[number].leaf[batch.item[rows]].long())
             for level, columns in enumerate(self.tables.vocabulary.ranges(ids)):
                 logits = self.module.logits(states[rows, level], columns).float()
                 code = batch.target[rows, level] - columns.start
                 own = logits.gather(1, code[:, None])[:, 0]
                 if self.recipe.softmax == "children":
-                    children = self._tries[number].children(level, nodes[level])
+                    children = tries[number].children(level, nodes[level])
                     logits = logits.gather(1, children.codes).masked_fill(~children.exists, -torch.inf)
                 total = total.index_add(0, rows, logits.logsumexp(1) - own)
         return total / self.tables.levels[modality]
@@ -265,9 +271,9 @@ class GeneratorTraining:
         """The implicit alignment of random items between every pair of modalities, or as published."""
         if self.recipe.implicit == "published":
             return self._published_implicit(batch)
-        items = self.tables.tokens.shape[1]
         generator = generator_for(self.recipe.seed, ALIGNED, step)
-        chosen = torch.randperm(items, generator=generator)[: self.recipe.implicit_items].to(self.tables.device)
+        drawn = torch.randperm(len(self._seen), generator=generator)[: self.recipe.implicit_items]
+        chosen = self._seen[drawn].to(self.tables.device)
         views = [self.tables.item_tokens(number, chosen) for number in range(len(self.tables.modalities))]
         terms = [
             implicit_alignment(self.module.encode, first, second, self.recipe.temperature)

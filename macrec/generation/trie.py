@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from macrec.quantization.semantic_ids import SemanticIds
@@ -39,9 +40,16 @@ class CodeTrie:
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, ids: SemanticIds, device: torch.device | str = "cpu") -> CodeTrie:
-        """The trie of all IDs in a table. Items that share an ID share a leaf."""
+    def of(
+        cls, ids: SemanticIds, device: torch.device | str = "cpu", seen: NDArray[np.bool_] | None = None
+    ) -> CodeTrie:
+        """The trie of all IDs in a table, or of those of the items `seen` `[N]`; the others then have the leaf -1.
+
+        Items that share an ID share a leaf.
+        """
         order = lexical_order(ids)
+        if seen is not None:
+            order = order[seen[order]]
         ordered = ids.codes[order]
         # A row opens a node of depth l + 1 where one of its first l + 1 codes differs from the row above.
         new = np.zeros(len(ordered), bool)
@@ -58,7 +66,7 @@ class CodeTrie:
             start.append(np.append(begins, len(rows[depth + 1])).astype(np.int32))
             code.append(column[rows[depth + 1]])
         first = np.append(rows[-1], len(ordered)).astype(np.int32)
-        leaf = np.empty(len(ordered), np.int32)
+        leaf = np.full(len(ids), -1, np.int32)
         leaf[order] = np.cumsum(opens[-1], dtype=np.int32) - 1
         return cls(
             tuple(torch.from_numpy(values).to(device) for values in start),

@@ -22,7 +22,8 @@ class DenseHead(nn.Module):
 
     With the state h, the logit of item i is h Q · (codewords of i + contents of i W) + a bias of i. `contents`: name →
     vectors `[N, d]`. Q begins as the identity, W at deviation 0.02, the biases at 0. `seen_only`: whether only items
-    with training events compete in the loss.
+    with training events compete in the loss. Here all do: that an item has no event is something to learn by its bias,
+    and through its codewords and contents it takes part in what is learned.
     """
 
     seen_only: ClassVar[bool] = False

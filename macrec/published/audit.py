@@ -14,9 +14,10 @@ from torch import Tensor
 
 from macrec.errors import DataError, NotApplicable
 from macrec.published.conflicts import resolve_published
-from macrec.quantization.conflicts import checked, errors, resolve_conflicts
+from macrec.quantization.conflicts import resolve_conflicts
 from macrec.quantization.quantizer import ResidualGrad
 from macrec.quantization.residual_kmeans import ResidualKMeans
+from macrec.quantization.tuples import checked, errors
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
 
 FORMS: dict[str, ResidualGrad] = {"published": "none", "corrected": "encoder"}

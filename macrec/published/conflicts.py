@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrec.errors import DataError
-from macrec.quantization.conflicts import Codes, Floats, checked
+from macrec.quantization.tuples import Codes, Floats, checked
 
 PASSES = 2
 

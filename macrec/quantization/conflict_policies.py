@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrec.errors import DataError
-from macrec.quantization.conflicts import Codes, ConflictReport, checked, errors, resolve_conflicts
+from macrec.quantization.conflicts import ConflictReport, resolve_conflicts
 from macrec.quantization.redistribution import redistribute
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.quantization.specs import check_options, number, split_spec
+from macrec.quantization.tuples import Codes, checked, errors
 
 Policy = Literal["least", "hungarian", "digit", "rank", "counter", "capped", "redistribute"]
 
@@ -56,18 +57,23 @@ def unique_ids(
     policy: str = "least",
     priority: NDArray[np.number] | None = None,
     extra: str = "count",
+    first: NDArray[np.bool_] | None = None,
 ) -> tuple[SemanticIds, ConflictReport]:
     """One ID per item, and what that took.
 
     `vectors` `[N, d]` are what was quantized and `codebooks` one `[K_l, d]` per level, whose codewords sum to the
     decoded vector. "rank" needs `priority` `[N]`, such as training events. A further code, which "least", "hungarian"
-    and "redistribute" add only where there are more items than IDs, has a codebook called `extra`. Raises DataError
-    for an unknown policy and for arrays that do not fit each other.
+    and "redistribute" add only where there are more items than IDs, has a codebook called `extra`. The items
+    `first` `[N]` (default: all) have the codes that they would have alone, as long as all items have room: the others
+    get what is left, and are counted after them. Raises DataError for an unknown policy and for arrays that do not fit
+    each other.
     """
     name, cap = policy_of(policy)
     if name in ("least", "hungarian"):
         mode: Literal["greedy", "hungarian"] = "hungarian" if name == "hungarian" else "greedy"
-        codes, report = resolve_conflicts(ids.codes, vectors, codebooks, mode=mode, saturated="extra_level")
+        codes, report = resolve_conflicts(
+            ids.codes, vectors, codebooks, mode=mode, saturated="extra_level", first=first
+        )
     else:
         moved = name in ("capped", "redistribute")
         table, books = checked(ids.codes, vectors, codebooks)
@@ -77,10 +83,10 @@ def unique_ids(
             priority = np.zeros(len(ids))
         if priority is None:
             raise ValueError('the policy "rank" needs the priority of every item')
-        codes = redistribute(table, vectors, books, cap) if moved else table
+        codes = redistribute(table, vectors, books, cap, first) if moved else table
         report = report_of(table, codes, errors(codes, vectors, books) - errors(table, vectors, books))
         if name != "redistribute" or len(np.unique(codes, axis=0)) < len(codes):
-            codes = append_rank(codes, priority)
+            codes = append_rank(codes, priority, first)
     added = codes[:, ids.num_levels :]
     sizes = tuple(int(size) for size in added.max(0, initial=0) + 1)
     names = ids.codebooks + (extra,) * added.shape[1]
@@ -97,14 +103,19 @@ def report_of(before: Codes, after: Codes, added: NDArray[np.float64]) -> Confli
     return ConflictReport(items, int((shared > 1).sum()), rate, 0.0, moved, float(added.sum()) / max(items, 1), deepest)
 
 
-def append_rank(codes: NDArray[np.integer], priority: NDArray[np.number]) -> Codes:
+def append_rank(
+    codes: NDArray[np.integer], priority: NDArray[np.number], first: NDArray[np.bool_] | None = None
+) -> Codes:
     """Codes `[N, L + 1]`: within each group of equal codes 0, 1, 2, … by falling `priority` `[N]`, ties by row.
+
+    The items `first` `[N]` come before the others of their group.
 
     >>> append_rank(np.zeros((4, 1), int), np.array([5, 9, 9, 1]))[:, 1].tolist()
     [2, 0, 1, 3]
     """
     group = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
-    order = np.lexsort((np.arange(len(codes)), -np.asarray(priority, np.float64), group))
+    later = np.zeros(len(codes), bool) if first is None else ~first
+    order = np.lexsort((np.arange(len(codes)), -np.asarray(priority, np.float64), later, group))
     ranked = group[order]
     rank = np.empty(len(codes), np.int32)
     rank[order] = np.arange(len(codes)) - np.searchsorted(ranked, ranked)

@@ -18,11 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrec.errors import DataError
-
-Codes = NDArray[np.int32]
-Keys = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Codebooks = list[Floats]
+from macrec.quantization.tuples import Codebooks, Codes, Floats, Keys, checked, errors, pack, residuals, unpack
 
 CHUNK = 1 << 20
 """Distances to last-level codewords held at a time: 8 MB."""
@@ -53,6 +49,7 @@ def resolve_conflicts(
     *,
     mode: Literal["greedy", "hungarian"] = "greedy",
     saturated: Literal["raise", "extra_level"] = "raise",
+    first: NDArray[np.bool_] | None = None,
 ) -> tuple[Codes, ConflictReport]:
     """Give every item codes of its own: `[N, L]` int32, and a report.
 
@@ -71,8 +68,11 @@ def resolve_conflicts(
     in the last level to last codes at the least total error of that bucket, moving items without conflict too where
     that pays. The remaining buckets go the greedy way.
 
+    The items `first` `[N]` are settled before all others, as if they were alone; the others then find those tuples
+    taken and are served the greedy way.
+
     More items than tuples: DataError, or with saturated="extra_level" codes `[N, L + 1]`, where nothing moves and the
-    last column counts the items of a group by (error, row) from 0.
+    last column counts the items of a group by (error, row) from 0, those of `first` before the others.
 
     Cost: one sort of N keys; per moved item O(K d) for one opened level, O(K^2) for two, O(K^m) for m. Exact duplicates
     with equal codes that stand next to each other in the queue are served together, for the price of one.
@@ -96,15 +96,16 @@ def resolve_conflicts(
                 f"{math.prod(sizes)} tuples",
                 fix="use larger or more codebooks",
             )
-        longer = np.column_stack([table, _places(before, vectors, table, codebooks)])
+        longer = np.column_stack([table, _places(before, vectors, table, codebooks, first)])
         return longer, ConflictReport(n, groups, rate, (n - len(np.unique(longer, axis=0))) / n, 0, 0.0, 0)
 
-    keys = before
-    if mode == "hungarian":
-        keys = _assign_buckets(keys, distinct[counts > 1], vectors, codebooks)
-        distinct, counts = np.unique(keys, return_counts=True)
-    queue = _queue(keys, distinct[counts > 1], vectors, codebooks)
-    after, deepest = _settle(keys, queue, distinct, vectors, codebooks)
+    if first is None:
+        after, deepest = _resolved(before, vectors, codebooks, mode)
+    else:
+        after, rows = before.copy(), np.flatnonzero(first)
+        after[rows], deepest = _resolved(before[rows], vectors[rows], codebooks, mode)
+        after, deeper = _resolved(after, vectors, codebooks, "greedy", first)
+        deepest = max(deepest, deeper)
 
     moved = np.flatnonzero(after != before)
     resolved = unpack(after, sizes)
@@ -114,103 +115,62 @@ def resolve_conflicts(
     return resolved, ConflictReport(n, groups, rate, rate_after, len(moved), float(added.sum()) / max(n, 1), deepest)
 
 
-def pack(codes: NDArray[np.integer], sizes: Sequence[int]) -> Keys:
-    """Tuples `[N, L]` as one integer each `[N]`, in the same order: mixed radix, the last level counts in ones.
+def _resolved(
+    keys: Keys, vectors: NDArray[np.floating], codebooks: Codebooks, mode: str, first: NDArray[np.bool_] | None = None
+) -> tuple[Keys, int]:
+    """The keys `[N]` of all items when each has one of its own, and the most levels opened for one."""
+    distinct, counts = np.unique(keys, return_counts=True)
+    if mode == "hungarian":
+        keys = _assign_buckets(keys, distinct[counts > 1], vectors, codebooks)
+        distinct, counts = np.unique(keys, return_counts=True)
+    queue = _queue(keys, distinct[counts > 1], vectors, codebooks, first)
+    return _settle(keys, queue, distinct, vectors, codebooks)
 
-    Raises ValueError where the tuples of the codebook `sizes` outnumber 2^62.
+
+def _ranked(
+    keys: Keys,
+    shared: Keys,
+    vectors: NDArray[np.floating],
+    codebooks: Codebooks,
+    first: NDArray[np.bool_] | None,
+) -> tuple[Keys, Floats, Keys]:
+    """Items whose key is among the sorted `shared`, by (key, error, row): rows, errors and places in the group.
+
+    Those of `first` `[N]` come before the others of their group.
     """
-    if math.prod(sizes) > 1 << 62:
-        raise ValueError(
-            f"codebooks of {' x '.join(map(str, sizes))} codes give more than 2^62 tuples, which do not fit in 64-bit "
-            "keys: use fewer levels or smaller codebooks"
-        )
-    keys = np.zeros(len(codes), np.int64)
-    for level, size in enumerate(sizes):
-        keys *= size
-        keys += codes[:, level]
-    return keys
-
-
-def unpack(keys: Keys, sizes: Sequence[int]) -> Codes:
-    """The tuples `[N, L]` of packed keys `[N]`."""
-    codes = np.empty((len(keys), len(sizes)), np.int32)
-    for level in reversed(range(len(sizes))):
-        keys, codes[:, level] = np.divmod(keys, sizes[level])
-    return codes
-
-
-def errors(codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[Floats]) -> Floats:
-    """Squared distance `[N]` of every vector `[N, d]` to the sum of its codewords."""
-    rest = _residuals(codes, vectors, codebooks)
-    squared: Floats = np.einsum("nd,nd->n", rest, rest)
-    return squared
-
-
-def checked(
-    codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]]
-) -> tuple[Codes, Codebooks]:
-    """The codes as int32 and the codebooks as float64, if they fit each other; DataError otherwise."""
-    if vectors.ndim != 2 or codes.shape != (len(vectors), len(codebooks)) or not len(codebooks):
-        raise DataError(
-            f"codes {codes.shape} do not fit vectors {vectors.shape} and {len(codebooks)} codebooks",
-            fix="pass codes [N, L], vectors [N, d] and L codebooks [K, d]",
-        )
-    if not np.issubdtype(codes.dtype, np.integer):
-        raise DataError(f"codes are {codes.dtype}", fix="pass integers")
-    for level, codebook in enumerate(codebooks):
-        if (
-            codebook.ndim != 2
-            or codebook.shape[1] != vectors.shape[1]
-            or not len(codebook)
-            or not np.isfinite(codebook).all()
-        ):
-            raise DataError(
-                f"the codebook of level {level} has shape {codebook.shape} or values that are not finite",
-                fix=f"pass finite codewords [K, {vectors.shape[1]}]",
-            )
-        wrong = np.flatnonzero((codes[:, level] < 0) | (codes[:, level] >= len(codebook)))
-        if len(wrong):
-            raise DataError(
-                f"code {codes[wrong[0], level]} at level {level} is not in a codebook of {len(codebook)}",
-                row=f"item {wrong[0]}",
-                fix=f"use codes from 0 to {len(codebook) - 1}",
-            )
-    wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
-    if len(wrong):
-        raise DataError("the vector is not finite", row=f"item {wrong[0]}", fix="check the encoder that made it")
-    return codes.astype(np.int32), [codebook.astype(np.float64) for codebook in codebooks]
-
-
-def _residuals(codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[Floats]) -> Floats:
-    """What the codewords of the given levels leave of every vector `[N, d]`."""
-    rest = vectors.astype(np.float64)
-    for level, codebook in enumerate(codebooks):
-        rest -= codebook[codes[:, level]]
-    return rest
-
-
-def _ranked(keys: Keys, shared: Keys, vectors: NDArray[np.floating], codebooks: Codebooks) -> tuple[Keys, Floats, Keys]:
-    """Items whose key is among the sorted `shared`, by (key, error, row): rows, errors and places in the group."""
     if not len(shared):
         return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
     rows = np.flatnonzero(shared[np.searchsorted(shared, keys).clip(max=len(shared) - 1)] == keys)
     error = errors(unpack(keys[rows], [len(codebook) for codebook in codebooks]), vectors[rows], codebooks)
-    order = np.lexsort((rows, error, keys[rows]))
+    later = np.zeros(len(rows), bool) if first is None else ~first[rows]
+    order = np.lexsort((rows, error, later, keys[rows]))
     rows, error = rows[order], error[order]
     place = np.arange(len(rows)) - np.searchsorted(keys[rows], keys[rows])
     return rows, error, place
 
 
-def _queue(keys: Keys, shared: Keys, vectors: NDArray[np.floating], codebooks: Codebooks) -> Keys:
+def _queue(
+    keys: Keys,
+    shared: Keys,
+    vectors: NDArray[np.floating],
+    codebooks: Codebooks,
+    first: NDArray[np.bool_] | None,
+) -> Keys:
     """Rows of the items that must move, by (error, row): all of a group but its best."""
-    rows, error, place = _ranked(keys, shared, vectors, codebooks)
+    rows, error, place = _ranked(keys, shared, vectors, codebooks, first)
     rows, error = rows[place > 0], error[place > 0]
     return rows[np.lexsort((rows, error))]
 
 
-def _places(keys: Keys, vectors: NDArray[np.floating], table: Codes, codebooks: Codebooks) -> Codes:
+def _places(
+    keys: Keys,
+    vectors: NDArray[np.floating],
+    table: Codes,
+    codebooks: Codebooks,
+    first: NDArray[np.bool_] | None,
+) -> Codes:
     """The place of every item in its group by (error, row), from 0."""
-    rows, _, place = _ranked(keys, np.unique(keys), vectors, codebooks)
+    rows, _, place = _ranked(keys, np.unique(keys), vectors, codebooks, first)
     places = np.empty(len(table), np.int32)
     places[rows] = place
     return places
@@ -262,7 +222,7 @@ def _settle(
         if run % chunk == 0:
             ahead = starts[run : run + chunk]
             # Squared distance up to a factor of 2 and a constant of the item, which do not change the order.
-            scores = half - _residuals(codes[ahead], targets[ahead], codebooks[:-1]) @ last.T
+            scores = half - residuals(codes[ahead], targets[ahead], codebooks[:-1]) @ last.T
         for opened in range(1, levels + 1):
             span = math.prod(sizes[levels - opened :])
             low = int(keys[queue[begin]]) // span * span
@@ -270,7 +230,7 @@ def _settle(
                 chosen = low + _best_free(scores[run % chunk], taken.within(low, span), end - begin)[0]
             else:
                 prefix = codes[begin : begin + 1, : levels - opened]
-                rest = _residuals(prefix, targets[begin : begin + 1], codebooks[: levels - opened])[0]
+                rest = residuals(prefix, targets[begin : begin + 1], codebooks[: levels - opened])[0]
                 chosen = _best_of_levels(rest, codebooks[levels - opened :], low, taken, end - begin)
             if len(chosen):
                 after[queue[begin : begin + len(chosen)]] = chosen
@@ -344,7 +304,7 @@ def _assign_buckets(keys: Keys, shared: Keys, vectors: NDArray[np.floating], cod
     for prefix, begin, end in zip(crowded, begins, ends, strict=True):
         if end - begin <= len(last):
             rows = order[begin:end]
-            rest = _residuals(unpack(keys[rows], sizes), vectors[rows], codebooks[:-1])
+            rest = residuals(unpack(keys[rows], sizes), vectors[rows], codebooks[:-1])
             item, code = linear_sum_assignment(half - rest @ last.T)
             after[rows[item]] = prefix * len(last) + code
     return after

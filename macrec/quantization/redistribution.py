@@ -12,11 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from macrec.quantization.conflicts import Codebooks, Codes, Floats, checked, errors, pack, unpack
+from macrec.quantization.tuples import Codebooks, Codes, Floats, checked, errors, pack, unpack
 
 
 def redistribute(
-    codes: NDArray[np.integer], vectors: NDArray[np.floating], codebooks: Sequence[NDArray[np.floating]], cap: int = 1
+    codes: NDArray[np.integer],
+    vectors: NDArray[np.floating],
+    codebooks: Sequence[NDArray[np.floating]],
+    cap: int = 1,
+    first: NDArray[np.bool_] | None = None,
 ) -> Codes:
     """Codes `[N, L]` of which no tuple belongs to more than `cap` items.
 
@@ -24,7 +28,8 @@ def redistribute(
     codes, the `cap` items with the least (error, row) stay. The surplus of a parent, which is the tuples that share
     the first L - 1 codes, is settled by the least (error, row, last code) among its items and the leaves with room. An
     item whose parent has no room goes to the parent that is nearest at the level before, and so on upwards; these come
-    last, by row. Where not all items have room, nothing moves.
+    last, by row. Where not all items have room, nothing moves. The items `first` `[N]` are settled before all
+    others, as if they were alone.
 
     Raises DataError for arrays that do not fit each other, ValueError for a `cap` below 1.
     """
@@ -34,9 +39,12 @@ def redistribute(
     sizes = [len(book) for book in books]
     if len(table) > cap * math.prod(sizes):
         return table
+    if first is not None:
+        table[first] = redistribute(table[first], vectors[first], books, cap)
     error, last = errors(table, vectors, books), sizes[-1]
     keys = pack(table, sizes)
-    order = np.lexsort((np.arange(len(keys)), error, keys))
+    later = np.zeros(len(keys), bool) if first is None else ~first
+    order = np.lexsort((np.arange(len(keys)), error, later, keys))
     place = np.arange(len(keys)) - np.searchsorted(keys[order], keys[order])
     surplus = np.sort(order[place >= cap])
     loads = Loads(np.delete(keys, surplus), sizes, cap)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from macrec.data.dataset import Dataset
-from macrec.data.split import Split, item_counts
+from macrec.data.split import Split, item_counts, seen_items
 from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
 from macrec.encoders.embeddings import Embeddings, statistics
 from macrec.encoders.filled import filled
@@ -58,7 +58,9 @@ class CollaborativeIds:
             else:
                 yield from self.sasrec.fit(data, training_part(split))
                 vectors = item_table(self.sasrec, split)
-            self._split, self._vectors = split, filled(vectors, list(self.content.values()))
+            seen = seen_items(split.train, data.num_items)
+            content = [table.learned_from(seen) for table in self.content.values()]
+            self._split, self._vectors = split, filled(vectors, content)
             self._ids = LearnedIds(self.folder / "codebooks", {COLLABORATIVE: self._vectors}, self.settings)
         assert self._ids is not None
         yield from self._ids.learn(data, split)
@@ -77,9 +79,9 @@ class CollaborativeIds:
         assert self._ids is not None
         return self._ids.tables(data, split)
 
-    def known(self, data: Dataset) -> bool:
-        """Whether both trainings were seen to their end: the vectors depend on a split, so never before `learn`."""
-        return self._ids is not None and self._ids.known(data)
+    def known(self, data: Dataset, split: Split) -> bool:
+        """Whether both trainings were seen to their end: the vectors are made by `learn`, so never before it."""
+        return self._ids is not None and self._split is split and self._ids.known(data, split)
 
 
 def training_part(split: Split) -> Split:

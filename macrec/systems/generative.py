@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from macrec.checkpoint import Checkpoint
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
-from macrec.data.split import Samples, Split
+from macrec.data.split import Samples, Split, seen_items
 from macrec.encoders.embeddings import Embeddings
 from macrec.encoders.principal import principal_components
 from macrec.evaluation.system import learned
@@ -35,6 +35,7 @@ from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.ids import Ids
 from macrec.tokenizers.tokenizer import digest as vectors_digest
+from macrec.tokenizers.tokenizer import digest_of_rows
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
 
 
@@ -152,7 +153,8 @@ class Generative:
     def new_training(self, data: Dataset, split: Split) -> GeneratorTask:
         """A fresh generator and its samples, over the IDs that the first stage has given."""
         tables = CodeTables(self.ids.tables(data, split), self.tasks, best_device())
-        vectors = self.contents(data, split)
+        seen = seen_items(split.train, data.num_items)
+        vectors = {name: table.learned_from(seen) for name, table in self.contents(data, split).items()}
         contents = {
             name: torch.from_numpy(principal_components(vectors[name], self.settings.content))
             for name in tables.modalities
@@ -163,7 +165,8 @@ class Generative:
 
     def steps(self, data: Dataset, split: Split) -> int:
         """The number of optimizer steps of the second stage, computed without training."""
-        return self.settings.recipe.total_steps(self.tasks, split.train, data.num_items)
+        items = int(seen_items(split.train, data.num_items).sum())
+        return self.settings.recipe.total_steps(self.tasks, split.train, items)
 
     def with_steps(self, steps: int) -> Self:
         """The same system, not yet trained, with so many steps of the second stage instead of epochs."""
@@ -218,6 +221,8 @@ class Generative:
             "tasks": self.about["tasks"],
             "settings": {name: value for name, value in self.about["settings"].items() if name != "decoding"},
         }
+        if not (seen := seen_items(split.train, data.num_items)).all():
+            identity["learned_from"] = digest_of_rows(seen)
         return Checkpoint.named(self.folder, identity)
 
     def _asked(self, split: Split) -> Samples:

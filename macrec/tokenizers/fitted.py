@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -44,8 +44,15 @@ class Fitted(Protocol):
         """Be as fitted as the one that gave the tensors."""
 
 
+Which = Literal["learnable", "present", "all"]
+"""Which rows of a modality: those that are learned from, those that have it, or all."""
+
+
 class FittedTokenizer(Tokenizer):
-    """Fits one quantizer per modality to its present items; an absent item counts as the mean, a vector of zeros."""
+    """Fits one quantizer per modality to its present items; an absent item counts as the mean, a vector of zeros.
+
+    Those that are not learned from (`Embeddings.seen`) take no part in what is fitted, nor in its events.
+    """
 
     _fitted: dict[str, Fitted] | None = None
 
@@ -70,14 +77,14 @@ class FittedTokenizer(Tokenizer):
                 return
             begin, cpu, fitted, events = time.perf_counter(), time.process_time(), dict[str, Fitted](), list[Event]()
             for name in self.embeddings:
-                x = self._vectors(name, absent=False)
+                x = self._vectors(name, "learnable")
                 if not len(x):
                     raise DataError(f"no item has the modality {name}", field="modality", fix="leave it out")
                 sizes = self.settings.config.rqvae.sizes
                 fitted[name] = self.quantizer(tuple(min(size, len(x)) for size in sizes)).fit(x)
                 self._fitted = fitted
-                error = self._error(name)
-                measured, usage = measured_health({name: self._ids(name)})
+                error = self._error(name, "learnable")
+                measured, usage = measured_health({name: self._ids(name, "learnable")})
                 events.append(
                     Event(
                         len(events) + 1, len(self.embeddings), time.perf_counter() - begin,
@@ -102,11 +109,13 @@ class FittedTokenizer(Tokenizer):
 
     def ids(self, absent: bool = False) -> dict[str, SemanticIds]:
         """The nearest codewords of every modality. Raises RuntimeError before anything is fitted."""
-        return {name: self._ids(name, absent) for name in learned(self._fitted, "the tokenizer")}
+        which: Which = "all" if absent else "present"
+        return {name: self._ids(name, which) for name in learned(self._fitted, "the tokenizer")}
 
     def latents(self, absent: bool = False) -> dict[str, NDArray[np.float32]]:
         """The standardized vectors themselves."""
-        return {name: self._vectors(name, absent).cpu().numpy() for name in self.embeddings}
+        which: Which = "all" if absent else "present"
+        return {name: self._vectors(name, which).cpu().numpy() for name in self.embeddings}
 
     def codebooks(self) -> dict[str, list[NDArray[np.float32]]]:
         """The codebooks; where few distinct vectors gave fewer codewords, codewords come again to fill their number."""
@@ -121,21 +130,25 @@ class FittedTokenizer(Tokenizer):
         """The mean squared error of the decoded codes, by modality."""
         return {name: self._error(name) for name in learned(self._fitted, "the tokenizer")}
 
-    def _error(self, name: str) -> float:
-        x, one = self._vectors(name, absent=False), learned(self._fitted, "the tokenizer")[name]
+    def _error(self, name: str, which: Which = "present") -> float:
+        x, one = self._vectors(name, which), learned(self._fitted, "the tokenizer")[name]
         return float((one.reconstruct(x) - x).square().double().mean())
 
-    def _ids(self, name: str, absent: bool = False) -> SemanticIds:
-        codes = learned(self._fitted, "the tokenizer")[name].encode(self._vectors(name, absent)).cpu().numpy()
+    def _ids(self, name: str, which: Which) -> SemanticIds:
+        codes = learned(self._fitted, "the tokenizer")[name].encode(self._vectors(name, which)).cpu().numpy()
         names = tuple(f"{codebook_prefix(name)}_{letter}" for letter in level_names(codes.shape[1]))
-        items = self.data.items["item_id"]
-        chosen = items if absent else items.filter(self.embeddings[name].present)
+        chosen = self.data.items["item_id"].filter(self._rows(name, which))
         return SemanticIds.from_codes(codes, names, self.settings.config.rqvae.sizes, chosen)
 
-    def _vectors(self, name: str, absent: bool) -> Tensor:
+    def _vectors(self, name: str, which: Which) -> Tensor:
+        rows = np.flatnonzero(self._rows(name, which))
+        return torch.from_numpy(self.embeddings[name].standardized(rows)).to(best_device())
+
+    def _rows(self, name: str, which: Which) -> NDArray[np.bool_]:
         embeddings = self.embeddings[name]
-        rows = None if absent else np.flatnonzero(embeddings.present)
-        return torch.from_numpy(embeddings.standardized(rows)).to(best_device())
+        if which == "all":
+            return np.ones(len(embeddings), bool)
+        return embeddings.learnable if which == "learnable" else embeddings.present
 
 
 EVENT_FIELDS = ("step", "seconds", "losses", "measured", "samples", "cpu_seconds")

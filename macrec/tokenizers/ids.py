@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from macrec.data.dataset import Dataset
-from macrec.data.split import Split
+from macrec.data.split import Split, seen_items
 from macrec.encoders import Embeddings
 from macrec.evaluation.system import learned
 from macrec.quantization.id_matching import match_items
@@ -29,7 +29,7 @@ class Ids(Protocol):
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """One ID per modality and item of the catalog, in the order of the item table."""
 
-    def known(self, data: Dataset) -> bool:
+    def known(self, data: Dataset, split: Split) -> bool:
         """Whether `learn` has nothing left to learn."""
 
 
@@ -55,7 +55,7 @@ class GivenIds:
             tables[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
         return tables
 
-    def known(self, data: Dataset) -> bool:
+    def known(self, data: Dataset, split: Split) -> bool:
         """Always."""
         return True
 
@@ -68,7 +68,8 @@ class GivenIds:
 class LearnedIds:
     """IDs that a tokenizer learns over embeddings, kept in `folder`; those of `modalities` (default: of all).
 
-    Codebooks of several modalities may so serve systems that use one.
+    Codebooks of several modalities may so serve systems that use one. They are learned from the items with training
+    events; the others get the nearest codewords, and where that is a conflict they make way.
     """
 
     def __init__(
@@ -80,27 +81,30 @@ class LearnedIds:
     ) -> None:
         self.folder, self.embeddings, self.settings, self.modalities = folder, embeddings, settings, modalities
         self._tokenizer: Tokenizer | None = None
+        self._split: Split | None = None
 
-    def tokenizer(self, data: Dataset) -> Tokenizer:
-        """The tokenizer for `data`: what it learned lies in `folder`."""
-        return open_tokenizer(self.folder, data, self.embeddings, self.settings)
+    def tokenizer(self, data: Dataset, split: Split) -> Tokenizer:
+        """The tokenizer for `data`, over the items with training events: what it learned lies in `folder`."""
+        seen = seen_items(split.train, data.num_items)
+        vectors = {name: table.learned_from(seen) for name, table in self.embeddings.items()}
+        return open_tokenizer(self.folder, data, vectors, self.settings)
 
     def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The training of the tokenizer."""
-        self._tokenizer = self.tokenizer(data)
+        self._tokenizer, self._split = self.tokenizer(data, split), split
         yield from self._tokenizer.events()
 
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
-        """The resolved IDs of the codebooks as they are; when nothing was learned for `data` yet, it is now."""
-        if self._tokenizer is None or self._tokenizer.data is not data:
+        """The resolved IDs of the codebooks as they are; when nothing was learned for `split` yet, it is now."""
+        if self._tokenizer is None or self._tokenizer.data is not data or self._split is not split:
             for _ in self.learn(data, split):
                 pass
         resolved = learned(self._tokenizer, "LearnedIds").resolved(absent=True, split=split)[0]
         return {name: resolved[name] for name in self.modalities or resolved}
 
-    def known(self, data: Dataset) -> bool:
+    def known(self, data: Dataset, split: Split) -> bool:
         """Whether the tokenizer was trained to its end before."""
-        return self.tokenizer(data).checkpoint.finished()
+        return self.tokenizer(data, split).checkpoint.finished()
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,6 @@ class JoinedIds:
         """The tables of all parts, in their order."""
         return {name: table for part in self.parts for name, table in part.tables(data, split).items()}
 
-    def known(self, data: Dataset) -> bool:
+    def known(self, data: Dataset, split: Split) -> bool:
         """Whether all of them are known."""
-        return all(part.known(data) for part in self.parts)
+        return all(part.known(data, split) for part in self.parts)

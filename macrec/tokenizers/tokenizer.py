@@ -37,18 +37,28 @@ class Tokenizer(ABC):
 
     The checkpoint's folder in `folder` is named by everything that decides the result, so that other settings never
     meet old weights, and equal ones find them again. How conflicts are resolved is no part of that.
+
+    It learns from the items that `Embeddings.seen` names, the same in all modalities; the others get the nearest of the
+    codewords that were learned. Raises ValueError where modalities differ in that.
     """
 
     def __init__(
         self, folder: Path, data: Dataset, embeddings: Mapping[str, Embeddings], settings: CodebookSettings
     ) -> None:
         self.data, self.embeddings, self.settings = data, dict(embeddings), settings
-        self.identity = {
+        self.identity: dict[str, Any] = {
             "dataset": data.fingerprint,
             "encoders": {name: table.encoder for name, table in embeddings.items()},
             "vectors": {name: digest(table) for name, table in embeddings.items()},
             "settings": self.decides(),
         }
+        masks = [table.seen for table in self.embeddings.values() if table.seen is not None]
+        self.seen = masks[0] if masks else None
+        """`[N]`: the items that are learned from; None for all."""
+        if masks and not (len(masks) == len(self.embeddings) and all(np.array_equal(masks[0], each) for each in masks)):
+            raise ValueError("the modalities are to be learned from different items")
+        if self.seen is not None:
+            self.identity["learned_from"] = digest_of_rows(self.seen)
         self.checkpoint = Checkpoint.named(folder, self.identity)
 
     @abstractmethod
@@ -83,7 +93,8 @@ class Tokenizer(ABC):
 
         Where there are more items than IDs, a level more counts the items of each ID. With `absent` there is an ID for
         every item of the catalog, as a generator needs: an item without the modality gets a free one near that of the
-        mean vector: unique, but without information. The policy "rank" counts the training events of
+        mean vector: unique, but without information. Items that are not learned from come last: they get what the
+        others leave, which have the IDs that they would have alone. The policy "rank" counts the training events of
         `split` (default: that of the data).
         """
         resolved, reports = {}, {}
@@ -93,7 +104,8 @@ class Tokenizer(ABC):
             rows = slice(None) if absent else self.embeddings[name].present
             priority = None if counts is None else counts[rows]
             extra = f"{codebook_prefix(name)}_{'rank' if policy == 'rank' else 'count'}"
-            resolved[name], reports[name] = unique_ids(ids, latents[name], books[name], policy, priority, extra)
+            first = None if self.seen is None else self.seen[rows]
+            resolved[name], reports[name] = unique_ids(ids, latents[name], books[name], policy, priority, extra, first)
         return resolved, reports
 
     @cached_property
@@ -122,12 +134,17 @@ def digest(embeddings: Embeddings) -> str:
     return hashed.hexdigest()
 
 
+def digest_of_rows(rows: NDArray[np.bool_]) -> str:
+    """A digest of which rows of a catalog these are, `[N]`."""
+    return hashlib.blake2b(np.packbits(rows).tobytes(), digest_size=8).hexdigest()
+
+
 def catalog_labels(embeddings: Mapping[str, Embeddings], clusters: int, seed: int) -> dict[str, NDArray[np.int32]]:
     """Pseudo-labels `[N]` of every modality; on small catalogs fewer, of at least three items on average.
 
     With a cluster for every item nothing would be alike, and the contrastive terms would have nothing to draw.
     """
     return {
-        name: pseudo_labels(table, min(clusters, max(1, int(table.present.sum()) // 3)), seed)
+        name: pseudo_labels(table, min(clusters, max(1, int(table.learnable.sum()) // 3)), seed)
         for name, table in embeddings.items()
     }

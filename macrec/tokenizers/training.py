@@ -80,7 +80,8 @@ class CodebookTask:
 
     `embeddings`: modality → vectors of N items; `labels`: modality → pseudo-labels `[N]`, -1 for an absent item, as
     `macrec.tokenizers.pseudo_labels` makes them. An item without a modality takes no part in its branch: neither in
-    training nor in what is measured. Measures the catalog, or `sample` random items of it.
+    training nor in what is measured. Where `Embeddings.seen` says which items are learned from, all others take part in
+    nothing. Measures the catalog, or `sample` random items of it.
 
     Raises ValueError where embeddings and labels differ in length, and DataError for a modality that no item has.
     """
@@ -97,12 +98,13 @@ class CodebookTask:
         self.x: dict[str, Tensor] = {}
         self.unit: dict[str, Tensor] = {}
         device = next(module.parameters()).device
+        first = embeddings[module.modalities[0]]
+        seen = np.ones(len(first), bool) if first.seen is None else first.seen
         for name in module.modalities:
-            first = embeddings[module.modalities[0]]
             if not len(labels[name]) == len(embeddings[name]) == len(first):
                 counts = f"{len(embeddings[name])} vectors and {len(labels[name])} labels"
                 raise ValueError(f"{name} has {counts} for {len(first)} items")
-            if not (labels[name] >= 0).any():
+            if not ((labels[name] >= 0) & seen).any():
                 raise DataError(f"no item has the modality {name}", field="modality", fix="leave it out")
             if recipe.standardize:
                 module.branch(name).standardize_like(embeddings[name])
@@ -111,18 +113,21 @@ class CodebookTask:
                 vectors = np.array(embeddings[name].values, np.float32)  # a copy: the store maps files read-only
             self.x[name] = torch.from_numpy(vectors).to(device)
             if recipe.start == "projection":
-                present = torch.from_numpy(labels[name] >= 0).to(device)
+                present = torch.from_numpy((labels[name] >= 0) & seen).to(device)
                 start_as_projection(module.branch(name), self.x[name][present])
             std = torch.from_numpy(embeddings[name].std).to(device)
             self.unit[name] = torch.ones_like(std) if recipe.standardize else std
         self.labels = {name: torch.from_numpy(labels[name]).long().to(device) for name in module.modalities}
-        self.items = len(self.x[module.modalities[0]])
-        self.per_epoch = max(1, round(self.items / recipe.batch))
+        self.items = len(first)
+        self.learned = torch.from_numpy(np.flatnonzero(seen))
+        """The rows that are learned from, the same in all modalities."""
+        self.per_epoch = max(1, round(len(self.learned) / recipe.batch))
         self.steps = recipe.epochs * self.per_epoch
         self.warmup_steps = round(recipe.warmup_share * recipe.epochs) * self.per_epoch
-        chosen = torch.arange(self.items)
-        if self.items > sample:
-            chosen = torch.randperm(self.items, generator=generator_for(recipe.seed, SAMPLE))[:sample].sort().values
+        chosen = self.learned
+        if len(chosen) > sample:
+            drawn = torch.randperm(len(chosen), generator=generator_for(recipe.seed, SAMPLE))[:sample].sort().values
+            chosen = chosen[drawn]
         self.measured = chosen.to(device)
         self._order: tuple[int, Tensor] | None = None
         self._latents: dict[str, Tensor] = {}
@@ -193,11 +198,11 @@ class CodebookTask:
         return measured_health(self.semantic_ids(rows=rows))
 
     def batch(self, step: int) -> Tensor:
-        """The rows of the batch of `step`: every epoch is one random order of all items, cut into equal parts."""
+        """The rows of the batch of `step`: every epoch is one random order of the items, cut into equal parts."""
         epoch, part = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(self.items, generator=generator_for(self.recipe.seed, SHUFFLE, epoch))
-            self._order = epoch, order.to(self.measured.device)
+            order = torch.randperm(len(self.learned), generator=generator_for(self.recipe.seed, SHUFFLE, epoch))
+            self._order = epoch, self.learned[order].to(self.measured.device)
         return self._order[1].tensor_split(self.per_epoch)[part]
 
     def ramp(self, step: int) -> float:
@@ -273,7 +278,10 @@ class CodebookTask:
         quantizers = {name: self.module.branch(name).quantizer for name in self.module.modalities}
         if all(quantizer.initialized for quantizer in quantizers.values()):
             return
-        latents = self.latents(None if self.recipe.kmeans_init == "data" else rows)
+        if self.recipe.kmeans_init == "data":
+            latents = self.latents(self.learned.to(rows.device) if len(self.learned) < self.items else None)
+        else:
+            latents = self.latents(rows)
         self.module.train()
         for number, (name, quantizer) in enumerate(quantizers.items()):
             if not quantizer.initialized and len(latents[name]):  # else a later batch will have the modality

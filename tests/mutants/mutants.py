@@ -70,7 +70,10 @@ MUTANTS = [
     *mutants(
         "macrec/quantization/conflicts.py",
         "tests/quantization/test_conflicts.py",
-        ("order = np.lexsort((rows, error, keys[rows]))", "order = np.lexsort((rows, -error, keys[rows]))"),
+        (
+            "order = np.lexsort((rows, error, later, keys[rows]))",
+            "order = np.lexsort((rows, -error, later, keys[rows]))",
+        ),
         ("return rows[np.lexsort((rows, error))]", "return rows[np.lexsort((error, rows))]"),
         ("scores[taken] = np.inf", "pass"),
         ("cross = 2 * first @ second.T", "cross = first @ second.T"),
@@ -90,7 +93,7 @@ MUTANTS = [
         "macrec/tokenizers/training.py",
         "tests/tokenizers/test_training.py",
         ("round(recipe.warmup_share * recipe.epochs) * self.per_epoch", "0"),
-        ("max(1, round(self.items / recipe.batch))", "max(1, self.items // recipe.batch + 1)"),
+        ("max(1, round(len(self.learned) / recipe.batch))", "max(1, len(self.learned) // recipe.batch + 1)"),
     ),
     *mutants(
         "macrec/quantization/kmeans.py",

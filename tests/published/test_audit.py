@@ -16,8 +16,9 @@ from macrec.published.audit import (
     resolvers,
 )
 from macrec.published.conflicts import resolve_published
-from macrec.quantization.conflicts import errors, resolve_conflicts
+from macrec.quantization.conflicts import resolve_conflicts
 from macrec.quantization.residual_kmeans import ResidualKMeans
+from macrec.quantization.tuples import errors
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import CrossModalConfig, CrossModalRQVAE
 from macrec.tokenizers.loss_terms import LossTerm

@@ -8,9 +8,10 @@ from hypothesis.extra import numpy as hnp
 
 from macrec.errors import DataError
 from macrec.quantization.conflict_policies import append_rank, check_policy, unique_ids
-from macrec.quantization.conflicts import errors, resolve_conflicts
+from macrec.quantization.conflicts import resolve_conflicts
 from macrec.quantization.redistribution import redistribute
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.quantization.tuples import errors
 
 tables = hnp.arrays(np.int32, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.integers(0, 3))
 
@@ -56,6 +57,29 @@ def test_every_policy_gives_every_item_an_id_of_its_own(policy, codes, seed):
         mode = "greedy" if policy == "least" else policy
         expected, _ = resolve_conflicts(codes, vectors, books, mode=mode, saturated="extra_level")
         assert (found.codes == expected).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["least", "hungarian", "digit", "rank", "counter", "capped:cap=2", "redistribute"])
+@given(codes=tables, seed=st.integers(0, 99))
+def test_items_that_come_first_have_the_codes_that_they_have_alone(policy, codes, seed):
+    rng = np.random.default_rng(seed)
+    books = [rng.standard_normal((4, 2)) for _ in range(codes.shape[1])]
+    vectors, priority = rng.standard_normal((len(codes), 2)), rng.integers(0, 9, len(codes))
+    ids = SemanticIds.from_codes(codes, sizes=(4,) * codes.shape[1])
+    first = rng.random(len(codes)) < 0.6
+    found = unique_ids(ids, vectors, books, policy, priority, first=first)[0].codes
+    assert len(np.unique(found, axis=0)) == len(found)
+    if len(codes) <= 4 ** codes.shape[1]:  # else nothing moves, and a code more counts
+        some = SemanticIds.from_codes(codes[first], sizes=ids.sizes)
+        alone = unique_ids(some, vectors[first], books, policy, priority[first])[0].codes
+        assert np.array_equal(found[first], alone)
+    # The contents of the others change nothing for them.
+    vectors[~first] = rng.standard_normal(((~first).sum(), 2))
+    other = unique_ids(ids, vectors, books, policy, priority, first=first)[0].codes
+    assert np.array_equal(other[first], found[first])
+    every = unique_ids(ids, vectors, books, policy, priority, first=np.ones(len(codes), bool))[0].codes
+    assert np.array_equal(every, unique_ids(ids, vectors, books, policy, priority)[0].codes)
 
 
 def test_the_counter_of_the_specification():  # T3

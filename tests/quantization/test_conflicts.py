@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from macrec.errors import DataError
 from macrec.published.conflicts import resolve_published
-from macrec.quantization.conflicts import errors, pack, resolve_conflicts, unpack
+from macrec.quantization.conflicts import resolve_conflicts
+from macrec.quantization.tuples import errors, pack, unpack
 
 TOY = np.array([[0.1], [-0.2], [0.4], [10.05], [0.9]])
 TOY_BOOKS = [np.array([[0.0], [10.0], [20.0]]), np.array([[-1.0], [0.0], [1.0]])]

@@ -98,7 +98,7 @@ def test_given_ids_stay_and_the_collaborative_are_learned(opened, data, split, f
     macrec = open_generator(context, "MACRec")
     assert not {"contrastive", "reconstructed"} & set(entry_of("MACRec").terms_in(context))
     drain(macrec.fit(data, split))
-    assert tuple(macrec.decoder.tables.ids) == NAMES and macrec.ids.known(data)
+    assert tuple(macrec.decoder.tables.ids) == NAMES and macrec.ids.known(data, split)
     only_given = replace(context, embeddings={}).ids().tables(data, split)
     alone = open_generator(context, "TIGER (collaborative)").ids.tables(data, split)
     for name, table in macrec.decoder.tables.ids.items():
@@ -127,7 +127,7 @@ def test_what_is_trained_depends_on_the_training_events(opened, data, split):
             context, split=part, embeddings=same | {COLLABORATIVE: collaborative_vectors(part, data.num_items)}
         )
         system = open_generator(other, "TIGER (collaborative)")
-        tokenizer = system.ids.tokenizer(data)
+        tokenizer = system.ids.tokenizer(data, part)
         content = system.checkpoint(data, split, {}).identity["content"]
         return tokenizer.checkpoint.folder, tokenizer.identity["vectors"][COLLABORATIVE], content[COLLABORATIVE]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.quantization.codewords import check_quantized
-from macrec.quantization.conflicts import errors
 from macrec.quantization.health import conflict_groups
 from macrec.quantization.semantic_ids import SemanticIds, common_rows
+from macrec.quantization.tuples import errors
 from macrec.viz.coded_items import Rows, item_cards, item_rows, spelled
 from macrec.viz.pictures import labelled
 from macrec.viz.theme import CONFLICT, FONT
