@@ -31,7 +31,6 @@ METRICS = ("HR@10", "NDCG@10", *masked(("HR@10", "NDCG@10")))
 COLD = ("HR@10 in-set", "HR@10 cold", "NDCG@10 in-set", "NDCG@10 cold", "exposure@10")
 BLOCK = re.compile(r"(<!-- (study: [^>]+?|claims) -->\n).*?(<!-- end -->)", re.DOTALL)
 GROUPS = {"cold": "new items", "not cold": "others", "tail": "rare items", "head": "popular items"}
-HOLDS = {"above": "holds", "below": "does not hold: the opposite", "not clearly different": "not shown"}
 
 
 def filled(page: str, about: Mapping[str, Any]) -> str:
@@ -70,32 +69,43 @@ def claims(about: Mapping[str, Any]) -> str:
 
 
 def measured(claim: Mapping[str, Any]) -> tuple[str, str]:
-    """The figures of a claim in words, and the verdict; it holds where its interval, or each seed, says so."""
-    found = claim.get("found")
+    """The figures of a claim in words, and the verdict."""
+    found, metric = claim.get("found"), claim["metric"]
     if not found:
         return "not measured yet", "–"
+    if claim["kind"] == "ratio":
+        part, whole = (GROUPS[group] for group in claim["parts"])
+        pairs = [f"{few:.4f} / {many:.4f}" for few, many in zip(found["part"], found["whole"], strict=True)]
+        return f"{metric} of {part} / of {whole}, by seed: {', '.join(pairs)}", verdict_of(claim)
     group = claim.get("group", "")
     where = "".join(f", {word}" for word in (GROUPS.get(group, group), "masked" if claim.get("masked") else "") if word)
+    said = f"{metric}{where}: {found['system']:.4f} against {found['against']:.4f}, {interval(found)}"
+    return said, verdict_of(claim)
+
+
+def verdict_of(claim: Mapping[str, Any]) -> str:
+    """Whether a claim holds: a difference where its interval says so, a ratio where every seed does.
+
+    Of a difference without an expected direction: which it has.
+    """
+    found, expected = claim["found"], claim.get("expected", "")
     if claim["kind"] == "ratio":
-        pairs = ", ".join(
-            f"{part:.4f} / {whole:.4f}" for part, whole in zip(found["part"], found["whole"], strict=True)
-        )
         shares = [part / whole for part, whole in zip(found["part"], found["whole"], strict=True)]
         reached = [claim.get("least", 0.0) <= share <= claim.get("most", float("inf")) for share in shares]
-        word = (
-            "holds"
-            if all(reached)
-            else f"holds for {sum(reached)} of {len(reached)} seeds"
-            if any(reached)
-            else "does not hold"
-        )
-        return f"{claim['metric']} {GROUPS[claim['parts'][0]]} / {GROUPS[claim['parts'][1]]}, by seed: {pairs}", word
+        some = f"holds for {sum(reached)} of {len(reached)} seeds" if any(reached) else "does not hold"
+        return "holds" if all(reached) else some
     word = verdict(found)
-    turned = {"above": word, "below": {"above": "below", "below": "above"}.get(word, word)}
-    said = f"{claim['metric']}{where}: {found['system']:.4f} against {found['against']:.4f}, {interval(found)}"
-    if claim["expected"] == "not below":
-        return said, "does not hold" if word == "below" else "holds"
-    return said, HOLDS[turned[claim["expected"]]] if claim["expected"] else word
+    if not expected:
+        return word
+    if expected == "not below":
+        return "does not hold" if word == "below" else "holds"
+    return (
+        "holds"
+        if word == expected
+        else "not shown"
+        if word == "not clearly different"
+        else "does not hold: the opposite"
+    )
 
 
 def measure(claim: Mapping[str, Any], ranks: Mapping[str, SavedRanks]) -> dict[str, Any]:

@@ -83,3 +83,34 @@ def test_every_figure_of_the_recommenders_page_comes_from_what_was_measured(monk
                     own, other = (mean_of(ablation["rows"], system)[metric] for system in (name, ablation["reference"]))
                     assert found["difference"] == pytest.approx(own - other, abs=2e-6)
                     assert f"{name} ({found['difference']:+.4f}" in page([study])
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "docs" / "systems").glob("*.json")))
+def test_every_figure_on_the_page_of_a_system_comes_from_what_was_measured(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from make_systems import BLOCK, filled, verdict_of
+
+    about = json.loads((ROOT / "docs" / "systems" / f"{name}.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "systems" / f"{name}.md").read_text(encoding="utf-8")
+    assert filled(page, about) == page
+    shown = {found[1].removeprefix("study: ") for found in re.finditer(r"<!-- (study: [^>]+?|claims) -->", page)}
+    assert shown == {"claims", *about["studies"]}
+    # Only blocks state what was measured: outside them four decimals stand nowhere.
+    assert not re.search(r"[^\d]\.\d{4}\b|0\.\d{4}\b", BLOCK.sub("", page).partition("## What was claimed")[0])
+    for claim in about["claims"]:
+        assert claim["study"] in about["studies"]
+        if not (found := claim.get("found")) or claim["kind"] != "difference":
+            continue
+        assert found["difference"] == pytest.approx(found["system"] - found["against"], abs=2e-6)
+        # Where everybody counts, the means are those of the table.
+        ending = " masked" if claim.get("masked") else ""
+        for role in ("system", "against"):
+            study = about["studies"][claim.get(f"{role}_study", claim["study"])]
+            rows = [row[claim["metric"] + ending] for row in study["rows"] if row["system"] == claim[role]]
+            assert rows, claim
+            if not claim.get("group"):
+                assert sum(rows) / len(rows) == pytest.approx(found[role], abs=2e-6)
+        below, above = found["high"] < 0, found["low"] > 0
+        holds = {"above": above, "below": below, "not below": not below, "": None}[claim["expected"]]
+        said = verdict_of(claim)
+        assert holds is None or (said == "holds") == holds, said
