@@ -10,7 +10,9 @@ from macrec.data.histories import TEST
 from macrec.errors import DataError
 
 
-def hold_out_items(data: Dataset, share: float = 0.08, seed: int = 0) -> tuple[Dataset, NDArray[np.bool_]]:
+def hold_out_items(
+    data: Dataset, share: float = 0.08, seed: int = 0, field: str = "share"
+) -> tuple[Dataset, NDArray[np.bool_]]:
     """`data` without the events of a random `share` of its items but where they are test targets; and which, `[N]`.
 
     An event of such an item stays where it is the last of its user and a test target, so that no history and no
@@ -18,12 +20,13 @@ def hold_out_items(data: Dataset, share: float = 0.08, seed: int = 0) -> tuple[D
     test sample (of a published split: with fewer than 2), so theirs go, too, and users without any. The result is an
     ordinary dataset: the oracle of the built-in catalog does not know its law (`curio(cold=…)` has one).
 
-    Raises DataError for a share that holds no item or all, and where nothing would be left.
+    Raises DataError for a share that holds no item or all, and where nothing would be left; `field`: which parameter
+    gave the share.
     """
     count = round(share * data.num_items) if 0 < share < 1 else 0
     if not 0 < count < data.num_items:
         what = f"a share of {share} of {data.num_items:,} items cannot be held out"
-        raise DataError(what, field="share", fix="give a share between 0 and 1 that holds some items and not all")
+        raise DataError(what, field=field, fix="give a share between 0 and 1 that holds some items and not all")
     cold = np.zeros(data.num_items, bool)
     cold[np.random.default_rng(seed).permutation(data.num_items)[:count]] = True
 
@@ -39,7 +42,7 @@ def hold_out_items(data: Dataset, share: float = 0.08, seed: int = 0) -> tuple[D
     kept = ~of_cold | target
     users = np.unique(histories.users[kept])
     if not len(users):
-        raise DataError("no event is left", field="share", fix="hold out fewer items")
+        raise DataError("no event is left", field=field, fix="hold out fewer items")
     held = Dataset(
         f"{data.name} ({count:,} of {data.num_items:,} items held out)",
         data.items,

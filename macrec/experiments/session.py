@@ -6,6 +6,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from macrec.data.built_in import with_size
+from macrec.data.cold import hold_out_items
 from macrec.data.curio import Curio
 from macrec.data.dataset import Dataset
 from macrec.data.load import load_dataset
@@ -20,12 +21,16 @@ AUTO = -1
 """The number of users that means "as many as the profile takes"."""
 
 
-def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0, purpose: str = "train") -> Dataset:
+def open_dataset(
+    dataset: str, profile: str, users: int = AUTO, newest: int = 0, purpose: str = "train", held_out: float = 0.0
+) -> Dataset:
     """The dataset a notebook's parameters name. `profile` chooses the size of "curio" when none is given.
 
     `users` drawn at random are kept: 0 is all, `AUTO` as many as the profile allows for the `purpose`, a key of
     `SHARE`; the name of the result says how many of how many. The `newest` events of each are kept where that is not
-    0. Raises DataError for an unknown profile and for everything that `load_dataset` and `subsample` refuse.
+    0. Of what is left, the share `held_out` of the items becomes cold (`hold_out_items`), the same items for every seed
+    of a training. Raises DataError for an unknown profile and for everything that `load_dataset`, `subsample` and
+    `hold_out_items` refuse.
     """
     chosen = profile_named(profile)
     data = load_dataset(with_size(dataset, chosen.catalog))
@@ -35,7 +40,8 @@ def open_dataset(dataset: str, profile: str, users: int = AUTO, newest: int = 0,
         if users:
             less = f"{data.num_users - users:,} of {data.num_users:,} users"
             say_left_out(less, f"profile={profile} takes {users:,} at random; sample_users=0 takes all")
-    return subsample(data, users, newest)
+    data = subsample(data, users, newest)
+    return hold_out_items(data, held_out, field="held_out")[0] if held_out else data
 
 
 def affordable(dataset: Dataset, newest: int, most_users: int, most_events: int) -> int:

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from macrec.data.cold import hold_out_items
 from macrec.data.curio import curio
 from macrec.data.dataset import Dataset, item_table
 from macrec.data.formats.parquet_save import save_parquet
 from macrec.data.histories import Histories
 from macrec.data.images import NoImages
+from macrec.data.split import item_counts
 from macrec.errors import DataError, NotApplicable
 from macrec.experiments import built_in_note, encode_modalities, modality_specs, open_dataset, shown_modality
 from macrec.experiments.open_context import open_context
@@ -76,6 +78,19 @@ def test_of_large_data_a_part_is_taken_and_named_unless_told_otherwise(tmp_path,
     assert open_dataset("curio:tiny", "demo", purpose="tour").num_users == 30
     with pytest.raises(DataError, match="-2 cannot be used"):
         open_dataset("curio:tiny", "demo", users=AUTO - 1)
+
+
+def test_a_share_of_the_items_can_be_held_out(tmp_path, data):
+    folder = str(save_parquet(data, tmp_path / "copy"))
+    held = open_dataset(folder, "smoke", users=100, held_out=0.1)
+    expected, cold = hold_out_items(open_dataset(folder, "smoke", users=100), 0.1)
+    assert held.fingerprint == expected.fingerprint and f"{cold.sum()} of {held.num_items} items held out" in held.name
+    split = held.split()
+    counts = item_counts(split, held.num_items)
+    assert not counts[cold].any() and cold[split.test.targets].any()
+    for wrong in (-0.1, 1.0, 1e-6):
+        with pytest.raises(DataError, match=r'"held_out".*a share of .* cannot be held out'):
+            open_dataset(folder, "smoke", held_out=wrong)
 
 
 def test_as_many_users_are_taken_as_events_allow():
