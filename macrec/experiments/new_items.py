@@ -18,7 +18,7 @@ BEAM, RANKED = "beam of IDs", "beam, ranked by the dense head"
 """What the steps before LIGER's answer are called."""
 
 
-def steps_of_liger(system: System, context: Context) -> dict[str, System]:
+def steps_of_liger(system: System, context: Context) -> dict[str, Decoded | LIGER]:
     """What a trained LIGER recommends after each step, from one training: the beam of IDs by itself, the same items in
     the order of the dense head, and LIGER, whose candidates are also the items without training events.
 

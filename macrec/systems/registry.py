@@ -213,6 +213,20 @@ def named_without(name: str, without: Collection[str], terms: Collection[str]) -
     return " ".join([name, *(f"w/o {term}" for term in without)])
 
 
+def left_out(name: str, terms: Collection[str]) -> tuple[str, ...]:
+    """The terms that the system of this name lacks, of those that its entry has: the inverse of `named_without`.
+
+    >>> left_out("X w/o one", ("one", "two")), left_out("X w/o all but two", ("one", "two")), left_out("X", ("one",))
+    (('one',), ('one',), ())
+    """
+    lacking = tuple(name.split(" w/o ")[1:])
+    if lacking == ("any term",):
+        return tuple(terms)
+    if len(lacking) == 1 and lacking[0].startswith("all but "):
+        return tuple(term for term in terms if term != lacking[0].removeprefix("all but "))
+    return lacking
+
+
 _own: dict[Path, Entry] = {}
 """Those of the files that were named in this process."""
 
@@ -260,8 +274,9 @@ def entry_of(name: str, field: str = "system") -> Entry:
 def systems(context: Context, names: str = "") -> dict[str, System]:
     """Name → system, not yet trained, in the order of the tables: those whose needs are met, or those that are named.
 
-    `names`, between commas, are of entries ("TIGER": of every modality), of single systems ("TIGER (text)") or of files
-    of your own ("FILE.py"). Raises DataError for an unknown name, NotApplicable for one whose needs are not met.
+    `names`, between commas, are of entries ("TIGER": of every modality), of single systems ("TIGER (text)"), of systems
+    without terms ("MACRec w/o implicit") or of files of your own ("FILE.py"). Raises DataError for an unknown name,
+    NotApplicable for one whose needs are not met.
     """
     if not names.strip():
         met = [entry for entry in entries().values() if entry.unmet_in(context) is None]
@@ -270,7 +285,7 @@ def systems(context: Context, names: str = "") -> dict[str, System]:
     made: dict[str, System] = {}
     for name in (part.strip() for part in names.split(",")):
         entry = entry_of(name, "systems")
-        of_entry = entry.systems(context)
+        of_entry = entry.systems(context, left_out(name, entry.terms_in(context)))
         if name not in (entry.name, *of_entry) and not OWN_FILE.fullmatch(name):
             raise DataError(f'there is no system "{name}"', field="systems", fix=f"choose one of {', '.join(of_entry)}")
         chosen |= {name} if name in of_entry else of_entry.keys()
@@ -301,7 +316,10 @@ def open_generator(context: Context, name: str) -> Generative:
 
     Raises DataError for a system that is no generator, or for a name of several; NotApplicable where nothing fits.
     """
-    made = fitting_entry(name, context).systems(context)
+    entry = fitting_entry(name, context)
+    made = entry.systems(context, left_out(name, entry.terms_in(context)))
+    if entry is entry_of(name) and name not in (entry.name, *made) and not OWN_FILE.fullmatch(name):
+        raise DataError(f'there is no system "{name}"', field="system", fix=f"choose one of {', '.join(made)}")
     made = {name: made[name]} if name in made else made
     if len(made) > 1:
         raise DataError(f"{name} names {len(made)} systems", field="system", fix=f"choose {' or '.join(made)}")

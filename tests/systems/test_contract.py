@@ -1,6 +1,7 @@
 """What every registered system does: it learns, ranks, goes on where it was stopped, and says what it needs."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from macrec.errors import DataError, NotApplicable
 from macrec.experiments import encode_modalities
 from macrec.experiments.compare_systems import SystemComparison
 from macrec.systems import Context, Entry, Parameters, entries, registry
-from macrec.systems.registry import FAMILIES, entry_of, systems
+from macrec.systems.registry import FAMILIES, entry_of, left_out, named_without, open_generator, systems
 from macrec.training import drain
 
 HERE = Path(__file__).parents[1] / "toys"
@@ -136,3 +137,24 @@ def test_names_choose_entries_single_systems_and_files(context):
     for name in ("TIGER (sound)", "Tiger"):
         with pytest.raises(DataError, match="there is no system"):
             systems(context, name)
+
+
+def test_a_system_without_terms_can_be_named(context):
+    chosen = systems(context, "MACRec w/o implicit, MACRec w/o all but explicit, MACRec")
+    assert [*chosen] == ["MACRec w/o implicit", "MACRec w/o all but explicit", "MACRec"]
+    assert open_generator(context, "MACRec w/o implicit").settings.recipe.lambda_implicit == 0
+    assert open_generator(context, "MACRec").settings.recipe.lambda_implicit > 0
+    assert open_generator(context, "MACRec w/o any term").name == "MACRec w/o any term"
+    for of in (systems, open_generator):
+        with pytest.raises(DataError, match='MACRec has no term "colour"'):
+            of(context, "MACRec w/o colour")
+    with pytest.raises(DataError, match=r'no system "MACRec \(text\)"; choose one of MACRec'):
+        open_generator(context, "MACRec (text)")
+
+
+@pytest.mark.parametrize("name", [name for name, entry in entries().items() if len(entry.terms) > 1])
+def test_a_name_says_which_terms_are_left_out(name, context):
+    terms = entries()[name].terms_in(context)
+    for count in range(len(terms) + 1):
+        for lacking in combinations(terms, count):
+            assert set(left_out(named_without(name, lacking, terms), terms)) == set(lacking)
