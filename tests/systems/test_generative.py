@@ -23,7 +23,7 @@ from macrec.models.t5 import T5Config
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import PROFILES, TIGER, Context, Generative, MACRec, MQL4GRec, Parameters
 from macrec.systems import generative as module
-from macrec.tokenizers import Codebooks, GivenIds
+from macrec.tokenizers import GivenIds
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain, train
 
@@ -133,7 +133,7 @@ def told(events):
 
 def codebooks_of(system, data):
     """The codebooks of a system with learned IDs, as its folder holds them."""
-    return Codebooks(system.ids.folder, data, system.ids.embeddings, system.ids.settings)
+    return system.ids.tokenizer(data, data.split())
 
 
 def given_ids(data, seed=0, sizes=(5, 5, 5)):

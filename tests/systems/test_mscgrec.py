@@ -163,7 +163,7 @@ def test_validation_and_test_events_change_no_code(data, split, embeddings, tmp_
         ids = CollaborativeIds(tmp_path / folder, settings.codebooks, embeddings, teacher, recipe)
         vectors.append(ids.vectors(data, part))
         tables.append(ids.tables(data, part)[COLLABORATIVE])
-        assert ids.known(data, split) and vectors[-1].present.all()
+        assert ids.known(data, part) and vectors[-1].present.all()
     assert vectors[0].values.tobytes() == vectors[1].values.tobytes()
     assert np.array_equal(tables[0].codes, tables[1].codes)
     fewer = split._replace(train=split.train.take(np.arange(len(split.train) // 2)))
