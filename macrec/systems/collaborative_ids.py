@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import Split, item_counts, seen_items
@@ -14,23 +17,30 @@ from macrec.encoders.embeddings import Embeddings, statistics
 from macrec.encoders.filled import filled
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
+from macrec.systems.lightgcn_training import LightGCNRecipe, lightgcn_table
 from macrec.systems.sasrec import SASRec
 from macrec.systems.sasrec_network import SASRecRecipe
 from macrec.tokenizers.ids import LearnedIds
 from macrec.tokenizers.settings import CodebookSettings
-from macrec.training import Event
+from macrec.training import Event, generator_for
 
-TEACHERS = ("ppmi", "sasrec")
+TEACHERS = ("ppmi", "sasrec", "lightgcn", "shuffled")
 """Whose vectors are quantized: see `CollaborativeIds`."""
+
+SHUFFLED = 11
+"""What the draw of a permutation is for, among the uses of a seed."""
 
 
 class CollaborativeIds:
     """The `Ids` of the modality "collaborative", kept in `folder`.
 
     `teacher` "ppmi": vectors by how often items follow each other (`macrec.encoders.collaborative`); "sasrec": the item
-    table of a SASRec, which learns by `recipe` without looking at a validation user. An item without training events
-    gets the vector that `content` predicts (`macrec.encoders.filled`), and so an ID that says something. Raises
-    DataError for an unknown teacher.
+    table of a SASRec, which learns by `recipe` without looking at a validation user; "lightgcn": that of a LightGCN,
+    which knows who took what and no order, with the width, epochs and seed of `recipe`; "shuffled": the vectors of
+    "ppmi", permuted among the items by the seed of `recipe`. The last is a control: the vectors are as distinct, and
+    the IDs as many, but which items are alike says nothing, so that what it loses is what their structure is worth. An
+    item without training events gets the vector that `content` predicts (`macrec.encoders.filled`), and so an ID that
+    says something. Raises DataError for an unknown teacher.
     """
 
     def __init__(
@@ -45,7 +55,7 @@ class CollaborativeIds:
             fix = f"choose one of {', '.join(TEACHERS)}"
             raise DataError(f'there is no teacher "{teacher}"', field="teacher", fix=fix)
         self.folder, self.settings, self.content = folder, settings, dict(content)
-        self.sasrec = SASRec(recipe, folder / "sasrec") if teacher == "sasrec" else None
+        self.teacher, self.recipe = teacher, recipe or SASRecRecipe()
         self._split: Split | None = None
         self._vectors: Embeddings | None = None
         self._ids: LearnedIds | None = None
@@ -53,17 +63,26 @@ class CollaborativeIds:
     def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The training of the teacher, where it is trained, then that of the tokenizer."""
         if self._vectors is None or self._split is not split:
-            if self.sasrec is None:
-                vectors = collaborative_vectors(split, data.num_items)
-            else:
-                yield from self.sasrec.fit(data, training_part(split))
-                vectors = item_table(self.sasrec, split)
+            vectors = yield from self._taught(data, split)
             seen = seen_items(split.train, data.num_items)
             content = [table.learned_from(seen) for table in self.content.values()]
             self._split, self._vectors = split, filled(vectors, content)
             self._ids = LearnedIds(self.folder / "codebooks", {COLLABORATIVE: self._vectors}, self.settings)
         assert self._ids is not None
         yield from self._ids.learn(data, split)
+
+    def _taught(self, data: Dataset, split: Split) -> Generator[Event, None, Embeddings]:
+        recipe = self.recipe
+        if self.teacher == "sasrec":
+            sasrec = SASRec(recipe, self.folder / "sasrec")
+            yield from sasrec.fit(data, training_part(split))
+            return of_item_table(sasrec.item_table(), self.teacher, split)
+        if self.teacher == "lightgcn":
+            graph = LightGCNRecipe(recipe.width, epochs=recipe.epochs, seed=recipe.seed)
+            table = yield from lightgcn_table(split, data.num_items, graph, self.folder / "lightgcn")
+            return of_item_table(table, self.teacher, split)
+        vectors = collaborative_vectors(split, data.num_items)
+        return shuffled(vectors, recipe.seed) if self.teacher == "shuffled" else vectors
 
     def vectors(self, data: Dataset, split: Split) -> Embeddings:
         """The vectors that are quantized; where nothing was learned of `split` yet, it is now."""
@@ -89,15 +108,23 @@ def training_part(split: Split) -> Split:
     return split._replace(valid=split.valid.take(np.zeros(0, np.int64)))
 
 
-def item_table(sasrec: SASRec, split: Split) -> Embeddings:
-    """The vectors of a trained SASRec's items, mean-centred at use, with one deviation for all dimensions.
+def shuffled(vectors: Embeddings, seed: int) -> Embeddings:
+    """The same vectors, permuted at random among the items that have one: mean and deviation stay what they are."""
+    rows = np.flatnonzero(vectors.present)
+    values = vectors.values.copy()
+    values[rows] = vectors.values[rows[torch.randperm(len(rows), generator=generator_for(seed, SHUFFLED)).numpy()]]
+    return replace(vectors, encoder=f"{vectors.encoder}, shuffled", values=values)
+
+
+def of_item_table(values: NDArray[np.float32], teacher: str, split: Split) -> Embeddings:
+    """The vectors `[N, d]` of a trained network's items, mean-centred at use, with one deviation for all dimensions.
 
     An item without training events is absent: its vector is where it was drawn. Half precision, as in
     `collaborative_vectors`.
     """
-    table = sasrec.item_table().astype(np.float16)
+    table = values.astype(np.float16)
     present = item_counts(split, len(table)) > 0
-    values = np.where(present[:, None], table, np.float16(0))
-    mean, std = statistics(values, present)
+    table = np.where(present[:, None], table, np.float16(0))
+    mean, std = statistics(table, present)
     one = np.full_like(std, np.sqrt(np.mean(np.square(std))))
-    return Embeddings(COLLABORATIVE, "sasrec", values, present, mean, one)
+    return Embeddings(COLLABORATIVE, teacher, table, present, mean, one)

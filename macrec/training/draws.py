@@ -9,6 +9,7 @@ recipes, and nothing else is seeded by it:
 | `GeneratorRecipe` | weights of the T5, the order of the samples in every epoch, items of the implicit alignment, validation users |
 | `CausalRecipe` | weights of the causal generator, the order of the windows in every epoch, what each window reads, items of the item tasks and the implicit alignment, validation users |
 | `SASRecRecipe` | weights, the order of the sequences in every epoch, validation users |
+| `LightGCNRecipe` | weights, the order of the edges in every epoch, items that a user has not taken; with `teacher="shuffled"`, where there is no LightGCN, the permutation |
 
 A draw is `generator_for(seed, PURPOSE, epoch or step)`: a function of these numbers and of nothing drawn before, so that a
 resumed training continues bit for bit. Dropout draws from PyTorch's global generators, which the loop sets to

@@ -17,7 +17,7 @@ from macrec.experiments.modality_subsets import modality_subsets
 from macrec.generation.next_code import next_codes
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import Context, Parameters
-from macrec.systems.collaborative_ids import CollaborativeIds
+from macrec.systems.collaborative_ids import TEACHERS, CollaborativeIds
 from macrec.systems.registry import entry_of, systems
 from macrec.training import drain
 
@@ -151,7 +151,7 @@ def later(data, split):
     return split._replace(train=replace(split.train, items=parts["test"].items), **parts)
 
 
-@pytest.mark.parametrize("teacher", ["ppmi", "sasrec"])
+@pytest.mark.parametrize("teacher", TEACHERS)
 def test_validation_and_test_events_change_no_code(data, split, embeddings, tmp_path, teacher):
     parameters = Parameters("smoke", codewords=8, codebook_epochs=2, tokenizer="rkmeans")
     settings = parameters.settings(data.num_items)
@@ -173,6 +173,35 @@ def test_validation_and_test_events_change_no_code(data, split, embeddings, tmp_
     assert again.vectors(data, fewer).values.tobytes() != vectors[0].values.tobytes()
 
 
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_it_stands_on_every_teacher(opened, split, teacher):
+    context = opened(teacher=teacher, tokenizer="rkmeans")
+    system = fitted(context)
+    assert system.taught.teacher == teacher
+    ranking = system.recommend(split.test.take(np.arange(10)), 10)
+    assert all(len(set(row)) == 10 for row in ranking.items.tolist())
+    table, usual = (made(each).ids.tables(context.data, split)[COLLABORATIVE] for each in (context, opened()))
+    assert len(np.unique(table.codes, axis=0)) == len(table)
+    assert teacher == "ppmi" or not np.array_equal(table.codes, usual.codes)
+
+
+def test_shuffled_vectors_are_those_of_ppmi_in_another_order(data, split, tmp_path):
+    parameters = Parameters("smoke", codewords=8, codebook_epochs=2, tokenizer="rkmeans")
+    usual = collaborative_vectors(split, data.num_items)
+
+    def vectors(seed):
+        settings = parameters.settings(data.num_items).with_seed(seed)
+        ids = CollaborativeIds(tmp_path, settings.codebooks, {}, "shuffled", settings.sasrec)
+        return ids.vectors(data, split)
+
+    one, same, other = vectors(1), vectors(1), vectors(2)
+    assert np.array_equal(one.present, usual.present) and np.array_equal(one.std, usual.std)
+    assert np.array_equal(np.sort(one.values, axis=0), np.sort(usual.values, axis=0))
+    moved = (one.values != usual.values).any(1)
+    assert moved.sum() > 0.9 * usual.present.sum()
+    assert one.values.tobytes() == same.values.tobytes() != other.values.tobytes()
+
+
 def test_items_without_events_have_ids_by_their_contents(data, split, embeddings, tmp_path):
     settings = Parameters("smoke", codewords=8, codebook_epochs=2).settings(data.num_items)
     cold = item_counts(split, data.num_items) == 0
@@ -187,7 +216,7 @@ def test_items_without_events_have_ids_by_their_contents(data, split, embeddings
 
 
 def test_an_unknown_teacher_is_refused(tmp_path):
-    with pytest.raises(DataError, match='no teacher "word2vec"; choose one of ppmi, sasrec'):
+    with pytest.raises(DataError, match='no teacher "word2vec"; choose one of ppmi, sasrec, lightgcn, shuffled'):
         CollaborativeIds(tmp_path, Parameters("smoke").settings().codebooks, {}, "word2vec")
 
 
