@@ -9,6 +9,7 @@ import polars as pl
 
 from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
+from macrec.data.split import seen_items
 from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
 from macrec.encoders.distinct import confusion_note
 from macrec.encoders.encoder import Encoder, GivenVectors
@@ -51,6 +52,14 @@ def encode_modalities(
         if note := confusion_note(dataset, vectors):
             print(note)
     return embeddings
+
+
+def of_seen_items(embeddings: Mapping[str, Embeddings], dataset: Dataset) -> dict[str, Embeddings]:
+    """The same vectors, learned from where items have training events alone: so do the systems (`LearnedIds`), and so
+    codebooks that a notebook trains are those that systems find.
+    """
+    seen = seen_items(dataset.split().train, dataset.num_items)
+    return {name: vectors.learned_from(seen) for name, vectors in embeddings.items()}
 
 
 def contents_of(dataset: Dataset) -> dict[str, int]:
