@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrec.errors import DataError
+from macrec.quantization.taken import Taken
 from macrec.quantization.tuples import Codebooks, Codes, Floats, Keys, checked, errors, pack, residuals, unpack
 
 CHUNK = 1 << 20
@@ -124,7 +125,7 @@ def _resolved(
         keys = _assign_buckets(keys, distinct[counts > 1], vectors, codebooks)
         distinct, counts = np.unique(keys, return_counts=True)
     queue = _queue(keys, distinct[counts > 1], vectors, codebooks, first)
-    return _settle(keys, queue, distinct, vectors, codebooks)
+    return settle(keys, queue, Taken(distinct, len(queue)), vectors, codebooks)
 
 
 def _ranked(
@@ -176,34 +177,8 @@ def _places(
     return places
 
 
-class _Taken:
-    """Keys in use: those of the start, sorted, and those taken since, kept sorted in a buffer with room for all."""
-
-    def __init__(self, keys: Keys, room: int) -> None:
-        self.keys, self.buffer, self.used = keys, np.empty(room, np.int64), 0
-
-    def within(self, low: int, span: int) -> Keys:
-        """Taken keys of `[low, low + span)`, less `low`."""
-        since = self.buffer[: self.used]
-        a, b = self.keys.searchsorted((low, low + span))
-        c, d = since.searchsorted((low, low + span))
-        keys: Keys = (self.keys[a:b] if c == d else np.concatenate((self.keys[a:b], since[c:d]))) - low
-        return keys
-
-    def add(self, keys: Keys) -> None:
-        end = self.used + len(keys)
-        if len(keys) == 1:
-            at = int(self.buffer[: self.used].searchsorted(keys[0]))
-            self.buffer[at + 1 : end] = self.buffer[at : self.used]
-            self.buffer[at] = keys[0]
-        else:
-            self.buffer[self.used : end] = keys
-            self.buffer[:end].sort()
-        self.used = end
-
-
-def _settle(
-    keys: Keys, queue: Keys, distinct: Keys, vectors: NDArray[np.floating], codebooks: Codebooks
+def settle(
+    keys: Keys, queue: Keys, taken: Taken, vectors: NDArray[np.floating], codebooks: Codebooks
 ) -> tuple[Keys, int]:
     """Serve the queue in order; the keys of all items `[N]` afterwards, and the most levels opened for one."""
     if not len(queue):
@@ -215,7 +190,7 @@ def _settle(
     differs = (targets[1:] != targets[:-1]).any(1) | (keys[queue[1:]] != keys[queue[:-1]])
     starts = np.concatenate(([0], np.flatnonzero(differs) + 1))
     bounds = np.append(starts, len(queue)).tolist()
-    taken, after, deepest = _Taken(distinct, len(queue)), keys.copy(), 1
+    after, deepest = keys.copy(), 1
     half = (last * last).sum(1) / 2
     chunk = max(1, CHUNK // len(last))
     for run, (begin, end) in enumerate(pairwise(bounds)):
@@ -257,7 +232,7 @@ def _best_free(scores: Floats, taken: Keys, n: int) -> tuple[Keys, Floats]:
     return best[free], best_scores[free]
 
 
-def _best_of_levels(rest: Floats, codebooks: Codebooks, low: int, taken: _Taken, n: int) -> Keys:
+def _best_of_levels(rest: Floats, codebooks: Codebooks, low: int, taken: Taken, n: int) -> Keys:
     """Up to n free keys with the least error when all levels of `codebooks` (two or more) are open, best first.
 
     `rest` `[d]` is what the kept prefix leaves, `low` the first key of that prefix. The last two levels are searched
