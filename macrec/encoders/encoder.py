@@ -56,6 +56,14 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class LearnsFromCatalog(Protocol):
+    """An encoder whose `prepare` learns from the items: it also encodes those that come later, as learned."""
+
+    def for_items(self, dataset: Dataset) -> Encoder:
+        """The same encoder, prepared for the items of another dataset without learning from them."""
+
+
+@runtime_checkable
 class GivenVectors(Protocol):
     """Takes the place of an encoder for vectors that were computed elsewhere."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +26,8 @@ class LatentSpace:
     `common` `[N, C]` and `rare` `[N, R]` are sparse TF-IDF weights of the terms that were frequent enough for the
     directions, and of the other words; `directions` `[C, width]` are orthonormal columns, or zero beyond the rank of
     the texts; `sketch_common` `[C, width]` and `sketch_rare` `[R, width]` have `SIGNS` signs per term; `whole`: the
-    weight of a text as one more word, that of a word in one text.
+    weight of a text as one more word, that of a word in one text. `terms` `[C]` and `[R]` and their `weights` are those
+    of the columns of `common` and `rare`.
     """
 
     common: Any
@@ -35,6 +36,8 @@ class LatentSpace:
     sketch_common: Any
     sketch_rare: Any
     whole: float
+    terms: tuple[NDArray[Any], NDArray[Any]]
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]]
 
     @classmethod
     def of(cls, texts: Sequence[str], dim: int, min_df: int, max_features: int, seed: int) -> Self | None:
@@ -54,7 +57,8 @@ class LatentSpace:
         names = vectorizer.get_feature_names_out()
         df = weights.getnnz(axis=0)
         weights.data = 1 + np.log(weights.data)
-        weights = (weights @ sparse.diags(idf(df, len(texts)))).tocsc()
+        weight = idf(df, len(texts))
+        weights = (weights @ sparse.diags(weight)).tocsc()
 
         often = np.flatnonzero(df >= min_df)
         often = np.sort(often[np.argsort(-df[often], kind="stable")][:max_features])
@@ -71,7 +75,17 @@ class LatentSpace:
         directions = np.pad(right, ((0, 0), (0, width - right.shape[1])))
         rng = np.random.default_rng(seed)
         of_common, of_rare = (random_signs(len(columns), width, rng) for columns in (often, others))
-        return cls(common, rare, directions, of_common, of_rare, whole=float(idf(np.ones(1), len(texts))[0]))
+        whole = float(idf(np.ones(1), len(texts))[0])
+        columns = (often, np.asarray(others, np.int64))
+        return cls(
+            common, rare, directions, of_common, of_rare, whole,
+            terms=(names[columns[0]], names[columns[1]]), weights=(weight[columns[0]], weight[columns[1]]),
+        )  # fmt: skip
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        """Other `texts` in the same space: terms, weights and directions stay, and terms that are new are left out."""
+        common, rare = (weighted(texts, *columns) for columns in zip(self.terms, self.weights, strict=True))
+        return replace(self, common=common, rare=rare)
 
     @property
     def width(self) -> int:
@@ -101,6 +115,18 @@ class LatentSpace:
         signatures = np.stack([signature(text, self.width) for text in texts])
         length = np.sqrt(squares(common) + squares(rare) + self.whole**2)
         return np.asarray((sketched + self.whole * signatures) / length[:, None], np.float32)
+
+
+def weighted(texts: Sequence[str], names: NDArray[Any], weights: NDArray[np.float32]) -> Any:
+    """The TF-IDF weights `[n, T]` of the terms `names` `[T]` in `texts` `[n]`, as `LatentSpace.of` has them."""
+    from scipy import sparse
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    if not len(names):
+        return sparse.csr_matrix((len(texts), 0), dtype=np.float32)
+    counts = CountVectorizer(analyzer=terms, dtype=np.float32, vocabulary=names.tolist()).transform(texts)
+    counts.data = 1 + np.log(counts.data)
+    return (counts @ sparse.diags(weights)).tocsr()
 
 
 def idf(df: NDArray[Any], texts: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,13 @@ class TfidfEncoder:
                 fix="lower min_df, or give the items longer texts",
             )
         self._space, self._fitted_to = space, dataset.text_fingerprint
+
+    def for_items(self, dataset: Dataset) -> TfidfEncoder:
+        """The encoder for the items of another dataset, with the words, weights and directions that were learned."""
+        other = replace(self)
+        other._space = self._space.with_texts(item_texts(dataset, self.fields))
+        other._fitted_to = dataset.text_fingerprint
+        return other
 
     def present(self, dataset: Dataset) -> NDArray[np.bool_]:
         """Items with at least one word, `[N]`."""
