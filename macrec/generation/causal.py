@@ -8,14 +8,14 @@ where these are given; heads write the codes of the next item's IDs (`macrec.mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding, embedding_bag
+from torch.nn.functional import cross_entropy, embedding, embedding_bag, pad
 
 from macrec.data.split import Samples
 from macrec.data.windows import places_between
@@ -223,10 +223,33 @@ class CausalGenerator(CodeGenerator):
         asked = tables.tasks[task]
         return (ItemScorer if asked.target == ITEM else CausalScorer)(self, asked, samples)
 
+    @torch.no_grad()
+    def with_items(self, ids: Mapping[str, SemanticIds], contents: Mapping[str, Tensor]) -> Self:
+        """A copy over a longer catalog; see `CodeGenerator.with_items`. New items' own vectors are 0."""
+        other = deepcopy(self)
+        codes = np.concatenate([table.codes for table in ids.values()], axis=1)
+        new = len(codes) - len(self.codes)
+        other.codes = torch.from_numpy(codes).long().to(self.codes.device)
+        lengthen(other, contents)
+        if other.item_vectors is not None:
+            other.item_vectors = nn.Parameter(pad(other.item_vectors, (0, 0, 0, new)))
+        if isinstance(other.dense, DenseHead):
+            lengthen(other.dense, contents)
+            mean = other.dense.bias.mean().expand(new)  # as likely as an item of the catalog is on average
+            other.dense.bias = nn.Parameter(torch.cat([other.dense.bias, mean]))
+        return other
+
     def item_states(self, tables: CodeTables, modality: int, batch: int) -> Tensor:
         """The state `[N, width]` after a history of one item, of which one modality is read."""
         items = torch.arange(len(self.codes), device=self.codes.device)
         return torch.cat([self.alone(part, [modality])[0] for part in torch.split(items, batch)])
+
+
+def lengthen(module: nn.Module, contents: Mapping[str, Tensor]) -> None:
+    """Put the `contents` of further items, modality → `[M, d]`, behind those of the known ones."""
+    for name, further in contents.items():
+        known = module.get_buffer(f"content_{name}")
+        setattr(module, f"content_{name}", torch.cat([known, further.to(known.device)]))
 
 
 def newest_states(model: CausalGenerator, task: CodeTask, samples: Samples) -> Tensor:

@@ -32,8 +32,9 @@ from macrec.generation.tasks import CodeTask, code_tasks
 from macrec.generation.training import GeneratorRecipe
 from macrec.models.dense_head import CosineConfig
 from macrec.models.t5 import T5Config
+from macrec.quantization.appended import check_continued
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.tokenizers.ids import Ids
+from macrec.tokenizers.ids import GivenIds, Ids
 from macrec.tokenizers.tokenizer import digest as vectors_digest
 from macrec.tokenizers.tokenizer import digest_of_rows
 from macrec.training import VALIDATION_LOSS, Event, best_device, train
@@ -173,6 +174,27 @@ class Generative:
         other = copy(self)
         other.settings = replace(self.settings, recipe=replace(self.settings.recipe, steps=steps))
         other.ends, other._training, other._states, other._decoder = (), None, None, None
+        return other
+
+    def with_items(self, ids: Mapping[str, SemanticIds], further: Mapping[str, Embeddings]) -> Self:
+        """The same system, trained, over a longer catalog: the new items can be recommended, the old ones as before.
+
+        `ids` continue those that it has learned, modality by modality, and `further` are the vectors of the M new items
+        behind the known ones (`further_vectors`). Nothing is learned. Raises DataError for IDs that move one that was
+        learned, or are of other codebooks.
+        """
+        decoder, other = self.decoder, copy(self)
+        own = {name: ids[name] for name in decoder.tables.modalities}
+        for name, table in own.items():
+            check_continued(decoder.tables.ids[name], table)
+        contents = {
+            name: torch.from_numpy(principal_components(vectors, self.settings.content, further[name]))
+            for name, vectors in self.embeddings.items()
+            if name in own
+        }
+        tables = CodeTables(own, self.tasks, best_device())
+        other.ids, other._training, other._states = GivenIds(own), None, None
+        other._decoder = PathDecoder(decoder.model.with_items(own, contents), tables, decoder.options)
         return other
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:

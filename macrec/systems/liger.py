@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking, top_k
 from macrec.data.split import PADDING, Samples, Split, item_counts
+from macrec.encoders.embeddings import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.system import learned
 from macrec.generation.decoder import parts
 from macrec.generation.tasks import ITEM, CodeTask
 from macrec.models.dense_head import CosineConfig
+from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.generative import Generative
 from macrec.systems.registry import A_MODALITY, Context, Entry, named_without
 from macrec.training import Event
@@ -73,6 +76,13 @@ class LIGER(Generative):
         """The second stage; before it, which items have no training event is looked up."""
         self._cold = item_counts(split, data.num_items) == 0
         yield from super().learn_generator(data, split)
+
+    def with_items(self, ids: Mapping[str, SemanticIds], further: Mapping[str, Embeddings]) -> Self:
+        """See `Generative.with_items`; nobody has taken the new items, so that they are candidates."""
+        other = super().with_items(ids, further)
+        new = other.decoder.tables.tokens.shape[1] - self.decoder.tables.tokens.shape[1]
+        other._cold = np.append(learned(self._cold, self.name), np.ones(new, bool))
+        return other
 
     def recommend(self, samples: Samples, k: int, mask_seen: bool = False) -> Ranking:
         """The k best of the candidates of every history, by the dense head; without one of the heads, by the other.

@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from macrec.encoders import Embeddings
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.tokenizers.cross_modal import CrossModalRQVAE
 from macrec.tokenizers.tokenizer import Tokenizer
@@ -45,6 +47,15 @@ class Codebooks(Tokenizer):
     def latents(self, absent: bool = False) -> dict[str, NDArray[np.float32]]:
         """The encoder outputs `[n, width]` of every modality."""
         return {name: vectors.cpu().numpy() for name, vectors in self.task.latents(absent=absent).items()}
+
+    @torch.no_grad()
+    def quantize(self, modality: str, vectors: Embeddings) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The codes of further vectors, and the encoder outputs."""
+        branch = self.task.module.eval().branch(modality)
+        raw = not self.settings.recipe.standardize
+        x = torch.from_numpy(np.array(vectors.values, np.float32) if raw else vectors.standardized())
+        latents = torch.cat([branch.encoder(part) for part in torch.split(x.to(best_device()), 1 << 16)])
+        return branch.quantizer.encode(latents).cpu().numpy(), latents.cpu().numpy()
 
     def codebooks(self) -> dict[str, list[NDArray[np.float32]]]:
         """The codebooks of every modality: one `[K_l, width]` per level."""

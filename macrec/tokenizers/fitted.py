@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.system import learned
 from macrec.quantization.semantic_ids import SemanticIds, level_names
@@ -116,6 +117,12 @@ class FittedTokenizer(Tokenizer):
         """The standardized vectors themselves."""
         which: Which = "all" if absent else "present"
         return {name: self._vectors(name, which).cpu().numpy() for name in self.embeddings}
+
+    def quantize(self, modality: str, vectors: Embeddings) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The nearest codewords of further vectors, and the standardized vectors."""
+        x = torch.from_numpy(vectors.standardized()).to(best_device())
+        codes = learned(self._fitted, "the tokenizer")[modality].encode(x)
+        return codes.cpu().numpy(), x.cpu().numpy()
 
     def codebooks(self) -> dict[str, list[NDArray[np.float32]]]:
         """The codebooks; where few distinct vectors gave fewer codewords, codewords come again to fill their number."""

@@ -79,6 +79,11 @@ class Tokenizer(ABC):
         """What is quantized, `[n, width]` per modality: the rows of `ids`."""
 
     @abstractmethod
+    def quantize(self, modality: str, vectors: Embeddings) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The codes `[M, L]` of further `vectors` of a modality, conflicts and all, and what is quantized `[M, width]`:
+        what `ids` and `latents` give for the items of the catalog with `absent`. Nothing is learned from them."""
+
+    @abstractmethod
     def codebooks(self) -> dict[str, list[NDArray[np.float32]]]:
         """The codebooks of every modality: one `[K_l, width]` per level, whose codewords sum to a decoded latent."""
 

@@ -84,6 +84,10 @@ def test_a_tokenizer_learns_is_found_again_and_names_every_item(tmp_path, data, 
         assert latents[modality].shape[0] == len(ids) == embeddings[modality].present.sum()
         assert [len(book) for book in books[modality]] == list(ids.sizes) == [8, 8, 8]
         assert errors[modality] == pytest.approx(tokenizer.reconstruction()[modality]) and 0 < errors[modality] < 3
+    for modality, ids in again.ids(absent=True).items():  # items that come later are encoded like those that were there
+        codes, vectors = again.quantize(modality, embeddings[modality])
+        assert (codes == ids.codes).all() and codes.dtype == np.int32
+        np.testing.assert_allclose(vectors, again.latents(absent=True)[modality], atol=1e-5)
     source = LearnedIds(tmp_path, embeddings, settings)
     for modality, ids in source.tables(data, data.split()).items():
         assert ids.item_ids.equals(data.items["item_id"]) and len(np.unique(ids.codes, axis=0)) == data.num_items

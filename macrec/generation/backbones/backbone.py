@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from macrec.generation.batches import CodeTables, TaskSamples
 from macrec.generation.beam import Normalize
 from macrec.generation.exact import BranchingScorer
 from macrec.generation.tasks import CodeTask
+from macrec.quantization.semantic_ids import SemanticIds
 from macrec.training import Plan, Task
 
 
@@ -34,6 +35,14 @@ class CodeGenerator(nn.Module, ABC):
     @abstractmethod
     def item_states(self, tables: CodeTables, modality: int, batch: int) -> Tensor:
         """The state `[N, width]` of every item, of which one modality is read: the states that alignment compares."""
+
+    def with_items(self, ids: Mapping[str, SemanticIds], contents: Mapping[str, Tensor]) -> Self:
+        """The same generator over a longer catalog, whose `ids` continue those that it has learned.
+
+        `contents`: modality → what is read beside the codes of the M items behind the known ones, `[M, d]`. A generator
+        that knows items by their codes alone is the same.
+        """
+        return self
 
 
 class GeneratorTask(Task, Protocol):
