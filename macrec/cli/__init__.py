@@ -8,12 +8,12 @@ from __future__ import annotations
 import io
 import sys
 
-from macrec.cli import notebooks, results, settings, examine  # isort: skip (`macrec --help` lists the commands in this order)
+from macrec.cli import notebooks, results, append, settings, examine  # isort: skip (`macrec --help` lists the commands in this order)
 from macrec.cli.app import app
 from macrec.cli.endings import about_files, fail
 from macrec.errors import DataError
 
-__all__ = ["app", "examine", "main", "notebooks", "results", "settings"]
+__all__ = ["app", "append", "examine", "main", "notebooks", "results", "settings"]
 
 
 def main() -> None:
