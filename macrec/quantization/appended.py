@@ -131,9 +131,19 @@ def nearest_by_codes(
             distance += np.where(here, apart, 0.0)
         # The distance decides between equal prefixes only: it is brought below 1.
         order = distance.clip(min=0) / (2 * distance.max(initial=0) + 1e-12) - prefix
-        chosen = np.argsort(order, axis=1, kind="stable")[:, :count]
-        nearest[rows], shared[rows] = chosen, np.take_along_axis(prefix, chosen, 1)
+        for place in range(count):
+            chosen = order.argmin(1)[:, None]
+            nearest[rows, place], shared[rows, place] = chosen[:, 0], np.take_along_axis(prefix, chosen, 1)[:, 0]
+            np.put_along_axis(order, chosen, np.inf, 1)
     return nearest, shared
+
+
+def shared_prefixes(ids: SemanticIds, new: int, levels: int) -> Ints:
+    """How many first codes, of `levels`, each of the last `new` items has in common with an item before them, `[M]`."""
+    groups = ids.prefix_groups()[:, :levels]
+    known = len(ids) - new
+    shared: Ints = np.stack([np.isin(one[known:], one[:known]) for one in groups.T], 1).sum(1, dtype=np.int64)
+    return shared
 
 
 def decoded(ids: SemanticIds, codebooks: Codebooks) -> NDArray[np.float64]:

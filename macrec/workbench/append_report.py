@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
 from macrec.data.split import PADDING
-from macrec.quantization.appended import nearest_by_codes
+from macrec.quantization.appended import nearest_by_codes, shared_prefixes
 from macrec.workbench.append import Appended
 
 SHOWN, NEAR, PLACES = 3, 3, 50
@@ -33,7 +35,7 @@ def ids_lines(appended: Appended) -> list[str]:
         for name, away in moved.items():
             table, books = appended.catalog.tables[system][name], codebooks(appended, system)
             present = appended.catalog.vectors[name].present[-appended.new :]
-            _, shared = nearest_by_codes({name: table}, books, {name: np.ones_like(present)})
+            shared = shared_prefixes(table, appended.new, len(books[name]))
             absent = int((~present).sum())
             here, gone = int((~away).sum()), int(away.sum())
             said = f"{system}, {name}: {here:,} have the codes nearest to them, {gone:,} moved to free ones; "
@@ -45,12 +47,16 @@ def ids_lines(appended: Appended) -> list[str]:
 def neighbor_lines(appended: Appended) -> list[str]:
     """The old items with the nearest codes, for the first new items, by the first system."""
     system = next(iter(appended.systems))
-    tables = appended.catalog.tables[system]
-    present = {name: appended.catalog.vectors[name].present[-appended.new :] for name in tables}
-    near, shared = nearest_by_codes(tables, codebooks(appended, system), present, NEAR)
-    lines = [f"Nearest old items by the codes of {system} (codes shared):"]
     first = appended.data.num_items - appended.new
-    for row in range(min(SHOWN, appended.new)):
+    shown = min(SHOWN, appended.new)
+    tables = {
+        name: replace(table, codes=table.codes[: first + shown], item_ids=table.item_ids[: first + shown])
+        for name, table in appended.catalog.tables[system].items()
+    }
+    present = {name: appended.catalog.vectors[name].present[-appended.new :][:shown] for name in tables}
+    near, shared = nearest_by_codes(tables, codebooks(appended, system), present, min(NEAR, first))
+    lines = [f"Nearest old items by the codes of {system} (codes shared):"]
+    for row in range(shown):
         others = ", ".join(
             f"{title(appended.data, int(item))} ({same})" for item, same in zip(near[row], shared[row], strict=True)
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macrec.errors import DataError
-from macrec.quantization.appended import append_ids, check_continued, nearest_by_codes
+from macrec.quantization.appended import append_ids, check_continued, nearest_by_codes, shared_prefixes
 from macrec.quantization.conflict_policies import unique_ids
 from macrec.quantization.semantic_ids import SemanticIds
 
@@ -168,5 +168,19 @@ def test_the_nearest_old_item_shares_the_most_codes_and_then_decodes_to_the_near
                     apart += np.square(one - two).sum()
             return -same, apart
 
+        if row == 0:
+            several, _ = nearest_by_codes(tables, books, present, known)
+            assert sorted(several[0]) == list(range(known))
+            assert [order(other)[0] for other in several[0]] == sorted(order(other)[0] for other in range(known))
         best = min(map(order, range(known)))
         assert order(nearest[row, 0]) == pytest.approx(best) and shared[row, 0] == -best[0]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_shared_prefixes_are_those_with_the_old_item_that_has_the_most(seed):
+    rng = np.random.default_rng(seed)
+    known, new = int(rng.integers(1, 12)), int(rng.integers(1, 5))
+    ids = SemanticIds.from_codes(rng.integers(3, size=(known + new, 3)), None, (3, 3, 3))
+    alike = (ids.codes[known:, None] == ids.codes[:known]).cumprod(2)
+    assert shared_prefixes(ids, new, 3).tolist() == alike.sum(2).max(1).tolist()
+    assert shared_prefixes(ids, new, 2).tolist() == alike[..., :2].sum(2).max(1).tolist()

@@ -177,3 +177,18 @@ def test_a_run_without_a_generator_of_this_name_is_refused(small_run, files, tmp
     assert not (tmp_path / "out").exists()
     done = run(small_run, "--items", files[0], "--out", tmp_path / "out", "--vectors", "text")
     assert isinstance(done.exception, DataError) and "write MODALITY=FILE.npy" in str(done.exception)
+
+
+def test_a_write_that_fails_leaves_the_folder_as_it_was(small_run, appended, tmp_path, monkeypatch):
+    out, table = shutil.copytree(appended[3], tmp_path / "out"), tmp_path / "new.csv"
+    before = contents(out)
+    table.write_text("item_id,title\nlate,Oak lamp\n")
+
+    def fail(self, folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Manifest, "save", fail)
+    for folder in (out, tmp_path / "fresh"):
+        with pytest.raises(OSError, match="No space left"):
+            append_items(small_run, table, folder)
+    assert contents(out) == before and not (tmp_path / "fresh").exists()
