@@ -20,6 +20,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.ranking import Ranking
 from macrec.data.split import Samples, Split, seen_items
 from macrec.encoders.embeddings import Embeddings
+from macrec.encoders.further import like
 from macrec.encoders.principal import principal_components
 from macrec.evaluation.system import learned
 from macrec.evaluation.validation import validation_metrics, validation_users
@@ -112,6 +113,7 @@ class Generative:
         self._decoder: PathDecoder | None = None
         self._training: GeneratorTask | None = None
         self._states: StateSnapshots | None = None
+        self._read: Mapping[str, Embeddings] = {}
         self.ends: tuple[Event, ...] = ()
         """The newest event of the generator's training, with its effort; empty before the first."""
 
@@ -156,6 +158,7 @@ class Generative:
         tables = CodeTables(self.ids.tables(data, split), self.tasks, best_device())
         seen = seen_items(split.train, data.num_items)
         vectors = {name: table.learned_from(seen) for name, table in self.contents(data, split).items()}
+        self._read = vectors
         contents = {
             name: torch.from_numpy(principal_components(vectors[name], self.settings.content))
             for name in tables.modalities
@@ -188,8 +191,10 @@ class Generative:
         for name, table in own.items():
             check_continued(decoder.tables.ids[name], table)
         contents = {
-            name: torch.from_numpy(principal_components(vectors, self.settings.content, further[name]))
-            for name, vectors in self.embeddings.items()
+            name: torch.from_numpy(
+                principal_components(vectors, self.settings.content, like(vectors, further[name].values))
+            )
+            for name, vectors in self._read.items()
             if name in own
         }
         tables = CodeTables(own, self.tasks, best_device())

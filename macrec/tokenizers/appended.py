@@ -9,7 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.data.split import Split
 from macrec.encoders import Embeddings
+from macrec.encoders.further import like
 from macrec.errors import DataError
 from macrec.quantization.appended import append_ids
 from macrec.quantization.semantic_ids import SemanticIds
@@ -20,16 +22,16 @@ from macrec.training import drain
 Appended = tuple[dict[str, SemanticIds], dict[str, NDArray[np.bool_]]]
 
 
-def tokenizers_of(ids: Ids, data: Dataset) -> dict[str, Tokenizer]:
+def tokenizers_of(ids: Ids, data: Dataset, split: Split) -> dict[str, Tokenizer]:
     """Modality → the tokenizer that gave its IDs, as it was trained.
 
     Raises DataError for IDs that no codebooks gave, such as those from a file.
     """
     match ids:
         case JoinedIds():
-            return {name: one for part in ids.parts for name, one in tokenizers_of(part, data).items()}
+            return {name: one for part in ids.parts for name, one in tokenizers_of(part, data, split).items()}
         case LearnedIds():
-            tokenizer = ids.tokenizer(data)
+            tokenizer = ids.tokenizer(data, split)
             drain(tokenizer.events())
             return dict.fromkeys(ids.modalities or tuple(tokenizer.embeddings), tokenizer)
     what = "its IDs are not those of codebooks over what items say and show"
@@ -47,7 +49,8 @@ def append_with(
     """
     longer, moved = {}, {}
     for name, tokenizer in tokenizers.items():
-        codes, vectors = tokenizer.quantize(name, further[name])
+        standardized_alike = like(tokenizer.embeddings[name], further[name].values)
+        codes, vectors = tokenizer.quantize(name, standardized_alike)
         books = tokenizer.codebooks()[name]
         longer[name], moved[name] = append_ids(tables[name], item_ids, codes, vectors, books)
     return longer, moved

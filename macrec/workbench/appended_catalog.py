@@ -53,8 +53,8 @@ class TrainedCatalog:
     @classmethod
     def of(cls, opened: Opened, systems: dict[str, Generative]) -> TrainedCatalog:
         """Raises DataError for a generator whose IDs are not those of codebooks."""
-        data = opened.context.data
-        return cls(opened, systems, {name: tokenizers_of(system.ids, data) for name, system in systems.items()})
+        data, split = opened.context.data, opened.context.split
+        return cls(opened, systems, {name: tokenizers_of(system.ids, data, split) for name, system in systems.items()})
 
     @property
     def tables(self) -> Tables:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from macrec.encoders.modalities import modality_specs
-from macrec.errors import DataError
+from macrec.errors import DataError, NotApplicable
 from macrec.evaluation.system import System
 from macrec.experiments.compare_systems import SystemComparison
 from macrec.experiments.open_context import open_context
 from macrec.experiments.session import open_dataset
 from macrec.systems.generative import Generative
-from macrec.systems.registry import Context, entry_of, open_generator
+from macrec.systems.registry import Context, open_generator, systems
 from macrec.systems.settings import PROFILES, Parameters
 from macrec.training import drain
 from macrec.workbench.notebooks import find_notebooks, notebook_folder, read_notebook
@@ -53,7 +53,8 @@ def open_inputs(folder: Path, number: str = "06") -> Opened:
     specs = modality_specs(given["text_encoder"], given["image_encoder"], given["modalities"])
     files = {"text": given["text_ids"], "image": given["image_ids"]}
     with chdir(notebook_folder()):  # where notebooks run: paths among the parameters are meant from there
-        data = open_dataset(given["dataset"], given["profile"], given["sample_users"], given["newest_events"])
+        users, newest, cold = given["sample_users"], given["newest_events"], given.get("held_out", 0.0)
+        data = open_dataset(given["dataset"], given["profile"], users, newest, held_out=cold)
         context = open_context(folder / "artifacts" / "systems", data, data.split(), asked, specs, files)
     return Opened(context, specs, given)
 
@@ -90,9 +91,9 @@ def candidates(folder: Path, opened: Opened, wanted: list[str]) -> list[Generati
     context, made = opened.context, [generator_of(opened)]
     names = wanted or [BESIDE]
     with chdir(notebook_folder()):
-        for entry in (entry_of(name, "systems") for name in names):
-            if entry.unmet_in(context) is None:
-                made += generators(entry.systems(context))
+        for name in names:
+            with suppress(NotApplicable):
+                made += generators(systems(context, name))
         if (folder / find_notebooks(["08"])[0].name).exists():
             other = open_inputs(folder, "08")
             asked, data = other.given, context.data
@@ -103,9 +104,9 @@ def candidates(folder: Path, opened: Opened, wanted: list[str]) -> list[Generati
     return made
 
 
-def generators(systems: Mapping[str, System]) -> list[Generative]:
+def generators(made: Mapping[str, System]) -> list[Generative]:
     """Those of the systems that are generators."""
-    return [system for system in systems.values() if isinstance(system, Generative)]
+    return [system for system in made.values() if isinstance(system, Generative)]
 
 
 def load(context: Context, system: Generative) -> bool:

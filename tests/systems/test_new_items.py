@@ -52,7 +52,7 @@ def appended(context, system, rows):
     """The system with such items, and their IDs."""
     further = copies(context, rows)
     names = pl.Series([f"new-{row}" for row in range(len(rows))])
-    tokenizers = tokenizers_of(system.ids, context.data)
+    tokenizers = tokenizers_of(system.ids, context.data, context.split)
     ids, _ = append_with(tokenizers, system.decoder.tables.ids, names, further)
     return system.with_items(ids, further), ids
 
@@ -128,6 +128,18 @@ def test_what_every_item_has_of_its_own_a_new_one_has_not(context):
     assert len(model.dense.bias) == context.data.num_items + len(rows) == len(model.content_text)
 
 
+def test_a_new_item_is_quantized_like_the_old_one_that_it_looks_like(context):
+    """Codebooks are learned from items with training events, and so are the mean and the deviation before them."""
+    system, (rows, _) = trained(context, "MACRec"), taken(context)
+    new = pl.Series([f"new-{row}" for row in rows])
+    for name, one in tokenizers_of(system.ids, context.data, context.split).items():
+        assert one.seen is not None and not np.allclose(one.embeddings[name].mean, context.embeddings[name].mean)
+        nearest = one.ids(absent=True)[name].codes[rows]
+        ids, moved = append_with({name: one}, system.decoder.tables.ids, new, copies(context, rows))
+        appended_codes = ids[name].codes[-len(rows) :]
+        assert np.array_equal(moved[name], (appended_codes[:, : nearest.shape[1]] != nearest).any(1))
+
+
 def test_ids_that_move_an_old_one_are_refused(context):
     system, (rows, _) = trained(context, "TIGER (text)"), taken(context)
     _, ids = appended(context, system, rows)
@@ -137,7 +149,7 @@ def test_ids_that_move_an_old_one_are_refused(context):
     with pytest.raises(DataError, match="has another ID here than the one that was learned"):
         system.with_items(moved, copies(context, rows))
     with pytest.raises(DataError, match="not those of codebooks"):
-        tokenizers_of(GivenIds(ids), context.data)
+        tokenizers_of(GivenIds(ids), context.data, context.split)
 
 
 class Fixed:
@@ -178,10 +190,11 @@ def test_any_system_can_recommend_new_items(context, name):
     context = replace(context, settings=settings(context.data.num_items, content=8, beams=200))
     base, (rows, test) = trained(context, "MACRec"), taken(context)
     further, names = copies(context, rows), pl.Series([f"new-{row}" for row in range(len(rows))])
-    tokenizers = tokenizers_of(base.ids, context.data)
+    tokenizers = tokenizers_of(base.ids, context.data, context.split)
     system = trained(context, name)
     if name == "TIGERs fused late":
-        tokenizers = {key: one for part in system.parts for key, one in tokenizers_of(part.ids, context.data).items()}
+        own = [tokenizers_of(part.ids, context.data, context.split) for part in system.parts]
+        tokenizers = {key: one for each in own for key, one in each.items()}
         old = {key: table for part in system.parts for key, table in part.decoder.tables.ids.items()}
     else:
         old = base.decoder.tables.ids
