@@ -13,8 +13,11 @@ from macrec.data.dataset import ITEM_COLUMNS
 from macrec.errors import DataError
 from macrec.quantization.manifest import FILE, Manifest
 from macrec.quantization.semantic_ids import load_semantic_ids
+from macrec.systems import LIGER
+from macrec.training import drain
 from macrec.workbench.append import append_items, open_appended
-from macrec.workbench.trained_systems import open_trained_systems
+from macrec.workbench.append_report import append_report
+from macrec.workbench.trained_systems import open_inputs, open_trained_systems
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +195,21 @@ def test_a_write_that_fails_leaves_the_folder_as_it_was(small_run, appended, tmp
         with pytest.raises(OSError, match="No space left"):
             append_items(small_run, table, folder)
     assert contents(out) == before and not (tmp_path / "fresh").exists()
+
+
+def test_liger_is_found_beside_the_generator_and_has_every_new_item_among_its_candidates(small_run, files, tmp_path):
+    folder = shutil.copytree(small_run, tmp_path / "run")
+    context = open_inputs(folder).context
+    drain(LIGER(context).fit(context.data, context.split))
+    appended = append_items(folder, files[0], tmp_path / "out")
+    assert list(appended.systems) == ["MACRec", "LIGER"] and set(appended.catalog.tables["LIGER"]) == {"text"}
+    known, samples = context.data.num_items, appended.split.test.take(np.arange(20))
+    ranking = appended.systems["LIGER"].recommend(samples, known + 3)
+    assert all({known, known + 1, known + 2} <= set(items) for items in ranking.items)
+    places = [[list(items).index(known + new) for new in range(3)] for items in ranking.items]
+    assert all(one + 1 == two for one, _, two in places)  # two that look alike stand beside each other
+    report = append_report(appended, users=1)
+    assert "LIGER, text: " in report and "LIGER, user " in report and "3 of " in report.split("LIGER, user ")[1]
+    assert list(open_appended(folder, tmp_path / "out").systems) == ["MACRec", "LIGER"]
+    with pytest.raises(DataError, match='the run holds no "LIGER"'):
+        open_appended(small_run, tmp_path / "out")
