@@ -10,7 +10,7 @@ from statistics import median
 ROOT = Path(__file__).parents[1] / "macrec"
 ORDER = (
     "errors", "threads", "lock", "files", "discovery", "terms", "checkpoint", "training", "data", "evaluation",
-    "encoders", "quantization", "models", "tokenizers", "generation", "published", "systems", "experiments", "viz",
+    "quantization", "models", "encoders", "tokenizers", "generation", "published", "systems", "experiments", "viz",
     "workbench", "demo", "cli",
 )  # fmt: skip
 """A package imports from those before it."""

@@ -17,10 +17,12 @@ from macrec.systems.collaborative_ids import CollaborativeIds
 from macrec.systems.generative import Generative, GeneratorSettings
 from macrec.systems.registry import A_MODALITY, Context, Entry, named_without
 from macrec.tokenizers.ids import Ids, JoinedIds
+from macrec.tokenizers.self_supervised import SelfSupervisedIds, has_codes
 
 TERMS = {
     "text": "the IDs of texts are read",
     "image": "the IDs of pictures are read",
+    "self-supervised": "the IDs of pictures were learned with their vectors, not made of them afterwards",
     "collaborative": "the collaborative IDs are read; they are written in any case",
     "constrained": "in training a code competes with those that can follow, not with its whole level",
     "masking": "in training whole modalities are left out of what is read",
@@ -40,10 +42,10 @@ class MSCGRec(Generative):
     so that the paper's positions of codes within an item do not exist there; the encoder-decoder reads them one after
     the other.
 
-    The paper body could not be read; rates and sizes are ours. Its image IDs come from self-distillation, ours from the
-    codebooks of the other systems. A new item has a collaborative ID here, predicted from its contents
-    (`CollaborativeIds`), and can be written; in the paper it has none. Raises DataError where there is no modality
-    `decode`.
+    The paper body could not be read; rates and sizes are ours. Its image IDs come from self-distillation, as ours do
+    where the encoder of pictures is `rq-dino`; else they come from the codebooks of the other systems. A new item has a
+    collaborative ID here, predicted from its contents (`CollaborativeIds`), and can be written; in the paper it has
+    none. Raises DataError where there is no modality `decode`.
     """
 
     def __init__(self, context: Context, without: Collection[str] = ()) -> None:
@@ -59,8 +61,11 @@ class MSCGRec(Generative):
         used = tuple(name for name in every if name in read or name == settings.decode)
         self.taught = CollaborativeIds(context.folder, codebooks, vectors, settings.teacher, settings.sasrec)
         given = (COLLABORATIVE,) if COLLABORATIVE in context.given else ()
-        named = tuple(name for name in used if name in content + given)
+        own = self_supervised(context) and "self-supervised" not in without and "image" in used
+        named = tuple(name for name in used if name in content + given and not (own and name == "image"))
         parts: list[Ids] = [context.ids(codebooks, named)] if named else []
+        if own:
+            parts.append(SelfSupervisedIds(vectors["image"], codebooks.conflicts))
         self.learns = COLLABORATIVE in used and not given
         super().__init__(
             named_without("MSCGRec", without, SYSTEM.terms_in(context)),
@@ -92,10 +97,17 @@ def generator(settings: GeneratorSettings, without: Collection[str]) -> Generato
     return replace(plain, config=config, recipe=recipe)
 
 
+def self_supervised(context: Context) -> bool:
+    """Whether the encoder of pictures learned codes with its vectors, and no others are given."""
+    return "image" in context.embeddings and "image" not in context.given and has_codes(context.embeddings["image"])
+
+
 def there(context: Context, term: str) -> bool:
     """Whether there is anything to leave out: no pictures without pictures, no positions of codes in one place."""
     if term in ("text", "image"):
         return term in context.modalities
+    if term == "self-supervised":
+        return self_supervised(context)
     return term != "positions" or isinstance(context.settings.generator.config, T5Config)
 
 

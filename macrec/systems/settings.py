@@ -20,12 +20,13 @@ from macrec.models.causal import CausalConfig
 from macrec.models.t5 import T5Config
 from macrec.quantization.conflict_policies import check_policy
 from macrec.quantization.quantizers import check_quantizer
+from macrec.quantization.sizes import MOST_LEVELS, fitting_size
 from macrec.systems.generative import GeneratorSettings
 from macrec.systems.sasrec_network import SASRecRecipe
 from macrec.tokenizers.autoencoder import RQVAEConfig
 from macrec.tokenizers.cross_modal import Contrast, CrossModalConfig, upper_half
 from macrec.tokenizers.kinds import check_tokenizer
-from macrec.tokenizers.settings import MOST_LEVELS, CodebookSettings, fitting_size
+from macrec.tokenizers.settings import CodebookSettings
 from macrec.tokenizers.training import CodebookRecipe
 
 

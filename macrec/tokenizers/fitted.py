@@ -15,9 +15,9 @@ from torch import Tensor
 from macrec.encoders import Embeddings
 from macrec.errors import DataError
 from macrec.evaluation.system import learned
+from macrec.quantization.measured import measured_health
 from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.terms import codebook_prefix
-from macrec.tokenizers.measures import measured_health
 from macrec.tokenizers.tokenizer import Tokenizer
 from macrec.training import Event, best_device
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from macrec.encoders.collaborative import COLLABORATIVE
 from macrec.encoders.embeddings import Embeddings
 from macrec.errors import DataError
+from macrec.quantization.measured import measured_health
 from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.terms import codebook_prefix
 from macrec.tokenizers.cross_modal import CrossModalRQVAE
 from macrec.tokenizers.loss_terms import mean_over_levels, summed_over_levels
-from macrec.tokenizers.measures import measured_health
 from macrec.tokenizers.projection_start import start_as_projection
 from macrec.training import Decay, Keep, Plan, Usage, generator_for
 

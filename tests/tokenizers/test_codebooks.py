@@ -14,9 +14,9 @@ from macrec.errors import DataError
 from macrec.experiments import encode_modalities, modality_specs
 from macrec.experiments.compare_tokenizers import BY_PREFIX, codebook_rows, compare, joined, variants, what_to_compare
 from macrec.quantization.health import mutual_information
+from macrec.quantization.sizes import MOST_LEVELS
 from macrec.systems import PROFILES, Parameters
 from macrec.tokenizers.codebooks import Codebooks
-from macrec.tokenizers.settings import MOST_LEVELS
 from macrec.tokenizers.tokenizer import catalog_labels
 from macrec.tokenizers.training import CodebookTask
 from macrec.training import drain

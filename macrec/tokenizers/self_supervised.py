@@ -1,0 +1,62 @@
+"""Semantic IDs of pictures from the codebooks that an RQ-DINO learned together with its network."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from macrec.data.dataset import Dataset
+from macrec.data.split import Split, item_counts
+from macrec.encoders import Embeddings, make_encoder
+from macrec.encoders.rq_dino import NAME, RQDINOEncoder
+from macrec.errors import DataError
+from macrec.quantization.conflict_policies import unique_ids
+from macrec.quantization.semantic_ids import SemanticIds, level_names
+from macrec.terms import codebook_prefix
+from macrec.training import Event
+
+
+def has_codes(vectors: Embeddings) -> bool:
+    """Whether the encoder of `vectors` learned codes with them: an RQ-DINO that was trained with its quantizer."""
+    if vectors.encoder.partition(":")[0] != NAME:
+        return False
+    encoder = make_encoder(vectors.encoder)
+    return isinstance(encoder, RQDINOEncoder) and encoder.recipe.quantize != "none"
+
+
+class SelfSupervisedIds:
+    """The `Ids` of `vectors` that an encoder "rq-dino" made, by its own codebooks; `conflicts`: a policy.
+
+    An item without a picture is coded as the mean vector is, and gets an ID of its own near that. Raises DataError for
+    vectors of another encoder.
+    """
+
+    def __init__(self, vectors: Embeddings, conflicts: str = "least") -> None:
+        if not has_codes(vectors):
+            what = f'the encoder "{vectors.encoder}" learns no codes'
+            raise DataError(what, field=f"{vectors.modality}_encoder", fix=f'choose "{NAME}", with its quantizer')
+        self.vectors, self.conflicts = vectors, conflicts
+        encoder = make_encoder(vectors.encoder)
+        assert isinstance(encoder, RQDINOEncoder)
+        self.encoder = encoder
+
+    def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
+        """The training of the encoder, or its events where it is finished, as it is where its vectors are there."""
+        yield from self.encoder.events(data)
+
+    def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
+        """One ID per item of the catalog."""
+        table, policy, trained = self.vectors, self.conflicts, self.encoder.distillation(data)
+        vectors = np.where(table.present[:, None], table.values, table.mean).astype(np.float32)
+        codes, prefix = trained.codes(vectors), codebook_prefix(table.modality)
+        names = tuple(f"{prefix}_{letter}" for letter in level_names(codes.shape[1]))
+        ids = SemanticIds.from_codes(codes, names, trained.sizes, data.items["item_id"])
+        ranked = policy == "rank"
+        counts = item_counts(split, data.num_items) if ranked else None
+        extra = f"{prefix}_{'rank' if ranked else 'count'}"
+        return {table.modality: unique_ids(ids, vectors, trained.codebooks(), policy, counts, extra)[0]}
+
+    def known(self, data: Dataset) -> bool:
+        """Whether the encoder was trained to its end before."""
+        return self.encoder.distillation(data).checkpoint.finished()
