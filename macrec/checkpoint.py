@@ -7,6 +7,7 @@ identity holds everything that decides the result and nothing else, so that equa
 |---|---|
 | tokenizers (`Tokenizer` in macrec/tokenizers/tokenizer.py) | fingerprint of the dataset, encoders, digest of the vectors, settings |
 | generators (`Generative.checkpoint`) | fingerprint, digests of the IDs and of the samples learned from and measured on, tasks, settings without decoding |
+| RQ-DINO (`Distillation` in macrec/encoders/distillation/training.py) | fingerprint of the pictures, settings of the encoder |
 | SASRec (`SASRec.fit`) | fingerprint, digest of the split, recipe |
 
 Seeds are in the settings. Not in it: the name of the system (two that train alike share a checkpoint), how it is decoded, the

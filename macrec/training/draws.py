@@ -10,6 +10,7 @@ recipes, and nothing else is seeded by it:
 | `CausalRecipe` | weights of the causal generator, the order of the windows in every epoch, what each window reads, items of the item tasks and the implicit alignment, validation users |
 | `SASRecRecipe` | weights, the order of the sequences in every epoch, validation users |
 | `LightGCNRecipe` | weights, the order of the edges in every epoch, items that a user has not taken; with `teacher="shuffled"`, where there is no LightGCN, the permutation |
+| `DistillationRecipe` | weights of the network and its head, the order of the pictures in every epoch, crops, the k-means that starts the codebooks, and vectors for dead codewords; its seed is part of the encoder's name, not the parameter |
 
 A draw is `generator_for(seed, PURPOSE, epoch or step)`: a function of these numbers and of nothing drawn before, so that a
 resumed training continues bit for bit. Dropout draws from PyTorch's global generators, which the loop sets to

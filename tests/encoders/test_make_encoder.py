@@ -19,6 +19,8 @@ from macrec.encoders import (
     make_encoder,
     registry,
 )
+from macrec.encoders.distillation.recipe import DistillationRecipe
+from macrec.encoders.rq_dino import RQDINOEncoder
 from macrec.errors import DataError
 
 
@@ -35,6 +37,8 @@ from macrec.errors import DataError
         ("clip:ViT-B-32/random", {}, OpenClipEncoder("ViT-B-32", None)),
         ("clip:hf-hub:owner/name", {}, OpenClipEncoder("hf-hub:owner/name", None)),
         ("clip:local-dir:/models/m", {}, OpenClipEncoder("local-dir:/models/m", None)),
+        ("rq-dino", {}, RQDINOEncoder()),
+        ("rq-dino:steps=20,seed=1", {}, RQDINOEncoder(DistillationRecipe(steps=20, seed=1))),
         ("npy:folder/v.npy", {"modality": "text"}, NpyEncoder("folder/v.npy", "text")),
     ],
 )
@@ -48,9 +52,8 @@ def test_each_spec_names_its_encoder(spec: str, settings: dict[str, Any], expect
 def test_other_specs_are_refused_with_those_that_exist(spec: str) -> None:
     with pytest.raises(DataError, match="There is no encoder") as caught:
         make_encoder(spec)
-    assert "minilm, st:<model name or folder>, tfidf[:<field>], clip:<model>/<weights>, hog-color, npy:<file>" in str(
-        caught.value
-    )
+    forms = "minilm, st:<model name or folder>, tfidf[:<field>], clip:<model>/<weights>, hog-color, "
+    assert forms + "rq-dino[:<setting>=<value>], npy:<file>" in str(caught.value)
 
 
 def test_available_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

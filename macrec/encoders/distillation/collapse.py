@@ -23,7 +23,7 @@ def check_codes(measured: Mapping[str, float], prototypes: int, sizes: tuple[int
 
     That is where the entropy `teacher_entropy` is below `LEAST_ENTROPY`, or a fifth of log(prototypes) where that is
     less; or where the perplexity of a level is below `LEAST_PERPLEXITY`, or below `LEAST_SHARE` of its codewords, or of
-    the pictures where these are fewer. Recommendations are not asked, so that what stops a training has seen nobody's events.
+    the pictures where these are fewer. Recommendations are not asked: what stops a training has seen nobody's events.
     """
     least = min(LEAST_ENTROPY, math.log(prototypes) / 5)
     if (entropy := measured["teacher_entropy"]) < least:

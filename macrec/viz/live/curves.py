@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch comes with it, and drawing needs none
 
 Floats = NDArray[np.float64]
 
-PERCENT = frozenset({"conflict_rate", "utilization"})
+PERCENT = frozenset({"conflict_rate", "utilization", "knn_accuracy"})
 """Measured families that are shares."""
 BESIDE_USAGE = frozenset({"dead_codes", "perplexity"})
 """Measured families that the code usage shows already."""
