@@ -7,7 +7,7 @@ from collections.abc import Generator
 import numpy as np
 
 from macrec.data.dataset import Dataset
-from macrec.data.split import Split, item_counts
+from macrec.data.split import Split, item_counts, seen_items
 from macrec.encoders import Embeddings, make_encoder
 from macrec.encoders.rq_dino import NAME, RQDINOEncoder
 from macrec.errors import DataError
@@ -28,8 +28,9 @@ def has_codes(vectors: Embeddings) -> bool:
 class SelfSupervisedIds:
     """The `Ids` of `vectors` that an encoder "rq-dino" made, by its own codebooks; `conflicts`: a policy.
 
-    An item without a picture is coded as the mean vector is, and gets an ID of its own near that. Raises DataError for
-    vectors of another encoder.
+    The network and its codebooks are given with the catalog, as any encoder is: they know the pictures of all items,
+    and nobody's events. Where items share a code, those with training events come first. An item without a picture is
+    coded as the mean vector is, and gets an ID of its own near that. Raises DataError for vectors of another encoder.
     """
 
     def __init__(self, vectors: Embeddings, conflicts: str = "least") -> None:
@@ -55,8 +56,9 @@ class SelfSupervisedIds:
         ranked = policy == "rank"
         counts = item_counts(split, data.num_items) if ranked else None
         extra = f"{prefix}_{'rank' if ranked else 'count'}"
-        return {table.modality: unique_ids(ids, vectors, trained.codebooks(), policy, counts, extra)[0]}
+        seen = seen_items(split.train, data.num_items)
+        return {table.modality: unique_ids(ids, vectors, trained.codebooks(), policy, counts, extra, seen)[0]}
 
-    def known(self, data: Dataset) -> bool:
+    def known(self, data: Dataset, split: Split) -> bool:
         """Whether the encoder was trained to its end before."""
         return self.encoder.distillation(data).checkpoint.finished()

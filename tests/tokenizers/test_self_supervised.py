@@ -41,7 +41,7 @@ def embeddings(data):
 def test_the_ids_are_the_codes_of_the_network_with_conflicts_resolved(data, split, embeddings, tmp_path):
     image = embeddings["image"]
     ids = SelfSupervisedIds(image)
-    assert has_codes(image) and ids.known(data)
+    assert has_codes(image) and ids.known(data, split)
     table = ids.tables(data, split)["image"]
     assert len(table) == data.num_items == len(np.unique(table.codes, axis=0))
     assert table.item_ids.equals(data.items["item_id"])
