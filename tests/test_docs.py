@@ -1,5 +1,6 @@
 """The pages of the project: what they link to is there."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -114,3 +115,12 @@ def test_every_figure_on_the_page_of_a_system_comes_from_what_was_measured(name,
         holds = {"above": above, "below": below, "not below": not below, "": None}[claim["expected"]]
         said = verdict_of(claim)
         assert holds is None or (said == "holds") == holds, said
+
+
+def test_what_rq_dino_was_measured_with_are_its_settings():
+    from macrec.encoders.distillation.recipe import DistillationRecipe
+
+    study = json.loads((ROOT / "docs" / "rq_dino.json").read_text(encoding="utf-8"))
+    usual = dataclasses.asdict(DistillationRecipe())
+    assert study["recipe"] == {name: value for name, value in usual.items() if name != "seed"}
+    assert {row["pictures by"] for row in study["rows"]} >= {"rq-dino", "rq-dino without quantizer", "hog-color"}

@@ -50,7 +50,7 @@ class DistillationRecipe:
     brightness: float = 0.4
     contrast: float = 0.4
     hue: float = 0.0
-    gray: float = 0.5
+    gray: float = 0.2
     width: int = 64
     prototypes: int = 256
     hidden: int = 256
@@ -65,12 +65,12 @@ class DistillationRecipe:
     student_temperature: float = 0.1
     teacher_temperature: float = 0.04
     commitment: float = 0.25
-    steps: int = 240
+    steps: int = 320
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.04
     clip: float = 3.0
-    warmup: float = 0.2
+    warmup: float = 0.4
     ramp: float = 0.05
     seed: int = 0
 

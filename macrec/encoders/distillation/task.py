@@ -53,7 +53,8 @@ class DistillationTask:
             drawn = torch.randperm(self.items, generator=generator_for(self.recipe.seed, SAMPLE))
             chosen = drawn[:sample].sort().values
         self.measured = self.pictures[chosen.to(self.device)]
-        self.labels = None if labels is None or not (labels >= 0).any() else labels[chosen.numpy()]
+        asked = np.empty(0, np.int64) if labels is None else labels[chosen.numpy()]
+        self.labels = asked if (asked >= 0).sum() > 1 else None
         self._done = 0
         self._order: tuple[int, Tensor] | None = None
         self._latents: Tensor | None = None
