@@ -22,14 +22,19 @@ from macrec.quantization.residual_kmeans import ResidualKMeans
 ATTRIBUTES = ("shape", "pattern", "palette", "category")
 """What a picture of the built-in catalog shows."""
 FOLDS = 3
+ABOUT_READABILITY = (
+    "The share of items whose attribute logistic regression reads correctly, of items that it has not seen; "
+    "perplexity of the codes level by level. The last row always names the most frequent."
+)
+"""The caption of `readability_table`."""
 
 
 @dataclass(frozen=True)
 class Readable:
-    """Vectors `[n, d]` of the same n pictures, called `name`, and their codes `[n, L]` where they have some."""
+    """Vectors `[n, d]` of the same n pictures, called `name`, and codes `[n, L]`: both, or one of them."""
 
     name: str
-    vectors: NDArray[np.floating]
+    vectors: NDArray[np.floating] | None
     codes: NDArray[np.integer] | None = None
 
 
@@ -94,7 +99,7 @@ def readability_rows(
     """
     rows: list[dict[str, Any]] = []
     for each in readable:
-        parts = {"vectors": standardized(each.vectors)}
+        parts = {} if each.vectors is None else {"vectors": standardized(each.vectors)}
         if each.codes is not None:
             parts["codes"] = one_hot(each.codes)
         for of, x in parts.items():
@@ -112,20 +117,27 @@ def _most_frequent(labels: NDArray[np.integer]) -> float:
     return round(float(counts.max() / counts.sum()), 4)
 
 
-def readable_pictures(data: Dataset, encoder: RQDINOEncoder, store: EmbeddingStore | None = None) -> list[Readable]:
-    """What is compared: RQ-DINO with its codes; the same network learned without a quantizer, with codes of residual
-    k-means on its vectors; and HOG with colors, with codes of residual k-means. Trains what is not trained yet."""
+def readable_pictures(
+    data: Dataset, encoder: RQDINOEncoder, store: EmbeddingStore | None = None, plain: bool = True
+) -> list[Readable]:
+    """What is compared: RQ-DINO with its codes; its vectors with codes made afterwards, by residual k-means; with
+    `plain` the same network learned without a quantizer, with such codes; and HOG with colors, with such codes.
+
+    Trains what is not trained yet.
+    """
     store = store or EmbeddingStore()
-    plain = RQDINOEncoder(replace(encoder.recipe, quantize="none"), encoder.folder)
-    own, alone = store.get(data, encoder, progress=False), store.get(data, plain, progress=False)
-    given = store.get(data, make_encoder("hog-color"), progress=False)
-    trained = encoder.distillation(data)
-    rows, seed = np.flatnonzero(own.present), encoder.recipe.seed
-    return [
+    own, given = (store.get(data, one, progress=False) for one in (encoder, make_encoder("hog-color")))
+    trained, seed = encoder.distillation(data), encoder.recipe.seed
+    rows, sizes = np.flatnonzero(own.present), trained.sizes
+    compared = [
         Readable(NAME, own.values[rows], trained.codes(own.values[rows])),
-        Readable(f"{NAME} without quantizer", alone.values[rows], fitted_codes(alone, trained.sizes, seed)),
-        Readable("hog-color", given.values[rows], fitted_codes(given, trained.sizes, seed)),
+        Readable(f"{NAME}, codes afterwards", None, fitted_codes(own, sizes, seed)),
     ]
+    if plain:
+        without = RQDINOEncoder(replace(encoder.recipe, quantize="none"), encoder.folder)
+        alone = store.get(data, without, progress=False)
+        compared.append(Readable(f"{NAME} without quantizer", alone.values[rows], fitted_codes(alone, sizes, seed)))
+    return [*compared, Readable("hog-color", given.values[rows], fitted_codes(given, sizes, seed))]
 
 
 def fitted_codes(table: Embeddings, sizes: tuple[int, ...], seed: int) -> NDArray[np.int32]:
@@ -134,11 +146,13 @@ def fitted_codes(table: Embeddings, sizes: tuple[int, ...], seed: int) -> NDArra
     return ResidualKMeans(sizes, seed=seed).fit(x).encode(x).cpu().numpy()
 
 
-def readability_table(data: Dataset, encoder: RQDINOEncoder, store: EmbeddingStore | None = None) -> pl.DataFrame:
+def readability_table(
+    data: Dataset, encoder: RQDINOEncoder, store: EmbeddingStore | None = None, plain: bool = True
+) -> pl.DataFrame:
     """The rows of `readability_rows` for `readable_pictures` as a table, for a notebook. Raises what these raise."""
-    readable = readable_pictures(data, encoder, store)
+    readable = readable_pictures(data, encoder, store, plain)
     attributes = attributes_of(data, np.flatnonzero(data.images.present))
     rows = readability_rows(readable, attributes, encoder.recipe.seed)
-    return pl.DataFrame(
-        [{**row, "perplexity": ", ".join(f"{value:.1f}" for value in row.get("perplexity", []))} for row in rows]
-    ).drop("seed")
+    return pl.DataFrame([{**row, "perplexity": " · ".join(map(str, row.get("perplexity", [])))} for row in rows]).drop(
+        "seed"
+    )

@@ -28,6 +28,7 @@ from macrec.viz.theme import show, show_html
 from macrec.viz.views.beam_trace import beam_trace
 from macrec.viz.views.code_centroids import nearest_code_centroids
 from macrec.viz.views.conflicts import conflict_explorer
+from macrec.viz.views.crops import crops_view
 from macrec.viz.views.histories import history_strip, personas
 from macrec.viz.views.nearest_codewords import nearest_codewords
 from macrec.viz.views.neighborhoods import examples, neighbor_strips
@@ -56,6 +57,7 @@ __all__ = [
     "comparison_figure",
     "comparison_table",
     "conflict_explorer",
+    "crops_view",
     "differences_figure",
     "distance_figure",
     "effort_table",
