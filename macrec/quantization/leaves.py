@@ -41,3 +41,9 @@ def leaf_table(tables: Mapping[str, SemanticIds], reports: Mapping[str, Conflict
             }
         )
     return pl.DataFrame(rows)
+
+
+def leaf_table_of(leaves: Mapping[str, tuple[SemanticIds, ConflictReport]]) -> pl.DataFrame:
+    """`leaf_table` of what `macrec.tokenizers.ids.Ids.leaves` gives."""
+    ids = {name: found for name, (found, _) in leaves.items()}
+    return leaf_table(ids, {name: report for name, (_, report) in leaves.items()})

@@ -20,7 +20,7 @@ from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems.lightgcn_training import LightGCNRecipe, lightgcn_table
 from macrec.systems.sasrec import SASRec
 from macrec.systems.sasrec_network import SASRecRecipe
-from macrec.tokenizers.ids import LearnedIds
+from macrec.tokenizers.ids import LearnedIds, Leaves
 from macrec.tokenizers.settings import CodebookSettings
 from macrec.training import Event, generator_for
 
@@ -97,6 +97,12 @@ class CollaborativeIds:
         self.vectors(data, split)
         assert self._ids is not None
         return self._ids.tables(data, split)
+
+    def leaves(self, data: Dataset, split: Split) -> dict[str, Leaves]:
+        """The IDs before conflicts are resolved, and what that took."""
+        self.vectors(data, split)
+        assert self._ids is not None
+        return self._ids.leaves(data, split)
 
     def known(self, data: Dataset, split: Split) -> bool:
         """Whether both trainings were seen to their end: the vectors are made by `learn`, so never before it."""

@@ -11,6 +11,7 @@ from macrec.data.dataset import Dataset
 from macrec.data.split import Split, seen_items
 from macrec.encoders import Embeddings
 from macrec.evaluation.system import learned
+from macrec.quantization.conflicts import ConflictReport
 from macrec.quantization.id_matching import match_items
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.terms import codebook_prefix
@@ -18,6 +19,9 @@ from macrec.tokenizers.kinds import open_tokenizer
 from macrec.tokenizers.settings import CodebookSettings
 from macrec.tokenizers.tokenizer import Tokenizer
 from macrec.training import Event
+
+Leaves = tuple[SemanticIds, ConflictReport]
+"""IDs before conflicts are resolved, and what that took: what `macrec.quantization.leaves` shows."""
 
 
 class Ids(Protocol):
@@ -28,6 +32,9 @@ class Ids(Protocol):
 
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """One ID per modality and item of the catalog, in the order of the item table."""
+
+    def leaves(self, data: Dataset, split: Split) -> dict[str, Leaves]:
+        """What is known of the IDs of each modality before conflicts were resolved; nothing of given ones."""
 
     def known(self, data: Dataset, split: Split) -> bool:
         """Whether `learn` has nothing left to learn."""
@@ -54,6 +61,10 @@ class GivenIds:
             names = tuple(f"{prefix}_{name.removeprefix(f'{prefix}_')}" for name in table.codebooks)
             tables[modality] = replace(table.of_items(data.items["item_id"]), codebooks=names)
         return tables
+
+    def leaves(self, data: Dataset, split: Split) -> dict[str, Leaves]:
+        """Nothing."""
+        return {}
 
     def known(self, data: Dataset, split: Split) -> bool:
         """Always."""
@@ -96,11 +107,20 @@ class LearnedIds:
 
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """The resolved IDs of the codebooks as they are; when nothing was learned for `split` yet, it is now."""
+        resolved = self._learned(data, split).resolved(absent=True, split=split)[0]
+        return {name: resolved[name] for name in self.modalities or resolved}
+
+    def leaves(self, data: Dataset, split: Split) -> dict[str, Leaves]:
+        """The IDs of all items before conflicts are resolved, by modality, and what that took."""
+        tokenizer = self._learned(data, split)
+        ids, reports = tokenizer.ids(absent=True), tokenizer.resolved(absent=True, split=split)[1]
+        return {name: (ids[name], reports[name]) for name in self.modalities or ids}
+
+    def _learned(self, data: Dataset, split: Split) -> Tokenizer:
         if self._tokenizer is None or self._tokenizer.data is not data or self._split is not split:
             for _ in self.learn(data, split):
                 pass
-        resolved = learned(self._tokenizer, "LearnedIds").resolved(absent=True, split=split)[0]
-        return {name: resolved[name] for name in self.modalities or resolved}
+        return learned(self._tokenizer, "LearnedIds")
 
     def known(self, data: Dataset, split: Split) -> bool:
         """Whether the tokenizer was trained to its end before."""
@@ -121,6 +141,10 @@ class JoinedIds:
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """The tables of all parts, in their order."""
         return {name: table for part in self.parts for name, table in part.tables(data, split).items()}
+
+    def leaves(self, data: Dataset, split: Split) -> dict[str, Leaves]:
+        """Those of all parts, in their order."""
+        return {name: found for part in self.parts for name, found in part.leaves(data, split).items()}
 
     def known(self, data: Dataset, split: Split) -> bool:
         """Whether all of them are known."""

@@ -12,8 +12,10 @@ from macrec.encoders import Embeddings, make_encoder
 from macrec.encoders.rq_dino import NAME, RQDINOEncoder
 from macrec.errors import DataError
 from macrec.quantization.conflict_policies import unique_ids
+from macrec.quantization.conflicts import ConflictReport
 from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.terms import codebook_prefix
+from macrec.tokenizers.ids import Leaves
 from macrec.training import Event
 
 
@@ -48,6 +50,15 @@ class SelfSupervisedIds:
 
     def tables(self, data: Dataset, split: Split) -> dict[str, SemanticIds]:
         """One ID per item of the catalog."""
+        return {self.vectors.modality: self._ids(data, split)[1]}
+
+    def leaves(self, data: Dataset, split: Split) -> dict[str, Leaves]:
+        """The codes themselves, before conflicts are resolved, and what that took."""
+        codes, _, report = self._ids(data, split)
+        return {self.vectors.modality: (codes, report)}
+
+    def _ids(self, data: Dataset, split: Split) -> tuple[SemanticIds, SemanticIds, ConflictReport]:
+        """The codes of all items, the IDs made of them, and the report of that."""
         table, policy, trained = self.vectors, self.conflicts, self.encoder.distillation(data)
         vectors = np.where(table.present[:, None], table.values, table.mean).astype(np.float32)
         codes, prefix = trained.codes(vectors), codebook_prefix(table.modality)
@@ -57,7 +68,7 @@ class SelfSupervisedIds:
         counts = item_counts(split, data.num_items) if ranked else None
         extra = f"{prefix}_{'rank' if ranked else 'count'}"
         seen = seen_items(split.train, data.num_items)
-        return {table.modality: unique_ids(ids, vectors, trained.codebooks(), policy, counts, extra, seen)[0]}
+        return (ids, *unique_ids(ids, vectors, trained.codebooks(), policy, counts, extra, seen))
 
     def known(self, data: Dataset, split: Split) -> bool:
         """Whether the encoder was trained to its end before."""

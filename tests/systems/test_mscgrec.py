@@ -15,6 +15,7 @@ from macrec.errors import DataError, NotApplicable
 from macrec.experiments import encode_modalities
 from macrec.experiments.modality_subsets import modality_subsets
 from macrec.generation.next_code import next_codes
+from macrec.quantization.leaves import leaf_table_of
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.systems import Context, Parameters
 from macrec.systems.collaborative_ids import TEACHERS, CollaborativeIds
@@ -274,3 +275,14 @@ def test_the_next_codes_of_a_target_are_those_of_its_score(opened, split, backbo
         assert (step.item[~step.exists] == -1).all()
     with pytest.raises(ValueError, match="one history"):
         next_codes(decoder, split.test.take(np.arange(2)))
+
+
+def test_the_leaves_are_the_ids_before_conflicts_are_resolved(opened, data, split):
+    system = fitted(opened())
+    leaves, tables = system.ids.leaves(data, split), system.ids.tables(data, split)
+    assert [*leaves] == [*tables] == [*NAMES]
+    for name, (before, report) in leaves.items():
+        changed = (before.codes != tables[name].codes[:, : before.num_levels]).any(1).sum()
+        assert len(before) == len(tables[name]) and changed == report.moved
+    table = leaf_table_of(leaves)
+    assert table["modality"].to_list() == [*NAMES] and table["moved"].to_list() == [r.moved for _, r in leaves.values()]
