@@ -27,7 +27,7 @@ from macrec.errors import DataError
 from macrec.quantization.quantizers.ema import EMAQuantizer
 
 STUDENT, TEACHER = torch.tensor([1.0, 0.5, -0.5]), torch.tensor([2.0, 1.0, 0.0])
-PLAIN = {"mirror": 0.0, "brightness": 0.0, "contrast": 0.0}
+PLAIN = {"mirror": 0.0, "brightness": 0.0, "contrast": 0.0, "gray": 0.0}
 
 
 def generator(seed=0):
@@ -148,11 +148,14 @@ def test_a_crop_of_everything_is_the_picture_and_mirrored_it_is_its_mirror_image
 def test_colors_change_by_crop_and_hue_only_if_asked():
     crops = torch.rand(6, 3, 5, 5, generator=generator()) * 0.4 + 0.3
     assert torch.allclose(recolored(crops, DistillationRecipe(**PLAIN), generator()), crops, atol=1e-6)
-    changed = recolored(crops, DistillationRecipe(), generator())
+    changed = recolored(crops, DistillationRecipe(gray=0.0), generator())
     assert changed.min() >= 0 and changed.max() <= 1 and not torch.allclose(changed, crops, atol=0.01)
     # Without a turn of the hue, the channel that is largest stays the largest.
     inside = ((changed > 0) & (changed < 1)).all(1)
     assert torch.equal(changed.argmax(1)[inside], crops.argmax(1)[inside])
+    gray = recolored(crops, DistillationRecipe(**PLAIN | {"gray": 0.5}), generator())
+    is_gray = (gray.amax(1) - gray.amin(1)).flatten(1).amax(1) < 1e-6
+    assert 0 < is_gray.sum() < len(crops) and torch.allclose(gray[~is_gray], crops[~is_gray], atol=1e-6)
     turns = hue_turns(torch.tensor([0.0, 0.3, 1.0]))
     torch.testing.assert_close(turns[0], torch.eye(3))
     torch.testing.assert_close(turns[2], torch.eye(3), atol=1e-5, rtol=0)
@@ -200,7 +203,7 @@ def test_settings_are_read_as_they_are_written():
     for wrong, message in (
         ({"step": "1"}, "no setting step"), ({"steps": "1.5"}, "steps must be a whole number"),
         ({"steps": "0"}, "above 0"), ({"quantize": "teacher"}, "one of student, both, none"),
-        ({"momentum": "2"}, "from 0 to 1"), ({"local_least": "0.5"}, "must rise"), ({"warmup": "0.99"}, "at most 1"),
+        ({"momentum": "2"}, "from 0 to 1"), ({"local_least": "0.9"}, "must rise"), ({"warmup": "0.99"}, "at most 1"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             of_options(wrong)
