@@ -1,7 +1,7 @@
 """Fill the figures into docs/systems/NAME.md from docs/systems/NAME.json: `python docs/make_systems.py NAME [STUDY=RUN …]`.
 
-A page is prose with blocks between `<!-- study: … -->` or `<!-- claims -->` and `<!-- end -->`. A block is written from the
-json, which holds what was measured, study by study, and the claims; a test holds the pages against it. STUDY=RUN puts what
+A page is prose with blocks between `<!-- study: … -->`, `<!-- claims -->` or `<!-- readability -->` (of docs/rq_dino.json)
+and `<!-- end -->`. A block is written from the json, which holds what was measured, study by study, and the claims; a test holds the pages against it. STUDY=RUN puts what
 notebook 08 recorded in the run's folder, metrics.json and the ranks of every user, in the place of the study's. What a study
 is about, and what a claim says, is written into the json by hand.
 """
@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from page import interval, markdown, recorded_in, verdict
 
@@ -24,12 +25,16 @@ from macrec.evaluation.significance import paired_bootstrap
 from macrec.experiments.results import masked
 from macrec.experiments.saved_ranks import SavedRanks
 from macrec.viz.efforts import effort_table
+from macrec.viz.figures.result_rows import spread
 from macrec.viz.figures.results import results_table
 
 HERE = Path(__file__).with_name("systems")
 METRICS = ("HR@10", "NDCG@10", *masked(("HR@10", "NDCG@10")))
 COLD = ("HR@10 in-set", "HR@10 cold", "NDCG@10 in-set", "NDCG@10 cold", "exposure@10")
-BLOCK = re.compile(r"(<!-- (study: [^>]+?|claims) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (study: [^>]+?|claims|readability) -->\n).*?(<!-- end -->)", re.DOTALL)
+ATTRIBUTES = ("shape", "pattern", "palette", "category")
+OWN, AFTERWARDS = ("rq-dino", "codes"), ("rq-dino without quantizer", "codes")
+"""The codes that RQ-DINO learned, and those made afterwards of the same network without its quantizer."""
 GROUPS = {"cold": "new items", "not cold": "others", "tail": "rare items", "head": "popular items"}
 
 
@@ -38,7 +43,10 @@ def filled(page: str, about: Mapping[str, Any]) -> str:
 
     def block(found: re.Match[str]) -> str:
         what = found[2]
-        body = claims(about) if what == "claims" else study(about["studies"][what.removeprefix("study: ")])
+        if what == "readability":
+            body = readability(json.loads(HERE.with_name("rq_dino.json").read_text(encoding="utf-8")))
+        else:
+            body = claims(about) if what == "claims" else study(about["studies"][what.removeprefix("study: ")])
         return f"{found[1]}{body}\n{found[3]}"
 
     return BLOCK.sub(block, page)
@@ -60,6 +68,33 @@ def study(found: Mapping[str, Any]) -> str:
     if "steps" in rows.columns:
         tables += ["What each training took, codebooks left out:", markdown(effort_table(rows))]
     return "\n\n".join([head, *tables])
+
+
+def readability(found: Mapping[str, Any]) -> str:
+    """What codes and vectors of pictures say, over the seeds, and whether learned codes say more (D6)."""
+    of: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        of.setdefault((row["pictures by"], row["read from"]), []).append(row)
+    table = [
+        [*name, *(spread(np.array([row[attribute] for row in rows])) for attribute in ATTRIBUTES)]
+        for name, rows in of.items()
+    ]
+    words = []
+    for attribute in ATTRIBUTES:
+        pairs = [(own[attribute], after[attribute]) for own, after in zip(of[OWN], of[AFTERWARDS], strict=True)]
+        above = sum(own > after for own, after in pairs)
+        words.append(f"{attribute} from {above} of {len(pairs)} seeds")
+    taken = ", ".join(f"{training['cpu_seconds']:.0f}" for training in found["trainings"])
+    recipe = found["recipe"]
+    return "\n\n".join(
+        [
+            f"{recipe['steps']} steps of {recipe['batch']} pictures of {recipe['pixels']} pixels, {taken} CPU seconds; measured at "
+            f"{found['commit'][:7]}: `python docs/make_rq_dino.py`. The share of items whose attribute logistic regression "
+            "reads correctly, of items that it has not seen:",
+            markdown(pl.DataFrame(table, schema=["pictures by", "read from", *ATTRIBUTES], orient="row")),
+            f"D6, learned codes above those made afterwards of the network without a quantizer: {'; '.join(words)}.",
+        ]
+    )
 
 
 def claims(about: Mapping[str, Any]) -> str:

@@ -96,6 +96,8 @@ def test_every_figure_on_the_page_of_a_system_comes_from_what_was_measured(name,
     assert filled(page, about) == page
     shown = {found[1].removeprefix("study: ") for found in re.finditer(r"<!-- (study: [^>]+?|claims) -->", page)}
     assert shown == {"claims", *about["studies"]}
+    if name == "mscgrec":
+        assert "<!-- readability -->" in page
     # Only blocks state what was measured: outside them four decimals stand nowhere.
     assert not re.search(r"[^\d]\.\d{4}\b|0\.\d{4}\b", BLOCK.sub("", page).partition("## What was claimed")[0])
     for claim in about["claims"]:
