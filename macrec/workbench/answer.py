@@ -23,6 +23,8 @@ from macrec.workbench.run import Run
 from macrec.workbench.run_files import Every, count, number, number_or_none, text
 from macrec.workbench.run_record import EVALUATION, RunRecord
 
+NEW, OTHERS = "HR@10 cold", "HR@10 in-set"
+
 METRIC = "NDCG@10"
 REPORTED_GROUPS = ("tail", "cold", "without picture")
 """The groups of targets where semantic IDs, or a second modality, should help."""
@@ -42,6 +44,7 @@ SHAPES = {
         "fusions?": [{"paths": text, "fusion": text, METRIC: number_or_none}], "groups?": Every(_GROUP),
     },
     "07_alignment?": {"alignment?": _SCORES, "against?": _SCORES},
+    "09_fusion?": {"subsets?": _SCORES, "differences?": Every(Every(_PAIRED)), "new_items?": _SCORES},
     f"{EVALUATION}?": {
         "systems?": _SCORES, "caption?": text, "reference?": text, "rows?": _ROWS, "ablation?": _ROWS,
         "differences?": Every(Every(_PAIRED)), "ablation_differences?": Every(Every(_PAIRED)),
@@ -118,6 +121,7 @@ class Answer:
             "Cross-modal codebooks (notebook 03)": self._codebooks(),
             "Fusion of paths (notebook 06)": self._fusion(),
             "Alignment (notebook 07)": self._alignment(),
+            "What people do (notebook 09)": self._modalities(),
         }
         return [(name, sentence) for name, sentence in found.items() if sentence]
 
@@ -203,6 +207,20 @@ class Answer:
             f"share of {last['items']:,.0f} items whose state in one modality has their state in the other among "
             f"its 10 nearest, {ours} against {theirs}: {listed(parts)}; by chance {min(1, 10 / last['items']):.1%}."
         )
+
+    def _modalities(self) -> str:
+        """How reading all modalities stands to reading some of them, and how often new items are found."""
+        record = self.records.get("09_fusion", {})
+        differences = record.get("differences", {}).get("unmasked", {})
+        if not differences:
+            return ""
+        whole = next((name for name in record.get("subsets", {}) if name not in (*differences, *MARKS)), "all")
+        paired = standing(f"reading {whole}", {name: Comparison(**found) for name, found in differences.items()}, True)
+        said = f"{METRIC} of one training on the same users, with 95% intervals: {paired}"
+        found = record.get("new_items", {}).get("LIGER", {})
+        if found.get(NEW) is None:
+            return said
+        return f"{said} LIGER finds new items with HR@10 {found[NEW]:.4f}, the others with {found[OTHERS]:.4f}."
 
 
 def winner_sentence(protocol: str, scores: Mapping[str, float], lead: Mapping[str, Any] | None) -> str:

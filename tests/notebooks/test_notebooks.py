@@ -145,12 +145,15 @@ def test_03_compares_all_ways_to_train(run):
         # The published code trains on raw vectors, which ten epochs do not suffice for.
         assert row["reconstruction"] < (100 if variant == "published code" else 1.5)
     for modality in ("text", "image"):
-        # What the comparison measures is what the live trainings above it ended with.
+        # What the comparison measures is what the live trainings above it ended with, and one item more: it has no
+        # training event, so that no training measures it; it may be in conflict with another.
         rate = f"conflict_rate/{modality}"
         shared = found["shared_ids"][modality]
-        assert shared["sharing"] >= round(found["measured"][rate] * shared["items"]) > 0
-        assert rows["independent", modality]["conflict_rate"] == found["independent"][rate]
-        assert rows["cross-modal λ=0.003", modality]["conflict_rate"] == found["measured"][rate]
+        items = shared["items"]
+        assert shared["sharing"] >= round(found["measured"][rate] * (items - 1)) > 0
+        for variant, live in (("independent", "independent"), ("cross-modal λ=0.003", "measured")):
+            conflicts = rows[variant, modality]["conflict_rate"] * items
+            assert -1e-9 < conflicts - found[live][rate] * (items - 1) < 1 + 1e-9
         kmeans, learned = rows["residual k-means", modality], rows["independent", modality]
         assert kmeans["reconstruction"] < learned["reconstruction"]
 

@@ -90,9 +90,17 @@ def test_every_part_that_was_measured_has_a_line():
             "against": {"after": {"recall@10/text→image": 0.2, "items": 100.0}},
         },
     }
+    less = {"metric": "NDCG@10", "difference": -0.1, "low": -0.2, "high": -0.05, "p": 0.01}
+    records["09_fusion"] = {
+        "subsets": {"text": {}, "text + image": {}, "oracle": {}},
+        "differences": {"unmasked": {"text": less}},
+        "new_items": {"LIGER": {"HR@10 cold": 0.1, "HR@10 in-set": 0.2}},
+    }
     parts = dict(answer(records, lambda_con=0.01, system="MACRec", against="MQL4GRec").parts())
-    assert [name[-3:-1] for name in parts] == ["08", "03", "06", "07"]
-    ablation, codebooks, fusion, alignment = parts.values()
+    assert [name[-3:-1] for name in parts] == ["08", "03", "06", "07", "09"]
+    ablation, codebooks, fusion, alignment, modalities = parts.values()
+    assert "reading text + image is clearly above text (+0.1000, +0.0500 to +0.2000)" in modalities
+    assert "LIGER finds new items with HR@10 0.1000, the others with 0.2000" in modalities
     assert "MACRec w/o implicit -0.0100" in ablation
     assert "text: lower from this one seed, 10.00% against 20.00%" in codebooks
     assert "NDCG@10 0.2500 of 2 paths" in fusion and "text→text: +0.0500" in fusion
