@@ -16,6 +16,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     07 goes first, into an empty folder: it has to make what it usually finds, and the others find what it has made.
     (That 04 and 08 run alone is seen in tests/browser/test_lab.py and where 08 has no pictures.)
     """
-    parameters = {"profile": "smoke", "dataset": "curio:tiny", "codewords": 8, "crowded": 4, "distilled": "rq-dino:steps=20"}
+    parameters = {
+        "profile": "smoke",
+        "dataset": "curio:tiny",
+        "codewords": 8,
+        "crowded": 4,
+        "distilled": "rq-dino:steps=20",
+    }
     notebooks = sorted(find_notebooks(), key=lambda path: (not path.name.startswith("07"), path.name))
     return run_notebooks(notebooks, tmp_path_factory.mktemp("runs") / "smoke", parameters, progress=False)
