@@ -14,7 +14,7 @@ from macrec.viz.figures.groups import groups_figure
 from macrec.viz.figures.results import results_figure, results_table
 from macrec.viz.figures.system_bars import system_bars
 from macrec.viz.figures.system_rows import MARKS, system_looks
-from macrec.viz.theme import CATEGORICAL, FUSED, IMAGE, MUTED, TEXT
+from macrec.viz.theme import CATEGORICAL, COLLABORATIVE, FUSED, IMAGE, MUTED, TEXT
 
 
 @pytest.fixture
@@ -183,6 +183,12 @@ def test_groups_show_every_system_in_every_group_that_has_users():
         groups_figure({"a": tables["MACRec"], "b": tables["popularity"][:2]})
     with pytest.raises(DataError, match='no metric "HR@3"'):
         groups_figure(tables, "HR@3")
+
+
+def test_what_reads_one_modality_has_its_color():
+    looks = system_looks(["text + image", "collaborative", "image", "text"])
+    assert [looks[name]["color"] for name in ("text", "image", "collaborative")] == [TEXT, IMAGE, COLLABORATIVE]
+    assert looks["text + image"]["color"] not in (TEXT, IMAGE, COLLABORATIVE)
 
 
 def test_a_system_looks_the_same_in_any_company_and_unlike_the_others():

@@ -77,9 +77,11 @@ def system_looks(systems: Sequence[str], marks: Sequence[str] = ()) -> dict[str,
 
 
 def own_color(name: str) -> str | None:
-    """The color that a system is registered with, or that of its modality where it is named "NAME (MODALITY)"."""
+    """The color that a system is registered with, or that of its modality where it is named "NAME (MODALITY)", or by
+    the modality alone that it reads.
+    """
     modality = name.rpartition("(")[2].removesuffix(")")
-    if name.endswith(")") and modality in MODALITY:
+    if (name.endswith(")") or name == modality) and modality in MODALITY:
         return MODALITY[modality]
     with suppress(DataError):  # systems that are not registered may be shown as well
         return COLORS.get(entry_of(name).color)
