@@ -245,7 +245,7 @@ def test_a_network_without_weights_is_refused(pictures):
 @pytest.mark.slow
 def test_a_network_of_timm_learns_too_and_its_name_says_that_it_began_at_random(pictures, data, tmp_path):
     recipe = replace(SMALL, network="vit_tiny_patch16_224/random", pixels=32, global_pixels=32, local_pixels=16,
-                     steps=3, batch=8, warmup=0.4)  # fmt: skip
+                     steps=3, batch=8, warmup=0.4, learning_rate=1e-5)  # fmt: skip
     encoder = RQDINOEncoder(recipe, tmp_path)
     assert "vit_tiny_patch16_224/random" in encoder.name
     task = new_task(pictures, recipe)

@@ -19,6 +19,8 @@ def test_it_shows_the_picture_and_every_crop():
     sides = [int(side) for side in re.findall(r'width="(\d+)" height="\1"', page)]
     small = round(96 * recipe.local_pixels / recipe.global_pixels)
     assert sides[1:] == [96, 96, small, small, small] * 2 and item_label(data, row) in page
+    words = re.findall(r'alt="([^"]+)"', page)
+    assert words[1:4] == ["global crop 1", "global crop 2", "local crop 1"] and len(words) == len(sides)
     assert crops_view(data, row, recipe) == crops_view(data, row, recipe) != crops_view(data, row, recipe, seed=1)
     with pytest.raises(DataError, match="has no picture"):
         crops_view(data, int(np.flatnonzero(~data.images.present)[0]), recipe)

@@ -34,21 +34,24 @@ def crops_view(dataset: Dataset, row: int, recipe: DistillationRecipe, draws: in
     picture = as_floats(load_pictures(dataset, np.array([row]), recipe.pixels))
     title = html.escape(item_label(dataset, row))
     words = f"{item_label(dataset, row)}, and crops of its picture: the teacher sees the two larger ones."
-    lines = [_line(title, [(picture[0].numpy(), round(SIDE * recipe.pixels / recipe.global_pixels))])]
+    whole = round(SIDE * recipe.pixels / recipe.global_pixels)
+    lines = [_line(title, [(picture[0].numpy(), whole, "the picture as the network holds it")])]
     for draw in range(draws):
         made = multi_crop(picture, recipe, generator_for(seed, draw))
         small = round(SIDE * recipe.local_pixels / recipe.global_pixels)
-        shown = [(crop.numpy(), SIDE) for crop in made.shown_whole[:, 0]]
-        shown += [(crop.numpy(), small) for crop in made.shown_part[:, 0]]
+        shown = [(crop.numpy(), SIDE, f"global crop {n}") for n, crop in enumerate(made.shown_whole[:, 0], start=1)]
+        shown += [(crop.numpy(), small, f"local crop {n}") for n, crop in enumerate(made.shown_part[:, 0], start=1)]
         lines.append(_line(f"draw {draw + 1}: two global crops, {recipe.local_crops} local ones", shown))
     style = f"font:13px {html.escape(FONT, quote=True)};color:#222;background:#fff;padding:8px"
     return f'<div {labelled(words)} style="{style}">{"".join(lines)}</div>'
 
 
-def _line(title: str, shown: list[tuple[NDArray[np.floating], int]]) -> str:
+def _line(title: str, shown: list[tuple[NDArray[np.floating], int, str]]) -> str:
+    """A row of crops `[3, P, P]`, each with its side in pixels and its alternative text."""
     tags = [
-        f'<img alt="" src="{data_uri(_image(crop, side))}" width="{side}" height="{side}" style="border-radius:4px">'
-        for crop, side in shown
+        f'<img alt="{words}" src="{data_uri(_image(crop, side))}" width="{side}" height="{side}" '
+        'style="border-radius:4px">'
+        for crop, side, words in shown
     ]
     row = "display:flex;align-items:end;gap:8px;margin:4px 0 12px"
     return f'<div>{title}</div><div style="{row}">{"".join(tags)}</div>'
