@@ -16,6 +16,12 @@ def test_toy_ranks_give_the_values_of_the_specification():
     assert ranking_metrics(ranks)["NDCG@10"] == ndcg(ranks, 10)
 
 
+def test_toy_ranks_of_mscgrec():  # its T9
+    ranks = [1, 3, 11, NOT_RANKED, 5]
+    assert [hit_rate(ranks, k) for k in (1, 5, 10)] == pytest.approx([0.2, 0.6, 0.6])
+    assert [ndcg(ranks, k) for k in (1, 5, 10)] == pytest.approx([0.2, 0.377371, 0.377371], abs=1e-6)
+
+
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 30))
 def test_ndcg_equals_scikit_learn(ranks, k):
     relevance = np.zeros((len(ranks), 30))
