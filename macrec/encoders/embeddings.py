@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macrec.data.dataset import Dataset
+from macrec.data.split import Split, seen_items
 from macrec.errors import DataError, unseen
 
 Float = NDArray[np.float16] | NDArray[np.float32]
@@ -274,6 +275,14 @@ def open_npy(path: Path) -> NDArray[Any]:
             file=path,
             fix="write it again with numpy.save, as a plain float16 or float32 array",
         ) from error
+
+
+def of_seen_items(embeddings: Mapping[str, Embeddings], split: Split) -> dict[str, Embeddings]:
+    """The same vectors, learned from where items have training events in `split` alone (`Embeddings.learned_from`)."""
+    if not embeddings:
+        return {}
+    seen = seen_items(split.train, len(next(iter(embeddings.values()))))
+    return {name: vectors.learned_from(seen) for name, vectors in embeddings.items()}
 
 
 def shared_items(

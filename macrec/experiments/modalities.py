@@ -9,9 +9,9 @@ import polars as pl
 
 from macrec.data.card import text_keys
 from macrec.data.dataset import Dataset
-from macrec.data.split import seen_items
 from macrec.encoders import Embeddings, EmbeddingStore, make_encoder
 from macrec.encoders.distinct import confusion_note
+from macrec.encoders.embeddings import of_seen_items as learned_from_seen
 from macrec.encoders.encoder import Encoder, GivenVectors
 from macrec.encoders.layout import FEWEST
 from macrec.encoders.modalities import content_of, refused
@@ -58,8 +58,7 @@ def of_seen_items(embeddings: Mapping[str, Embeddings], dataset: Dataset) -> dic
     """The same vectors, learned from where items have training events alone: so do the systems (`LearnedIds`), and so
     codebooks that a notebook trains are those that systems find.
     """
-    seen = seen_items(dataset.split().train, dataset.num_items)
-    return {name: vectors.learned_from(seen) for name, vectors in embeddings.items()}
+    return learned_from_seen(embeddings, dataset.split())
 
 
 def contents_of(dataset: Dataset) -> dict[str, int]:

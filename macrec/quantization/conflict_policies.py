@@ -25,6 +25,7 @@ from macrec.quantization.redistribution import redistribute
 from macrec.quantization.semantic_ids import SemanticIds
 from macrec.quantization.specs import check_options, number, split_spec
 from macrec.quantization.tuples import Codes, checked, errors
+from macrec.terms import codebook_prefix
 
 Policy = Literal["least", "hungarian", "digit", "rank", "counter", "capped", "redistribute"]
 
@@ -48,6 +49,11 @@ def policy_of(policy: str) -> tuple[str, int]:
     if cap < 1 or cap != int(cap):
         raise DataError(f"{cap:g} items cannot have one ID", field="conflicts", fix="give a whole number of 1 or more")
     return name, int(cap)
+
+
+def extra_codebook(modality: str, policy: str) -> str:
+    """What the codebook of a further code of this modality is called, which ranks or counts the items of an ID."""
+    return f"{codebook_prefix(modality)}_{'rank' if policy == 'rank' else 'count'}"
 
 
 def unique_ids(

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from macrec.data.dataset import Dataset
-from macrec.data.split import Split, item_counts, seen_items
+from macrec.data.split import Split, item_counts
 from macrec.encoders.collaborative import COLLABORATIVE, collaborative_vectors
-from macrec.encoders.embeddings import Embeddings, statistics
+from macrec.encoders.embeddings import Embeddings, of_seen_items, statistics
 from macrec.encoders.filled import filled
 from macrec.errors import DataError
 from macrec.quantization.semantic_ids import SemanticIds
@@ -64,9 +64,8 @@ class CollaborativeIds:
         """The training of the teacher, where it is trained, then that of the tokenizer."""
         if self._vectors is None or self._split is not split:
             vectors = yield from self._taught(data, split)
-            seen = seen_items(split.train, data.num_items)
-            content = [table.learned_from(seen) for table in self.content.values()]
-            self._split, self._vectors = split, filled(vectors, content)
+            content = of_seen_items(self.content, split)
+            self._split, self._vectors = split, filled(vectors, list(content.values()))
             self._ids = LearnedIds(self.folder / "codebooks", {COLLABORATIVE: self._vectors}, self.settings)
         assert self._ids is not None
         yield from self._ids.learn(data, split)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from macrec.data.dataset import Dataset
-from macrec.data.split import Split, seen_items
+from macrec.data.split import Split
 from macrec.encoders import Embeddings
+from macrec.encoders.embeddings import of_seen_items
 from macrec.evaluation.system import learned
 from macrec.quantization.conflicts import ConflictReport
 from macrec.quantization.id_matching import match_items
@@ -96,9 +97,7 @@ class LearnedIds:
 
     def tokenizer(self, data: Dataset, split: Split) -> Tokenizer:
         """The tokenizer for `data`, over the items with training events: what it learned lies in `folder`."""
-        seen = seen_items(split.train, data.num_items)
-        vectors = {name: table.learned_from(seen) for name, table in self.embeddings.items()}
-        return open_tokenizer(self.folder, data, vectors, self.settings)
+        return open_tokenizer(self.folder, data, of_seen_items(self.embeddings, split), self.settings)
 
     def learn(self, data: Dataset, split: Split) -> Generator[Event, None, None]:
         """The training of the tokenizer."""

@@ -11,7 +11,7 @@ from macrec.data.split import Split, item_counts, seen_items
 from macrec.encoders import Embeddings, make_encoder
 from macrec.encoders.rq_dino import NAME, RQDINOEncoder
 from macrec.errors import DataError
-from macrec.quantization.conflict_policies import unique_ids
+from macrec.quantization.conflict_policies import extra_codebook, unique_ids
 from macrec.quantization.conflicts import ConflictReport
 from macrec.quantization.semantic_ids import SemanticIds, level_names
 from macrec.terms import codebook_prefix
@@ -64,9 +64,8 @@ class SelfSupervisedIds:
         codes, prefix = trained.codes(vectors), codebook_prefix(table.modality)
         names = tuple(f"{prefix}_{letter}" for letter in level_names(codes.shape[1]))
         ids = SemanticIds.from_codes(codes, names, trained.sizes, data.items["item_id"])
-        ranked = policy == "rank"
-        counts = item_counts(split, data.num_items) if ranked else None
-        extra = f"{prefix}_{'rank' if ranked else 'count'}"
+        counts = item_counts(split, data.num_items) if policy == "rank" else None
+        extra = extra_codebook(table.modality, policy)
         seen = seen_items(split.train, data.num_items)
         return (ids, *unique_ids(ids, vectors, trained.codebooks(), policy, counts, extra, seen))
 

@@ -23,10 +23,9 @@ from macrec.data.split import Split, item_counts
 from macrec.encoders import Embeddings
 from macrec.encoders.embeddings import chunks
 from macrec.errors import DataError
-from macrec.quantization.conflict_policies import unique_ids
+from macrec.quantization.conflict_policies import extra_codebook, unique_ids
 from macrec.quantization.conflicts import ConflictReport
 from macrec.quantization.semantic_ids import SemanticIds
-from macrec.terms import codebook_prefix
 from macrec.tokenizers.pseudo_labels import pseudo_labels
 from macrec.tokenizers.settings import CodebookSettings
 from macrec.training import Event, generator_for
@@ -108,7 +107,7 @@ class Tokenizer(ABC):
         for name, ids in self.ids(absent).items():
             rows = slice(None) if absent else self.embeddings[name].present
             priority = None if counts is None else counts[rows]
-            extra = f"{codebook_prefix(name)}_{'rank' if policy == 'rank' else 'count'}"
+            extra = extra_codebook(name, policy)
             first = None if self.seen is None else self.seen[rows]
             resolved[name], reports[name] = unique_ids(ids, latents[name], books[name], policy, priority, extra, first)
         return resolved, reports
